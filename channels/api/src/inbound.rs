@@ -1,0 +1,240 @@
+//! What comes in from a platform, in one shape for all of them.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ChatId, ThreadKey, UserId, WireId};
+
+/// One thing that happened on a platform.
+///
+/// The same thing may arrive several times (redelivery, two subscriptions, backfill); it is the
+/// same when its [`EventKey`] is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// What makes this event the same as another delivery of it.
+    pub key: EventKey,
+    /// What happened.
+    pub happening: Happening,
+}
+
+/// The part of the deduplication tuple that a channel knows; the channel's id completes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EventKey {
+    /// The kind of thing that is named.
+    pub kind: EventKind,
+    /// The platform's name of it, unique per kind within the channel. For messages it must be
+    /// derived from the chat and the message, so that backfill and live events coincide.
+    pub id: String,
+}
+
+/// The kinds of things that events name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A message.
+    Message,
+    /// One edit of a message.
+    Edit,
+    /// The deletion of a message.
+    Deletion,
+    /// One press of a button.
+    Press,
+    /// One use of a platform's slash command.
+    Command,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Happening {
+    /// Somebody wrote something.
+    Message(Message),
+    /// A message has a new text. It counts while the message still waits.
+    Edited(Message),
+    /// A message is gone. It counts while the message still waits.
+    Deleted {
+        /// Where it was.
+        conversation: Conversation,
+        /// Which it was.
+        message: WireId,
+    },
+    /// Somebody pressed a button of ours.
+    Pressed(Press),
+}
+
+/// A message that somebody wrote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// The platform's name of it.
+    pub id: WireId,
+    /// Where it was written, and where an answer goes.
+    pub conversation: Conversation,
+    /// Whether the chat has one person or many.
+    pub chat_kind: ChatKind,
+    /// The chat's name, if the platform tells.
+    pub chat_name: Option<String>,
+    /// Who wrote it.
+    pub sender: Sender,
+    /// When it was written, by the platform's clock.
+    pub sent_at: SystemTime,
+    /// The text, in order.
+    pub body: Vec<Segment>,
+    /// Whether it speaks to us: a direct message, a mention, a reply in a thread we take part in.
+    pub addressed: bool,
+    /// The message it answers to, if it quotes one.
+    pub quote: Option<Quote>,
+    /// Files and images.
+    pub attachments: Vec<Attachment>,
+}
+
+impl Message {
+    /// Returns the text as plain text, mentions as `@name`.
+    pub fn plain_text(&self) -> String {
+        let mut text = String::new();
+        for segment in &self.body {
+            match segment {
+                Segment::Text(part) => text.push_str(part),
+                Segment::Mention { user, name } => {
+                    text.push('@');
+                    text.push_str(name.as_deref().unwrap_or(user.as_str()));
+                }
+            }
+        }
+        text
+    }
+}
+
+/// Where something was said: a chat, and a thread in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Conversation {
+    /// The chat.
+    pub chat: ChatId,
+    /// The thread or topic in it.
+    pub thread: Option<ThreadKey>,
+}
+
+/// Whether a chat has one person or many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatKind {
+    /// One person and us.
+    Direct,
+    /// Several people.
+    Group,
+}
+
+/// Who wrote a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    /// The platform's name of them.
+    pub id: UserId,
+    /// The name people see, if the platform tells.
+    pub name: Option<String>,
+    /// Person or bot.
+    pub kind: SenderKind,
+}
+
+/// Person or bot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SenderKind {
+    /// A person.
+    Person,
+    /// Another program. A channel never reports its own posts.
+    Bot,
+}
+
+/// A piece of a message's text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Segment {
+    /// Text as Markdown.
+    Text(String),
+    /// Somebody is named.
+    Mention {
+        /// Who.
+        user: UserId,
+        /// The name people see.
+        name: Option<String>,
+    },
+}
+
+/// A message that another one quotes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// The quoted message.
+    pub message: WireId,
+    /// Who wrote it, if known.
+    pub sender: Option<UserId>,
+    /// Its text, cut to what is useful.
+    pub text: String,
+}
+
+/// A file that came with a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// What the channel needs to fetch it; opaque to everybody else. Holds no secret.
+    pub reference: String,
+    /// The file's name as the sender gave it. Not safe as a path.
+    pub name: String,
+    /// The media type, if the platform tells.
+    pub mime: Option<String>,
+    /// The size in bytes, if the platform tells.
+    pub bytes: Option<u64>,
+    /// Where it lies, once fetched.
+    pub path: Option<PathBuf>,
+}
+
+/// Somebody pressed a button of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Press {
+    /// Where the button is.
+    pub conversation: Conversation,
+    /// The message that carries it.
+    pub message: WireId,
+    /// Who pressed it.
+    pub sender: Sender,
+    /// The value the button was made with.
+    pub value: String,
+}
+
+/// What became of an event that [`Intake::accept`](crate::Intake::accept) took.
+///
+/// Each of these is on disk and may be acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// It is queued.
+    Accepted,
+    /// It was seen before.
+    Duplicate,
+    /// The gate turned it away; nobody is told unless the reason says so.
+    Refused(RefusalReason),
+    /// It changes nothing: an edit of a message that is no longer waiting, say.
+    Ignored,
+}
+
+/// Why the gate turned a message away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalReason {
+    /// Direct messages are off.
+    DirectOff,
+    /// The sender is not listed.
+    UserNotListed,
+    /// The sender has not been paired yet.
+    NotPaired,
+    /// Messages in groups are off.
+    GroupsOff,
+    /// The chat is not listed.
+    ChatNotListed,
+    /// Nobody mentioned us.
+    NotMentioned,
+    /// It comes from a bot.
+    Bot,
+    /// There is nothing in it.
+    Empty,
+    /// It is longer than what can become a turn.
+    TooLong,
+}

@@ -1,0 +1,36 @@
+//! What a chat platform must do to carry tieline's messages.
+//!
+//! A channel is one connection to one platform account. It turns what happens there into
+//! [`Event`]s, hands them to [`Intake::accept`], and acknowledges them to the platform only when
+//! that call has returned. In the other direction it carries [`Post`]s and the small gestures
+//! around them. It knows its platform, and nothing of Codex, queues or other channels.
+//!
+//! - [`id`]: the names of channels, chats, people and messages
+//! - [`inbound`]: what comes in
+//! - [`outbound`]: what goes out
+//! - [`capability`]: what a platform can and cannot do
+//! - [`error`]: failures, cut by what to do about them
+//! - [`health`]: whether the connection lives
+//! - [`channel`]: the trait itself
+//! - `conformance`: the suite that every channel passes (feature `conformance`)
+
+pub mod capability;
+pub mod channel;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod error;
+pub mod health;
+pub mod id;
+pub mod inbound;
+pub mod outbound;
+
+pub use crate::capability::{Capabilities, Repeat, TextLimit, TextUnit};
+pub use crate::channel::{Channel, Intake};
+pub use crate::error::{AcceptError, RunError, SendError};
+pub use crate::health::{Health, Link};
+pub use crate::id::{ChannelId, ChatId, ThreadKey, UserId, WireId};
+pub use crate::inbound::{
+    Attachment, ChatKind, Conversation, Event, EventKey, EventKind, Happening, Message, Press,
+    Quote, Receipt, RefusalReason, Segment, Sender, SenderKind,
+};
+pub use crate::outbound::{Button, File, Post, PostKey, PostKind, Posted, Status};

@@ -1,0 +1,96 @@
+//! What goes out to a platform, in one shape for all of them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::WireId;
+use crate::inbound::Conversation;
+use crate::opaque_id;
+
+opaque_id! {
+    /// Our own name of a post, the same at every attempt. At most 50 ASCII characters.
+    ///
+    /// It is what makes a repeated post harmless: a platform's idempotency key where there is
+    /// one, else invisible metadata by which an unclear post is looked up.
+    PostKey
+}
+
+/// A message of ours, small enough for one message of the platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Post {
+    /// Our own name of it.
+    pub key: PostKey,
+    /// Where it goes.
+    pub to: Conversation,
+    /// The message it answers, shown as a reply where the platform can.
+    pub reply_to: Option<WireId>,
+    /// The messages that are settled once this is posted: nothing else follows for them.
+    pub settles: Vec<WireId>,
+    /// What kind of thing it says.
+    pub kind: PostKind,
+    /// The text, as Markdown, within [`Capabilities::text`](crate::Capabilities::text).
+    pub text: String,
+    /// Buttons below the text.
+    pub buttons: Vec<Button>,
+}
+
+/// What kind of thing a post says, so that a platform may dress it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PostKind {
+    /// The model's answer.
+    Answer,
+    /// tieline says that a message came to no answer, and why.
+    Failure,
+    /// tieline says something of its own.
+    Notice,
+}
+
+/// A button below a post.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Button {
+    /// What people read. At most 75 characters.
+    pub label: String,
+    /// What comes back in [`Press::value`](crate::Press::value): opaque, at most 255 characters.
+    pub value: String,
+}
+
+/// The platform has taken a post.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// The platform's name of it.
+    pub id: WireId,
+}
+
+/// A file to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Our own name of the sending.
+    pub key: PostKey,
+    /// Where it goes.
+    pub to: Conversation,
+    /// The file.
+    pub path: PathBuf,
+    /// The name people see.
+    pub name: String,
+    /// Text beside it.
+    pub comment: Option<String>,
+}
+
+/// What a message's sender sees while it is worked on. Not durable: losing one costs nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It is on disk and waits for its turn.
+    Received,
+    /// Its turn runs; with the model's latest word on what it does, if there is one.
+    Working {
+        /// A progress message of the model, as Markdown.
+        progress: Option<String>,
+    },
+    /// It is settled with an answer.
+    Done,
+    /// It is settled without one.
+    Failed,
+}

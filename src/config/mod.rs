@@ -1,0 +1,1 @@
+//! `tieline.toml`, read and checked.

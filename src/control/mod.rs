@@ -1,0 +1,1 @@
+//! HTTP on a Unix socket: looks at everything, owns nothing.

@@ -1,0 +1,1 @@
+//! A first conversation on a machine with nothing set up.

@@ -1,0 +1,1 @@
+//! One agent: its lanes, its Codex child, recovery and notices.

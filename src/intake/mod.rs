@@ -1,0 +1,1 @@
+//! Who may speak, what is accepted, and how it reads for the model.

@@ -1,0 +1,30 @@
+//! tieline joins chat to Codex running on your own machine.
+//!
+//! A message comes in, becomes exactly one Codex turn, and its answer goes back where the message
+//! came from: also when the process, the network, Codex or the platform fails between any two
+//! steps. `ARCHITECTURE.md` tells how; the modules below are in the order of a message's way,
+//! and each may know the ones after it and [`ledger`], never the ones before.
+//!
+//! - [`cli`]: the verbs of the command line
+//! - [`demo`]: a first conversation on a machine with nothing set up
+//! - [`daemon`]: builds everything, runs it, shuts it down
+//! - [`control`]: HTTP on a Unix socket; looks at everything, owns nothing
+//! - [`intake`]: who may speak, what is accepted, how it reads for the model
+//! - [`dispatcher`]: one agent: its lanes, its Codex child, recovery and notices
+//! - [`outbox`]: replies and notices on their way out
+//! - [`codex`]: the only place that knows the app-server
+//! - [`ledger`]: the only place that knows the database
+//! - [`config`]: `tieline.toml`, read and checked
+//! - [`id`]: our own names of things
+
+pub mod cli;
+pub mod codex;
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod demo;
+pub mod dispatcher;
+pub mod id;
+pub mod intake;
+pub mod ledger;
+pub mod outbox;

@@ -1,0 +1,1 @@
+//! Replies and notices on their way out.

@@ -1,0 +1,10 @@
+//! Tests that need more than one module, in one binary.
+
+mod cli;
+mod codex;
+mod console;
+mod demo;
+mod dispatcher;
+mod faults;
+mod ledger;
+mod support;
