@@ -1,1 +1,3 @@
 //! Replies and notices on their way out.
+
+pub mod split;
