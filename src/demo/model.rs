@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::request::{Request, ToolOutput};
-pub use self::responder::{Gone, Phase, Responder};
+pub use self::responder::{Gone, Message, Phase, Responder};
 
 /// The name under which Codex knows the scripted model and its provider.
 pub const MODEL: &str = "tieline-demo";

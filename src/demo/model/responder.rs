@@ -92,26 +92,36 @@ pub(super) fn pair(number: u64, request: &Request, stop: CancellationToken) -> (
 }
 
 impl Responder {
-    /// Says a whole message, in small deltas.
+    /// Says a whole message.
     ///
     /// # Errors
     ///
     /// [`Gone`] when nobody listens, as for all that follow.
     pub async fn message(&mut self, text: &str, phase: Phase) -> Result<(), Gone> {
-        let id = self.begin_message(phase).await?;
-        self.deltas(&id, text).await?;
-        let item = message_item(&id, "completed", text, phase);
-        self.item_done(item).await
+        let mut message = self.begin(phase).await?;
+        message.say(text).await?;
+        message.end().await
     }
 
-    /// Begins a message and streams `text` of it, but does not end it.
+    /// Begins a message. One that is not ended was broken off.
     ///
     /// # Errors
     ///
     /// [`Gone`] when nobody listens.
-    pub async fn partial_message(&mut self, text: &str) -> Result<(), Gone> {
-        let id = self.begin_message(Phase::Unsaid).await?;
-        self.deltas(&id, text).await
+    pub async fn begin(&mut self, phase: Phase) -> Result<Message<'_>, Gone> {
+        let index = self.n_items;
+        self.n_items += 1;
+        let id = format!("msg_{}_{index}", self.number);
+        let item = message_item(&id, "in_progress", "", phase);
+        let event = json!({"output_index": index, "item": item});
+        self.event("response.output_item.added", event).await?;
+        Ok(Message {
+            responder: self,
+            id,
+            index,
+            text: String::new(),
+            phase,
+        })
     }
 
     /// Calls the tool that runs a shell command, under whichever name Codex offers it.
@@ -140,16 +150,26 @@ impl Responder {
     ///
     /// [`Gone`] when nobody listens.
     pub async fn call(&mut self, name: &str, arguments: &Value) -> Result<(), Gone> {
-        let n = self.next_item();
-        self.item_done(json!({
+        self.raw_call(name, &arguments.to_string()).await
+    }
+
+    /// Calls a tool with arguments that may be no JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] when nobody listens.
+    pub async fn raw_call(&mut self, name: &str, arguments: &str) -> Result<(), Gone> {
+        let index = self.n_items;
+        self.n_items += 1;
+        let item = json!({
             "type": "function_call",
-            "id": format!("fc_{}_{n}", self.number),
-            "call_id": format!("call_{}_{n}", self.number),
+            "id": format!("fc_{}_{index}", self.number),
+            "call_id": format!("call_{}_{index}", self.number),
             "name": name,
-            "arguments": arguments.to_string(),
+            "arguments": arguments,
             "status": "completed",
-        }))
-        .await
+        });
+        self.item_done(index, item).await
     }
 
     /// Ends the answer well, if it has not ended yet.
@@ -313,42 +333,9 @@ impl Responder {
         }
     }
 
-    async fn begin_message(&mut self, phase: Phase) -> Result<String, Gone> {
-        let n = self.next_item();
-        let id = format!("msg_{}_{n}", self.number);
-        let item = message_item(&id, "in_progress", "", phase);
-        let event = json!({"output_index": n - 1, "item": item});
-        self.event("response.output_item.added", event).await?;
-        Ok(id)
-    }
-
-    async fn deltas(&mut self, item_id: &str, text: &str) -> Result<(), Gone> {
-        let mut rest = text;
-        while !rest.is_empty() {
-            let end = rest
-                .char_indices()
-                .nth(DELTA_CHARS)
-                .map_or(rest.len(), |(at, _)| at);
-            let (delta, later) = rest.split_at(end);
-            let event = json!({"item_id": item_id, "content_index": 0, "delta": delta});
-            self.event("response.output_text.delta", event).await?;
-            rest = later;
-        }
-        Ok(())
-    }
-
-    async fn item_done(&mut self, item: Value) -> Result<(), Gone> {
-        let index = self.n_items - 1;
-        self.event(
-            "response.output_item.done",
-            json!({"output_index": index, "item": item}),
-        )
-        .await
-    }
-
-    fn next_item(&mut self) -> usize {
-        self.n_items += 1;
-        self.n_items
+    async fn item_done(&mut self, index: usize, item: Value) -> Result<(), Gone> {
+        let event = json!({"output_index": index, "item": item});
+        self.event("response.output_item.done", event).await
     }
 
     fn response_id(&self) -> String {
@@ -374,6 +361,59 @@ impl Responder {
     fn send_head(&mut self, head: Head) -> Result<(), Gone> {
         let sender = self.head.take().ok_or(Gone)?;
         sender.send(head).map_err(|_| Gone)
+    }
+}
+
+// === impl Message ===
+
+/// A message that the model is saying.
+#[derive(Debug)]
+pub struct Message<'a> {
+    responder: &'a mut Responder,
+    id: String,
+    index: usize,
+    text: String,
+    phase: Phase,
+}
+
+impl Message<'_> {
+    /// Says more of it, in small deltas.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] when nobody listens.
+    pub async fn say(&mut self, text: &str) -> Result<(), Gone> {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let mut ends = rest.char_indices().skip(DELTA_CHARS).map(|(end, _)| end);
+            let (delta, later) = rest.split_at(ends.next().unwrap_or(rest.len()));
+            let event = json!({"item_id": self.id, "content_index": 0, "delta": delta});
+            self.responder
+                .event("response.output_text.delta", event)
+                .await?;
+            rest = later;
+        }
+        self.text.push_str(text);
+        Ok(())
+    }
+
+    /// Waits for `release` in the middle of it, as [`Responder::until`].
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] when nobody listens.
+    pub async fn until<T>(&mut self, release: impl Future<Output = T>) -> Result<T, Gone> {
+        self.responder.until(release).await
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] when nobody listens.
+    pub async fn end(self) -> Result<(), Gone> {
+        let item = message_item(&self.id, "completed", &self.text, self.phase);
+        self.responder.item_done(self.index, item).await
     }
 }
 

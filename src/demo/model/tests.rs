@@ -19,7 +19,7 @@ impl Script for ByName {
             "run" => responder.command("uname").await,
             "cut at once" => responder.cut().await,
             "cut in the middle" => {
-                responder.partial_message("half").await?;
+                responder.begin(Phase::Unsaid).await?.say("half").await?;
                 responder.cut().await
             }
             "garbage" => {
@@ -36,7 +36,7 @@ impl Script for ByName {
             }
             "silence" => responder.silence().await,
             "silence in the middle" => {
-                responder.partial_message("half").await?;
+                responder.begin(Phase::Unsaid).await?.say("half").await?;
                 responder.silence().await
             }
             _ => Ok(()),
