@@ -1,4 +1,7 @@
 //! The demo, and the scripted model with the real Codex.
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod provision;
 
 use std::process::Stdio;
 
