@@ -92,7 +92,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 ///
 /// FIXME: join the daemon and the client here; [`stage::together`] ends both in order.
 async fn converse(stage: &Stage, stop: CancellationToken) -> anyhow::Result<()> {
-    let daemon = async { bail!("not wired: {}", stage.configuration().len()) };
+    let daemon = async { bail!("not wired: {}", stage.config().path.display()) };
     let client = std::future::pending();
     stage::together(daemon, client, &stop).await
 }
@@ -153,7 +153,7 @@ impl Progress for Notes {
         let seconds = elapsed.as_secs();
         if self.live {
             Self::write(&format!("\r\x1b[K  … {seconds} s"));
-        } else if seconds % 30 == 0 {
+        } else if seconds.is_multiple_of(30) {
             Self::write(&format!("  … {seconds} s\n"));
         }
     }

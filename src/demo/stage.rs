@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::model::provider_config;
 use super::provision::Codex;
 use super::scratch::Scratch;
+use crate::config::Config;
 
 /// The name of the demo's one channel.
 pub(super) const CONSOLE: &str = "console";
@@ -15,8 +16,7 @@ pub(super) const CONSOLE: &str = "console";
 /// A demo that can be given.
 #[derive(Debug)]
 pub(super) struct Stage {
-    path: PathBuf,
-    configuration: String,
+    config: Config,
     introduction: Vec<String>,
 }
 
@@ -50,6 +50,13 @@ impl Stage {
         home: PathBuf,
         workspace: PathBuf,
     ) -> anyhow::Result<Self> {
+        let log_in = format!("{} login", codex.binary.display());
+        if !home.is_dir() {
+            bail!(
+                "no Codex login: {} does not exist; run `{log_in}` first, or leave out --login",
+                home.display(),
+            );
+        }
         let mut introduction = vec![
             format!(
                 "tieline demo: Codex {} with your own login and model ({}), which costs what it \
@@ -61,8 +68,7 @@ impl Stage {
         ];
         if !home.join("auth.json").exists() {
             introduction.push(format!(
-                "No login is there yet; if Codex complains, run: {} login",
-                codex.binary.display(),
+                "No login is there yet; if Codex complains, run: {log_in}"
             ));
         }
         Self::new(scratch, codex, &home, &workspace, &[], introduction)
@@ -81,7 +87,7 @@ impl Stage {
         let workspace = quoted(workspace)?;
         let settings: toml::Value = settings.to_vec().into();
         // Whoever wonders what the demo is made of finds what they would write themselves.
-        let configuration = format!(
+        let text = format!(
             r#"[daemon]
 state_dir = {state}
 
@@ -100,21 +106,18 @@ sandbox = "read-only"
 approvals = "deny"
 "#
         );
+        let path = scratch.path().join("tieline.toml");
+        let loaded = Config::parse(&text, &path, None)
+            .map_err(|report| anyhow!("the demo's own configuration is wrong: {report}"))?;
         Ok(Self {
-            path: scratch.path().join("tieline.toml"),
-            configuration,
+            config: loaded.config,
             introduction,
         })
     }
 
-    /// Returns where the configuration would be if it were a file.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Returns the text of the configuration.
-    pub(super) fn configuration(&self) -> &str {
-        &self.configuration
+    /// Returns the configuration.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Returns what the user is told before the conversation.
@@ -133,7 +136,7 @@ pub(super) async fn together(
     tokio::pin!(daemon);
     let conversation = tokio::select! {
         ended = &mut daemon => {
-            return ended.and_then(|()| anyhow::bail!("the daemon ended by itself"));
+            return ended.and_then(|()| bail!("the daemon ended by itself"));
         }
         ended = client => ended,
         () = stop.cancelled() => Ok(()),
@@ -162,10 +165,12 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use pretty_assertions::assert_eq;
-    use toml::Table;
+    use tieline_channel::ChannelId;
 
     use super::*;
+    use crate::config::Sandbox;
     use crate::demo::provision::PINNED;
+    use crate::id::DispatcherId;
 
     fn codex() -> Codex {
         let binary = PathBuf::from("/opt/\"odd\" name/codex");
@@ -179,26 +184,25 @@ mod tests {
     fn scripted_stage_names_nothing_of_the_users() {
         let scratch = Scratch::new().unwrap();
         let stage = Stage::scripted(&scratch, &codex(), "http://127.0.0.1:1/v1").unwrap();
-        let table: Table = stage.configuration().parse().unwrap();
+        let config = stage.config();
+        let dispatcher = &config.dispatchers[&DispatcherId::new("demo")];
+        let codex_config = &dispatcher.codex;
         for path in [
-            table["daemon"]["state_dir"].as_str(),
-            table["codex"]["home"].as_str(),
-            table["dispatchers"]["demo"]["workspace"].as_str(),
+            &config.daemon.state_dir,
+            &codex_config.home,
+            &dispatcher.workspace,
         ] {
-            let path = Path::new(path.unwrap());
             assert!(path.starts_with(scratch.path()), "{}", path.display());
             assert!(path.is_dir(), "{}", path.display());
         }
-        assert_eq!(table["codex"]["bin"].as_str(), codex().binary.to_str());
+        assert_eq!(codex_config.bin, codex().binary);
         assert_eq!(
-            table["dispatchers"]["demo"]["sandbox"].as_str(),
-            Some("read-only")
+            codex_config.config,
+            provider_config("http://127.0.0.1:1/v1")
         );
-        let settings = table["codex"]["config"].as_array().unwrap();
-        assert_eq!(
-            settings.len(),
-            provider_config("http://127.0.0.1:1/v1").len()
-        );
+        assert_eq!(dispatcher.sandbox, Sandbox::ReadOnly);
+        let socket = config.console_socket(&ChannelId::new(CONSOLE)).unwrap();
+        assert!(socket.as_os_str().len() < 108, "{}", socket.display());
     }
 
     #[test]
@@ -208,10 +212,12 @@ mod tests {
             scratch.directory("h").unwrap(),
             scratch.directory("w").unwrap(),
         );
-        let stage = Stage::login(&scratch, &codex(), home.clone(), workspace).unwrap();
-        let table: Table = stage.configuration().parse().unwrap();
-        assert_eq!(table["codex"]["home"].as_str(), home.to_str());
-        assert_eq!(table["codex"]["config"].as_array().unwrap().len(), 0);
+        let stage = Stage::login(&scratch, &codex(), home.clone(), workspace.clone()).unwrap();
+        let dispatcher = &stage.config().dispatchers[&DispatcherId::new("demo")];
+        assert_eq!(dispatcher.codex.home, home);
+        assert_eq!(dispatcher.codex.config, [""; 0]);
+        assert_eq!(dispatcher.workspace, workspace);
+        assert_eq!(dispatcher.sandbox, Sandbox::ReadOnly);
         assert!(
             stage
                 .introduction()
@@ -219,6 +225,14 @@ mod tests {
                 .unwrap()
                 .ends_with("codex login")
         );
+    }
+
+    #[test]
+    fn login_without_a_home_says_how_to_log_in() {
+        let scratch = Scratch::new().unwrap();
+        let (home, workspace) = (scratch.path().join("none"), scratch.directory("w").unwrap());
+        let error = Stage::login(&scratch, &codex(), home, workspace).unwrap_err();
+        assert!(error.to_string().contains("codex login` first"), "{error}");
     }
 
     #[tokio::test]
@@ -251,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_daemon_that_does_not_come_up_ends_the_client() {
-        let daemon = async { anyhow::bail!("no codex") };
+        let daemon = async { bail!("no codex") };
         let stop = CancellationToken::new();
         let error = together(daemon, std::future::pending(), &stop)
             .await
