@@ -40,7 +40,15 @@ impl Stage {
             .to_owned(),
         ];
         let settings = provider_config(base_url);
-        Self::new(scratch, codex, &home, &workspace, &settings, introduction)
+        // The model is on the loopback interface, where no proxy leads.
+        let env = r#"{ NO_PROXY = "127.0.0.1" }"#;
+        Self::new(
+            scratch,
+            codex,
+            (&home, &workspace),
+            (&settings, env),
+            introduction,
+        )
     }
 
     /// The user's own login and model, in a directory of theirs that Codex may read only.
@@ -71,15 +79,20 @@ impl Stage {
                 "No login is there yet; if Codex complains, run: {log_in}"
             ));
         }
-        Self::new(scratch, codex, &home, &workspace, &[], introduction)
+        Self::new(
+            scratch,
+            codex,
+            (&home, &workspace),
+            (&[], "{}"),
+            introduction,
+        )
     }
 
     fn new(
         scratch: &Scratch,
         codex: &Codex,
-        home: &Path,
-        workspace: &Path,
-        settings: &[String],
+        (home, workspace): (&Path, &Path),
+        (settings, env): (&[String], &str),
         introduction: Vec<String>,
     ) -> anyhow::Result<Self> {
         let state = make(scratch, "state")?;
@@ -95,6 +108,7 @@ state_dir = {state}
 bin = {bin}
 home = {home}
 config = {settings}
+env = {env}
 
 [channels.{CONSOLE}]
 kind = "console"

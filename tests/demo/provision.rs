@@ -16,7 +16,7 @@ use tieline::demo::provision::{
 
 /// A machine with a cache and a directory of programs, and nothing else on its `PATH` that could
 /// be found by accident.
-struct Machine {
+pub(super) struct Machine {
     directory: TempDir,
 }
 
@@ -27,17 +27,17 @@ native="$3/node_modules/$PACKAGE/vendor/some-triple/bin"
 "#;
 
 impl Machine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("bin")).unwrap();
         Self { directory }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn cache(&self) -> PathBuf {
+    pub(super) fn cache(&self) -> PathBuf {
         self.path("cache")
     }
 
@@ -66,21 +66,21 @@ impl Machine {
     }
 
     /// Puts an npm on the `PATH` that counts its calls and then does `script`.
-    fn npm(&self, script: &str) {
+    pub(super) fn npm(&self, script: &str) {
         self.program(
             "npm",
             &format!("echo called >>\"$HERE/calls\"\n{INSTALL}\n{script}"),
         );
     }
 
-    fn npm_calls(&self) -> usize {
+    pub(super) fn npm_calls(&self) -> usize {
         fs::read_to_string(self.path("calls"))
             .unwrap_or_default()
             .lines()
             .count()
     }
 
-    fn places(&self) -> Places {
+    pub(super) fn places(&self) -> Places {
         // The fake programs need a shell's tools; no npm and no codex is looked for there first.
         let path = [self.path("bin").into_os_string(), OsString::from("/bin")];
         Places {
@@ -95,7 +95,7 @@ impl Machine {
     }
 
     /// Returns the names in the cache, but for the lock file.
-    fn cached(&self) -> Vec<String> {
+    pub(super) fn cached(&self) -> Vec<String> {
         let entries = fs::read_dir(self.cache()).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().into_string().unwrap());
         names.filter(|name| !name.ends_with(".lock")).collect()
@@ -104,7 +104,7 @@ impl Machine {
 
 /// Keeps what was told.
 #[derive(Default)]
-struct Said(Vec<String>);
+pub(super) struct Said(Vec<String>);
 
 impl Progress for Said {
     fn say(&mut self, line: &str) {
@@ -115,7 +115,7 @@ impl Progress for Said {
 }
 
 /// What an npm does that works.
-const WORKS: &str =
+pub(super) const WORKS: &str =
     r#"mkdir -p "$native"; binary 0.169.0 >"$native/codex"; chmod +x "$native/codex""#;
 
 fn told(error: &ProvisionError) -> String {
