@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The command line as people and scripts meet it.
+
+mod invalid;

@@ -1,0 +1,540 @@
+//! The raw layer: a TOML document whose every value knows where it stands.
+//!
+//! A reader asks a [`Table`] for its keys and a [`Value`] for its type. What is wrong is noted in
+//! the [`Reading`] and the reader goes on, so that one pass finds every mistake. A reader that
+//! gets `None` takes any stand-in: a reading with errors never becomes a configuration.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::config::choice::Choice;
+use crate::config::problem::{Problem, Severity};
+
+/// The longest duration a setting takes: beyond it, sums of times stop making sense.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// One pass over a document: where paths start from, and what was found wrong so far.
+pub(crate) struct Reading {
+    directory: PathBuf,
+    home: Option<PathBuf>,
+    problems: RefCell<Vec<Problem>>,
+    hidden: RefCell<Vec<Range<usize>>>,
+    asked: RefCell<BTreeSet<String>>,
+}
+
+impl Reading {
+    /// Starts a pass over a file in `directory`.
+    pub(crate) fn new(directory: PathBuf, home: Option<PathBuf>) -> Self {
+        Self {
+            directory,
+            home,
+            problems: RefCell::default(),
+            hidden: RefCell::default(),
+            asked: RefCell::default(),
+        }
+    }
+
+    /// Notes a problem.
+    pub(crate) fn note(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// Returns whether an error was noted.
+    pub(crate) fn failed(&self) -> bool {
+        self.problems
+            .borrow()
+            .iter()
+            .any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// Ends the pass: the problems, the bytes that must not be shown, and every key that a reader
+    /// asked for, as `dispatchers.flow.workspace`.
+    pub(crate) fn finish(self) -> (Vec<Problem>, Vec<Range<usize>>, BTreeSet<String>) {
+        (
+            self.problems.into_inner(),
+            self.hidden.into_inner(),
+            self.asked.into_inner(),
+        )
+    }
+
+    /// Makes a path absolute: `~` is the home directory, anything relative starts at the
+    /// directory of the file. `None` when the home directory is needed and not known.
+    pub(crate) fn resolve(&self, text: &str) -> Option<PathBuf> {
+        let path = match text.strip_prefix('~') {
+            Some("") => self.home.clone()?,
+            Some(rest) if rest.starts_with('/') => {
+                self.home.as_ref()?.join(rest.trim_start_matches('/'))
+            }
+            Some(_) | None => self.directory.join(text),
+        };
+        Some(
+            path.components()
+                .filter(|component| *component != Component::CurDir)
+                .collect(),
+        )
+    }
+}
+
+/// A table being read.
+#[derive(Clone)]
+pub(crate) struct Table<'a> {
+    reading: &'a Reading,
+    path: String,
+    name_span: Range<usize>,
+    entries: &'a DeTable<'a>,
+    known: Vec<&'static str>,
+    secret: bool,
+}
+
+impl<'a> Table<'a> {
+    /// Starts at the top of a document.
+    pub(crate) fn root(reading: &'a Reading, entries: &'a DeTable<'a>) -> Self {
+        Self {
+            reading,
+            path: String::new(),
+            name_span: 0..0,
+            entries,
+            known: Vec::new(),
+            secret: false,
+        }
+    }
+
+    /// Returns the pass this table belongs to.
+    pub(crate) fn reading(&self) -> &'a Reading {
+        self.reading
+    }
+
+    /// Returns the value of a key, if it is there.
+    pub(crate) fn get(&mut self, key: &'static str) -> Option<Value<'a>> {
+        self.known.push(key);
+        self.reading.asked.borrow_mut().insert(self.join(key));
+        let (name, value) = self.entries.get_key_value(key)?;
+        Some(Value {
+            reading: self.reading,
+            path: self.join(key),
+            name_span: name.span(),
+            value,
+            secret: self.secret,
+        })
+    }
+
+    /// Returns the value of a key, and notes an error when it is not there.
+    pub(crate) fn require(&mut self, key: &'static str, meaning: &str) -> Option<Value<'a>> {
+        let value = self.get(key);
+        if value.is_none() {
+            let place = self.place();
+            self.reading.note(
+                Problem::error(self.name_span.clone(), format!("{place} has no `{key}`"))
+                    .hint(format!("`{key}` is {meaning}")),
+            );
+        }
+        value
+    }
+
+    /// Returns the tables inside this one with their names, in the order of the file.
+    pub(crate) fn named(&self) -> Vec<Named<'a>> {
+        let mut all: Vec<_> = self
+            .entries
+            .iter()
+            .map(|(name, value)| Named {
+                name: name.get_ref().as_ref(),
+                value: Value {
+                    reading: self.reading,
+                    path: self.join(name.get_ref()),
+                    name_span: name.span(),
+                    value,
+                    secret: self.secret,
+                },
+            })
+            .collect();
+        all.sort_by_key(|named| named.value.name_span.start);
+        all
+    }
+
+    /// Notes an error for each key that nobody asked for.
+    pub(crate) fn finish(self) {
+        let place = self.place();
+        let mut known = self.known.clone();
+        known.sort_unstable();
+        for (name, _) in self.entries {
+            let key = name.get_ref().as_ref();
+            if self.known.contains(&key) {
+                continue;
+            }
+            self.reading.note(
+                Problem::error(
+                    name.span(),
+                    format!("unknown key {} in {place}", quote_key(key)),
+                )
+                .hint(suggest(key, &known, "keys")),
+            );
+        }
+    }
+
+    fn place(&self) -> String {
+        if self.path.is_empty() {
+            "the file".to_owned()
+        } else {
+            format!("[{}]", self.path)
+        }
+    }
+
+    fn join(&self, key: &str) -> String {
+        let key = if is_bare(key) {
+            key.to_owned()
+        } else {
+            format!("{key:?}")
+        };
+        if self.path.is_empty() {
+            key
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    /// Returns where the table's name stands.
+    pub(crate) fn name_span(&self) -> Range<usize> {
+        self.name_span.clone()
+    }
+}
+
+/// A value with the key that the user chose for it.
+pub(crate) struct Named<'a> {
+    /// The key.
+    pub(crate) name: &'a str,
+    /// The value.
+    pub(crate) value: Value<'a>,
+}
+
+/// A value being read.
+#[derive(Clone)]
+pub(crate) struct Value<'a> {
+    reading: &'a Reading,
+    path: String,
+    name_span: Range<usize>,
+    value: &'a Spanned<DeValue<'a>>,
+    secret: bool,
+}
+
+impl<'a> Value<'a> {
+    /// Returns the pass this value belongs to.
+    pub(crate) fn reading(&self) -> &'a Reading {
+        self.reading
+    }
+
+    /// Returns where the value stands.
+    pub(crate) fn span(&self) -> Range<usize> {
+        self.value.span()
+    }
+
+    /// Returns where its key stands.
+    pub(crate) fn name_span(&self) -> Range<usize> {
+        self.name_span.clone()
+    }
+
+    /// Returns the value as the document has it.
+    pub(crate) fn raw(&self) -> &'a DeValue<'a> {
+        self.value.get_ref()
+    }
+
+    /// Says that what stands here is not for showing, whatever becomes of the reading.
+    #[must_use]
+    pub(crate) fn secret(mut self) -> Self {
+        self.secret = true;
+        hide(self.value, &mut self.reading.hidden.borrow_mut());
+        self
+    }
+
+    /// Makes an error about this value: `expected` completes "expected …".
+    pub(crate) fn mistake(&self, expected: &str) -> Problem {
+        let found = self.found();
+        let path = &self.path;
+        Problem::error(
+            self.span(),
+            format!("`{path}`: expected {expected}, found {found}"),
+        )
+    }
+
+    /// Makes an error about this value in free words, the path before them.
+    pub(crate) fn objection(&self, message: &str) -> Problem {
+        Problem::error(self.span(), format!("`{}`: {message}", self.path))
+    }
+
+    fn reject<T>(&self, expected: &str) -> Option<T> {
+        self.reading.note(self.mistake(expected));
+        None
+    }
+
+    fn found(&self) -> String {
+        match self.raw() {
+            DeValue::String(_) if self.secret => "a string".to_owned(),
+            DeValue::String(text) => format!("{:?}", clip(text)),
+            DeValue::Integer(number) => format!("the integer {}", clip(&number.to_string())),
+            DeValue::Float(number) => format!("the number {}", clip(number.as_str())),
+            DeValue::Boolean(value) => format!("`{value}`"),
+            DeValue::Datetime(_) => "a date".to_owned(),
+            DeValue::Array(items) if items.is_empty() => "an empty list".to_owned(),
+            DeValue::Array(_) => "a list".to_owned(),
+            DeValue::Table(_) => "a table".to_owned(),
+        }
+    }
+
+    /// Reads a string; `expected` completes "expected …".
+    pub(crate) fn string(&self, expected: &str) -> Option<&'a str> {
+        match self.raw() {
+            DeValue::String(text) => Some(text),
+            _ => self.reject(expected),
+        }
+    }
+
+    /// Reads a string that has something in it.
+    pub(crate) fn text(&self, expected: &str) -> Option<&'a str> {
+        match self.string(expected)? {
+            text if text.trim().is_empty() => self.reject(expected),
+            text if text.contains('\0') => self.reject(expected),
+            text => Some(text),
+        }
+    }
+
+    /// Reads `true` or `false`.
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        let DeValue::Boolean(value) = self.raw() else {
+            let mut problem = self.mistake("true or false");
+            if let DeValue::String(text) = self.raw()
+                && matches!(text.as_ref(), "true" | "false")
+            {
+                problem = problem.hint(format!("write {text} without quotes"));
+            }
+            self.reading.note(problem);
+            return None;
+        };
+        Some(*value)
+    }
+
+    /// Reads one of a few words.
+    pub(crate) fn choice<T: Choice>(&self) -> Option<T> {
+        let words: Vec<_> = T::ALL.iter().map(|choice| choice.word()).collect();
+        if let DeValue::String(text) = self.raw()
+            && let Some(choice) = T::ALL.iter().find(|choice| choice.word() == text.as_ref())
+        {
+            return Some(*choice);
+        }
+        let mut problem = self.mistake(&one_of(&words));
+        if let DeValue::String(text) = self.raw()
+            && let Some(word) = nearest(text, &words)
+        {
+            problem = problem.hint(format!("did you mean {word:?}?"));
+        }
+        self.reading.note(problem);
+        None
+    }
+
+    /// Reads a duration above zero.
+    pub(crate) fn duration(&self) -> Option<Duration> {
+        const EXPECTED: &str = "a duration such as \"90s\" or \"10m\"";
+        if let DeValue::Integer(number) = self.raw() {
+            self.reading.note(
+                self.mistake(EXPECTED)
+                    .hint(format!("a duration has a unit and quotes: \"{number}s\"")),
+            );
+            return None;
+        }
+        let text = self.string(EXPECTED)?;
+        match humantime::parse_duration(text) {
+            Ok(Duration::ZERO) => self.reject("a duration above zero"),
+            Ok(duration) if duration > MAX_DURATION => self.reject("a duration of at most a year"),
+            Ok(duration) => Some(duration),
+            Err(_) => {
+                let mut problem = self.mistake(EXPECTED);
+                let digits = text.trim();
+                if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                    problem = problem.hint(format!("a duration has a unit: \"{digits}s\""));
+                } else {
+                    problem = problem.hint("units: ms, s, m, h, days; also \"1h 30m\"");
+                }
+                self.reading.note(problem);
+                None
+            }
+        }
+    }
+
+    /// Reads a path, makes it absolute, and looks at nothing on disk.
+    pub(crate) fn path(&self, expected: &str) -> Option<PathBuf> {
+        let text = self.text(expected)?;
+        let resolved = self.reading.resolve(text);
+        if resolved.is_none() {
+            self.reading.note(
+                self.objection("the home directory is not known")
+                    .hint("set $HOME, or write the whole path"),
+            );
+        }
+        if text.starts_with('~') && !text.starts_with("~/") && text != "~" {
+            self.reading.note(
+                self.objection("`~name` is not understood")
+                    .hint("write the whole path"),
+            );
+            return None;
+        }
+        resolved
+    }
+
+    /// Reads the path of a directory that is there.
+    pub(crate) fn directory(&self, expected: &str) -> Option<PathBuf> {
+        let path = self.path(expected)?;
+        let shown = path.display();
+        match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => Some(path),
+            Ok(_) => {
+                self.reading
+                    .note(self.objection(&format!("{shown} is not a directory")));
+                None
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let mut problem = self.objection(&format!("there is no directory {shown}"));
+                if let Some(parent) = deepest_existing(&path) {
+                    problem = problem.hint(format!("{} exists", parent.display()));
+                }
+                self.reading.note(problem);
+                None
+            }
+            Err(error) => {
+                self.reading
+                    .note(self.objection(&format!("cannot look at {shown}: {error}")));
+                None
+            }
+        }
+    }
+
+    /// Reads a list, item by item; items that are wrong are left out.
+    pub(crate) fn list(&self, expected: &str) -> Option<Vec<Self>> {
+        let DeValue::Array(items) = self.raw() else {
+            let mut problem = self.mistake(expected);
+            if let DeValue::String(text) = self.raw()
+                && !self.secret
+            {
+                problem = problem.hint(format!("a list has brackets: [{:?}]", clip(text)));
+            }
+            self.reading.note(problem);
+            return None;
+        };
+        Some(
+            items
+                .iter()
+                .enumerate()
+                .map(|(index, value)| Self {
+                    reading: self.reading,
+                    path: format!("{}[{index}]", self.path),
+                    name_span: self.name_span.clone(),
+                    value,
+                    secret: self.secret,
+                })
+                .collect(),
+        )
+    }
+
+    /// Reads a table; the caller asks it for its keys and finishes it.
+    pub(crate) fn table(&self, expected: &str) -> Option<Table<'a>> {
+        match self.raw() {
+            DeValue::Table(entries) => Some(Table {
+                reading: self.reading,
+                path: self.path.clone(),
+                name_span: self.name_span.clone(),
+                entries,
+                known: Vec::new(),
+                secret: self.secret,
+            }),
+            _ => self.reject(expected),
+        }
+    }
+}
+
+/// Returns the hint for a word that is none of `known`.
+pub(crate) fn suggest(word: &str, known: &[&str], what: &str) -> String {
+    if let Some(near) = nearest(word, known) {
+        return format!("did you mean `{near}`?");
+    }
+    match known {
+        [] => format!("there are no {what} here"),
+        known => format!("known {what}: {}", known.join(", ")),
+    }
+}
+
+/// Returns the word that was probably meant, whatever its case and separators.
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let plain = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");
+    let word: String = plain(word).chars().take(64).collect();
+    known
+        .iter()
+        .map(|known| {
+            let candidate = plain(known);
+            let allowed = (candidate.chars().count().max(word.chars().count()) / 3).max(1);
+            let shorter = word.len().min(candidate.len());
+            let extends = word.starts_with(&candidate) || candidate.starts_with(&word);
+            let distance = if extends && shorter >= 3 {
+                1
+            } else {
+                strsim::damerau_levenshtein(&word, &candidate)
+            };
+            (*known, distance, allowed)
+        })
+        .filter(|(_, distance, allowed)| distance <= allowed)
+        .min_by_key(|(_, distance, _)| *distance)
+        .map(|(known, ..)| known)
+}
+
+/// Returns the words as a choice: `"a", "b" or "c"`.
+pub(crate) fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
+    match quoted.as_slice() {
+        [] => "nothing".to_owned(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+/// Notes every byte of a value that may hold a secret: its strings, at any depth.
+fn hide(value: &Spanned<DeValue<'_>>, hidden: &mut Vec<Range<usize>>) {
+    match value.get_ref() {
+        DeValue::String(_) => hidden.push(value.span()),
+        DeValue::Array(items) => items.iter().for_each(|item| hide(item, hidden)),
+        DeValue::Table(entries) => entries.iter().for_each(|(_, item)| hide(item, hidden)),
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {}
+    }
+}
+
+fn clip(text: &str) -> String {
+    const MAX: usize = 60;
+    let mut clipped: String = text.chars().take(MAX).collect();
+    if clipped.len() < text.len() {
+        clipped.push('…');
+    }
+    clipped
+}
+
+fn is_bare(key: &str) -> bool {
+    !key.is_empty()
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+fn quote_key(key: &str) -> String {
+    if is_bare(key) {
+        format!("`{key}`")
+    } else {
+        format!("{:?}", clip(key))
+    }
+}
+
+fn deepest_existing(path: &Path) -> Option<&Path> {
+    path.ancestors()
+        .skip(1)
+        .find(|parent| parent.is_dir())
+        .filter(|parent| parent.parent().is_some())
+}
