@@ -7,6 +7,7 @@
 //!
 //! Knows nothing of chat, and keeps nothing on disk.
 
+mod answer;
 mod request;
 mod responder;
 #[cfg(test)]

@@ -6,9 +6,11 @@
 //!
 //! Everything here blocks: call it from a thread that may.
 
+mod error;
 mod npm;
 #[cfg(test)]
 mod tests;
+mod version;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -18,11 +20,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, ExitStatus, Stdio};
-use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
+pub use self::error::{ProbeError, ProvisionError};
+pub use self::version::{NoVersion, Version};
 
 /// The version of Codex that tieline is developed and tested with, and that is fetched.
 pub const PINNED: Version = Version::new(0, 169, 0);
@@ -35,14 +37,6 @@ const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
 /// How often a child is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// A version of Codex. A pre-release counts as its release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
-    major: u64,
-    minor: u64,
-    patch: u64,
-}
 
 /// Where to look, and where to put what is fetched.
 #[derive(Clone, Debug)]
@@ -80,92 +74,6 @@ pub trait Progress {
 
     /// Tells that the work goes on, about every second.
     fn tick(&mut self, elapsed: Duration);
-}
-
-/// Why there is no Codex.
-#[derive(Debug, Error)]
-pub enum ProvisionError {
-    /// The Codex that the user insists on will not do.
-    #[error("TIELINE_CODEX_BIN={} will not do; correct or unset it", path.display())]
-    Override {
-        /// The program.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: ProbeError,
-    },
-    /// Neither a cache directory nor a home is known.
-    #[error("no directory to keep codex in; set HOME or TIELINE_CACHE_DIR")]
-    NoCacheDir,
-    /// npm is not installed.
-    #[error(
-        "no codex on this machine, and no npm to fetch it with; install Node.js 18 or newer with \
-         npm (your system's packages `nodejs` and `npm`), or install codex yourself and set \
-         TIELINE_CODEX_BIN to it"
-    )]
-    NoNpm,
-    /// npm did not do its work.
-    #[error("npm could not fetch codex {PINNED}: {remedy}{}", Indented(output))]
-    Npm {
-        /// What the user can do.
-        remedy: &'static str,
-        /// The last lines that npm wrote.
-        output: String,
-    },
-    /// npm did its work, but there is no program for this platform.
-    #[error(
-        "there is no codex {PINNED} for {} on {}; install one yourself and set TIELINE_CODEX_BIN \
-         to it",
-        env::consts::OS,
-        env::consts::ARCH
-    )]
-    NoBuild,
-    /// What npm fetched does not work.
-    #[error("the codex that npm fetched does not work on this machine")]
-    Broken(#[source] ProbeError),
-    /// The cache directory cannot be used.
-    #[error("cannot {doing} {}; make room or set TIELINE_CACHE_DIR to another directory", path.display())]
-    Cache {
-        /// What was tried.
-        doing: &'static str,
-        /// With what.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-}
-
-/// Why a program is no Codex that will do.
-#[derive(Debug, Error)]
-pub enum ProbeError {
-    /// It does not run.
-    #[error("cannot run `{} --version`", path.display())]
-    Run {
-        /// The program.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// It runs, but does not tell a version.
-    #[error("`{} --version` did not tell a version ({said:?})", path.display())]
-    NoVersion {
-        /// The program.
-        path: PathBuf,
-        /// What it told instead.
-        said: String,
-    },
-    /// Its version will not do.
-    #[error("{} is version {found}, but {wanted} is needed", path.display())]
-    Version {
-        /// The program.
-        path: PathBuf,
-        /// Its version.
-        found: Version,
-        /// What is needed.
-        wanted: Wanted,
-    },
 }
 
 /// Returns a Codex: `TIELINE_CODEX_BIN` if set, else the pinned version from the cache, else one
@@ -424,52 +332,5 @@ impl fmt::Display for Wanted {
             Self::Pinned => write!(f, "exactly {PINNED}"),
             Self::NewEnough => write!(f, "{MINIMUM} or newer"),
         }
-    }
-}
-
-// === impl Version ===
-
-impl Version {
-    const fn new(major: u64, minor: u64, patch: u64) -> Self {
-        Self {
-            major,
-            minor,
-            patch,
-        }
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
-    }
-}
-
-/// A text is no version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not a version")]
-pub struct NoVersion;
-
-impl FromStr for Version {
-    type Err = NoVersion;
-
-    fn from_str(text: &str) -> Result<Self, NoVersion> {
-        let release = text.split(['-', '+']).next().unwrap_or_default();
-        let mut parts = release.split('.').map(str::parse);
-        match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch)), None) => {
-                Ok(Self::new(major, minor, patch))
-            }
-            _ => Err(NoVersion),
-        }
-    }
-}
-
-/// Shows each line on a line of its own, further in.
-struct Indented<'a>(&'a str);
-
-impl fmt::Display for Indented<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.lines().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }

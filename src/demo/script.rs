@@ -131,9 +131,17 @@ fn unescape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use pretty_assertions::assert_eq;
+    use proptest::prelude::*;
+    use tieline_channel::{
+        ChannelId, ChatId, ChatKind, Conversation, Message, Segment, Sender, SenderKind, UserId,
+        WireId,
+    };
 
     use super::*;
+    use crate::intake::envelope::{RenderContext, render};
 
     #[test]
     fn bodies_come_out_of_their_envelopes() {
@@ -168,6 +176,32 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(bodies(text), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_rendered_comes_out_again(text in r"[^\p{Cc}]{0,60}", name in ".{0,20}") {
+            let message = Message {
+                id: WireId::new("m"),
+                conversation: Conversation { chat: ChatId::new("c"), thread: None },
+                chat_kind: ChatKind::Direct,
+                chat_name: Some(name.clone()),
+                sender: Sender { id: UserId::new("u"), name: Some(name), kind: SenderKind::Person },
+                sent_at: SystemTime::UNIX_EPOCH,
+                body: vec![Segment::Text(text.clone())],
+                addressed: true,
+                quote: None,
+                attachments: Vec::new(),
+            };
+            let context = RenderContext {
+                channel: &ChannelId::new("console"),
+                source: "console",
+                now: SystemTime::UNIX_EPOCH,
+                stale_after: Duration::from_secs(60),
+            };
+            let block = render(&context, &message);
+            prop_assert_eq!(bodies(&format!("{block}\n{block}")), [text.trim(), text.trim()]);
         }
     }
 

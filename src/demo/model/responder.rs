@@ -1,20 +1,17 @@
 //! What a model says: the stream of events of one answer, and its failures.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
-use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use futures_util::Stream;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Request;
+use super::answer::{Answer, Chunk, Head};
 
 /// How many chunks may wait for a client that reads slowly; the script waits beyond that.
 const CHUNKS_IN_FLIGHT: usize = 16;
@@ -60,20 +57,6 @@ pub struct Responder {
     ended: bool,
     stop: CancellationToken,
 }
-
-type Chunk = Result<Bytes, io::Error>;
-
-/// How an answer begins.
-#[derive(Debug)]
-enum Head {
-    Stream(mpsc::Receiver<Chunk>),
-    Plain(Response),
-    Cut,
-}
-
-/// The HTTP side of a [`Responder`].
-#[derive(Debug)]
-pub(super) struct Answer(oneshot::Receiver<Head>);
 
 pub(super) fn pair(number: u64, request: &Request, stop: CancellationToken) -> (Responder, Answer) {
     let (head, answer) = oneshot::channel();
@@ -433,62 +416,4 @@ fn message_item(id: &str, status: &str, text: &str, phase: Phase) -> Value {
         item["phase"] = phase.to_json();
     }
     item
-}
-
-// === impl Answer ===
-
-impl Answer {
-    /// Waits for the script to begin.
-    pub(super) async fn into_response(self) -> Response {
-        match self.0.await {
-            Ok(Head::Stream(chunks)) => event_stream(Body::from_stream(Chunks {
-                chunks,
-                flush_first: false,
-            })),
-            Ok(Head::Plain(response)) => response,
-            // A body that fails at its first poll takes the unsent header with it.
-            Ok(Head::Cut) | Err(_) => event_stream(Body::from_stream(Cut)),
-        }
-    }
-}
-
-fn event_stream(body: Body) -> Response {
-    let mut response = Response::new(body);
-    let kind = HeaderValue::from_static("text/event-stream");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
-}
-
-/// The body of an answer.
-///
-/// Pauses after each chunk, so that hyper writes it out before it can see a cut: otherwise the cut
-/// would swallow what was said before it.
-struct Chunks {
-    chunks: mpsc::Receiver<Chunk>,
-    flush_first: bool,
-}
-
-impl Stream for Chunks {
-    type Item = Chunk;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
-        if std::mem::take(&mut self.flush_first) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let chunk = std::task::ready!(self.chunks.poll_recv(cx));
-        self.flush_first = true;
-        Poll::Ready(chunk)
-    }
-}
-
-/// A body that breaks the connection.
-struct Cut;
-
-impl Stream for Cut {
-    type Item = Chunk;
-
-    fn poll_next(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
-        Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::ConnectionAborted))))
-    }
 }
