@@ -1,1 +1,3 @@
 //! Who may speak, what is accepted, and how it reads for the model.
+
+pub mod envelope;

@@ -1,1 +1,53 @@
 //! The durable record of every message, turn and reply: the only place that knows the database.
+//!
+//! Its interface speaks of messages, lanes, turns and posts; trees, keys and files stay inside, so
+//! that another engine can serve the same interface.
+//!
+//! **Invariants.** A method returns only when its effect is on disk, and the effect is there whole
+//! or not at all. States change only by the pure functions `on` of their types. No value in the
+//! database is larger than a bound that its type enforces. Nothing here knows a platform, Codex or
+//! the configuration.
+//!
+//! - [`Ledger`]: the handle; `handle`, `command`
+//! - `message`, `lane`, `post`, `dispatcher`, `counts`, `health`, `error`: what it speaks of
+//! - `writer`: the one thread that has the database, and how it heals
+//! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
+//! - `store`, `spool`, `opening`, `migration`: the files
+//! - `key`, `value`, `time`: the encoding
+
+mod command;
+mod counts;
+mod dispatcher;
+mod error;
+mod handle;
+mod health;
+mod key;
+mod lane;
+mod message;
+mod migration;
+mod opening;
+mod operation;
+mod post;
+mod spool;
+mod store;
+mod time;
+mod transaction;
+mod value;
+mod writer;
+
+pub use self::counts::{Counts, MessageCounts, PostCounts};
+pub use self::dispatcher::{DispatcherRecord, Lifecycle};
+pub use self::error::{IllegalTransition, LedgerError, OpenError};
+pub use self::handle::{Ledger, LedgerSettings, MIN_DEDUP_RETENTION};
+pub use self::health::LedgerHealth;
+pub use self::lane::{
+    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, TurnEvent,
+    TurnPhase,
+};
+pub use self::message::{
+    Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, RefusedMessage,
+    Revised,
+};
+pub use self::operation::Expired;
+pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState};
+pub use self::writer::LedgerThread;

@@ -1,0 +1,214 @@
+//! The trees and the keys in them. Knows no values.
+
+use tieline_channel::{ChannelId, EventKey, EventKind};
+
+use crate::id::{DispatcherId, LaneId, MessageId, OutboxId};
+use crate::ledger::error::LedgerError;
+use crate::ledger::time;
+
+/// How long one textual part of a key may be, in bytes. Names of platforms are far shorter.
+const MAX_PART: usize = 512;
+
+/// The trees of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Table {
+    /// `schema` → its version; `state` → counters.
+    Meta,
+    /// Message id → message.
+    Messages,
+    /// Channel, kind, platform's name → message id.
+    Seen,
+    /// Lane, place → message id.
+    Queue,
+    /// Lane → lane.
+    Lanes,
+    /// Lane → its open turn.
+    Turns,
+    /// Lane, number → a thread it lost.
+    Lost,
+    /// Outbox id → entry.
+    Outbox,
+    /// Channel, number → id of an entry that is not settled.
+    Due,
+    /// Dispatcher → dispatcher.
+    Dispatchers,
+    /// Class, time, key → nothing: what may be forgotten, and from when on.
+    Expiry,
+}
+
+impl Table {
+    /// All trees, in the order of their discriminants.
+    pub(super) const ALL: [Self; 11] = [
+        Self::Meta,
+        Self::Messages,
+        Self::Seen,
+        Self::Queue,
+        Self::Lanes,
+        Self::Turns,
+        Self::Lost,
+        Self::Outbox,
+        Self::Due,
+        Self::Dispatchers,
+        Self::Expiry,
+    ];
+
+    /// Returns the name of the tree on disk.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Messages => "messages",
+            Self::Seen => "seen",
+            Self::Queue => "queue",
+            Self::Lanes => "lanes",
+            Self::Turns => "turns",
+            Self::Lost => "lost",
+            Self::Outbox => "outbox",
+            Self::Due => "due",
+            Self::Dispatchers => "dispatchers",
+            Self::Expiry => "expiry",
+        }
+    }
+}
+
+/// A key, or the beginning of one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key(Vec<u8>);
+
+impl Key {
+    /// Returns the beginning of every key.
+    pub(super) fn first() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Takes a key back from the database.
+    pub(super) fn from_stored(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    /// Returns the bytes.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Appends text with its length, so that no text is the beginning of another.
+    fn text(mut self, what: &'static str, text: &str) -> Result<Self, LedgerError> {
+        let length = u16::try_from(text.len())
+            .ok()
+            .filter(|length| usize::from(*length) <= MAX_PART)
+            .ok_or(LedgerError::TooLarge {
+                what,
+                bytes: text.len(),
+                limit: MAX_PART,
+            })?;
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(self)
+    }
+
+    /// Appends a number so that keys sort by it.
+    fn number(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    /// Appends bytes as they are.
+    fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+}
+
+/// Returns the key of the schema version.
+pub(super) fn schema() -> Key {
+    Key::first().bytes(b"schema")
+}
+
+/// Returns the key of the counters.
+pub(super) fn state() -> Key {
+    Key::first().bytes(b"state")
+}
+
+/// Returns the key of a message.
+pub(super) fn message(id: MessageId) -> Key {
+    Key::first().bytes(id.as_bytes())
+}
+
+/// Returns the key of an entry of the outbox.
+pub(super) fn post(id: OutboxId) -> Key {
+    Key::first().bytes(id.as_bytes())
+}
+
+/// Returns the deduplication key of an event.
+pub(super) fn seen(channel: &ChannelId, event: &EventKey) -> Result<Key, LedgerError> {
+    let kind = match event.kind {
+        EventKind::Message => b'm',
+        EventKind::Edit => b'e',
+        EventKind::Deletion => b'd',
+        EventKind::Press => b'p',
+        EventKind::Command => b'c',
+    };
+    Key::first()
+        .text("the channel's name", channel.as_str())?
+        .bytes(&[kind])
+        .text("the event's name", &event.id)
+}
+
+/// Returns the key of a lane, which also begins the keys of its queue and its lost threads.
+pub(super) fn lane(lane: &LaneId) -> Result<Key, LedgerError> {
+    Key::first().text("the lane's name", lane.as_str())
+}
+
+/// Returns the key of a place in a lane's queue, or of one of its lost threads.
+pub(super) fn in_lane(lane: &LaneId, number: u64) -> Result<Key, LedgerError> {
+    Ok(self::lane(lane)?.number(number))
+}
+
+/// Returns the beginning of the keys of a channel's unsettled entries.
+pub(super) fn channel(channel: &ChannelId) -> Result<Key, LedgerError> {
+    Key::first().text("the channel's name", channel.as_str())
+}
+
+/// Returns the key of an unsettled entry.
+pub(super) fn due(channel: &ChannelId, number: u64) -> Result<Key, LedgerError> {
+    Ok(self::channel(channel)?.number(number))
+}
+
+/// Returns the key of a dispatcher.
+pub(super) fn dispatcher(dispatcher: &DispatcherId) -> Result<Key, LedgerError> {
+    Key::first().text("the dispatcher's name", dispatcher.as_str())
+}
+
+/// What kind of thing may be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// A settled message.
+    Message,
+    /// A deduplication key.
+    Seen,
+    /// A settled entry of the outbox.
+    Post,
+}
+
+/// Returns the beginning of the expiry keys of a class.
+pub(super) fn expiring(class: Class) -> Key {
+    let class = match class {
+        Class::Message => b'm',
+        Class::Seen => b's',
+        Class::Post => b'p',
+    };
+    Key::first().bytes(&[class])
+}
+
+/// Returns the expiry key of the thing at `target`, whose time counts from `since`.
+pub(super) fn expiry(class: Class, since: std::time::SystemTime, target: &Key) -> Key {
+    expiring(class)
+        .number(time::to_millis(since))
+        .bytes(target.as_bytes())
+}
+
+/// Takes an expiry key apart: milliseconds since 1970, and the key of the thing.
+pub(super) fn split_expiry(key: &Key) -> Option<(u64, Key)> {
+    let (_, rest) = key.0.split_first()?;
+    let (since, target) = rest.split_first_chunk()?;
+    Some((u64::from_be_bytes(*since), Key(target.to_vec())))
+}

@@ -1,0 +1,174 @@
+//! A lane and its one open turn.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use tieline_channel::{ChannelId, Conversation};
+
+use crate::id::{DispatcherId, LaneId, MessageId, ThreadId, TurnId, TurnKey};
+use crate::ledger::error::IllegalTransition;
+use crate::ledger::time;
+
+/// How many messages one turn can hold. A longer burst takes several turns.
+pub const MAX_TURN_MESSAGES: usize = 64;
+
+/// How many lost threads a lane remembers.
+pub const MAX_REMEMBERED: usize = 16;
+
+/// A lane as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneRecord {
+    /// Its name.
+    pub id: LaneId,
+    /// Whose lane it is.
+    pub dispatcher: DispatcherId,
+    /// Its Codex thread.
+    pub thread: Option<ThreadId>,
+    /// The thread has had a turn, so Codex has it on disk.
+    pub had_turn: bool,
+    /// The threads it had before and lost, oldest first; at most [`MAX_REMEMBERED`].
+    pub lost: Vec<LostThread>,
+    /// The turn that runs.
+    pub open: Option<OpenTurn>,
+    /// How many messages wait.
+    pub waiting: usize,
+    /// Where the newest accepted message came from: where notices go.
+    pub last_from: Option<Origin>,
+    /// When a message was last accepted or a turn opened or settled.
+    #[serde(with = "time::millis")]
+    pub used_at: SystemTime,
+}
+
+/// Where a message came from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The conversation on it.
+    pub conversation: Conversation,
+}
+
+/// A thread that could not be resumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostThread {
+    /// Which it was.
+    pub thread: ThreadId,
+    /// When it was found lost.
+    #[serde(with = "time::millis")]
+    pub at: SystemTime,
+    /// Why; cut to 512 bytes.
+    pub reason: String,
+}
+
+/// The turn that runs on a lane, over all its attempts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenTurn {
+    /// Our name of it.
+    pub key: TurnKey,
+    /// What it answers, in order.
+    pub messages: Vec<MessageId>,
+    /// How far it is.
+    pub phase: TurnPhase,
+    /// Codex's name of the present attempt.
+    pub codex_turn: Option<TurnId>,
+    /// The last Codex turn that the lane settled before this one: whatever the thread has after
+    /// it belongs to this one.
+    pub after: Option<TurnId>,
+    /// How often it was interrupted and continued.
+    pub continuations: u32,
+    /// How often it was submitted again because Codex did not have it.
+    pub resubmissions: u32,
+    /// When it was opened.
+    #[serde(with = "time::millis")]
+    pub opened_at: SystemTime,
+}
+
+/// How far an open turn is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnPhase {
+    /// Nothing has been sent, as far as anybody knows.
+    Opened,
+    /// Codex has answered the submission.
+    Submitted,
+    /// The messages are part of the thread.
+    Delivered,
+}
+
+/// What can happen to an open turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TurnEvent {
+    /// Codex has answered the submission, or that of a continuation.
+    Submitted {
+        /// Codex's name of the attempt.
+        turn: TurnId,
+    },
+    /// The messages are part of the thread.
+    Delivered {
+        /// Codex's name of the attempt, when known.
+        turn: Option<TurnId>,
+    },
+    /// It was interrupted and goes on in a new Codex turn: the thread has the messages, so it
+    /// counts as delivered.
+    Continued,
+    /// Codex does not have it, so it starts from the beginning. Whether that is so is for the
+    /// caller to know: it is allowed in every phase.
+    Resubmitted,
+}
+
+impl OpenTurn {
+    /// Returns a turn of which nothing has been sent.
+    pub fn new(
+        key: TurnKey,
+        messages: Vec<MessageId>,
+        after: Option<TurnId>,
+        opened_at: SystemTime,
+    ) -> Self {
+        Self {
+            key,
+            messages,
+            phase: TurnPhase::Opened,
+            codex_turn: None,
+            after,
+            continuations: 0,
+            resubmissions: 0,
+            opened_at,
+        }
+    }
+
+    /// Returns the turn after `event`.
+    ///
+    /// # Errors
+    ///
+    /// When `event` cannot happen in this phase.
+    pub fn on(self, event: TurnEvent) -> Result<Self, IllegalTransition> {
+        match (self.phase, event) {
+            (TurnPhase::Opened | TurnPhase::Submitted, TurnEvent::Submitted { turn }) => Ok(Self {
+                phase: TurnPhase::Submitted,
+                codex_turn: Some(turn),
+                ..self
+            }),
+            (TurnPhase::Delivered, TurnEvent::Submitted { turn }) => Ok(Self {
+                codex_turn: Some(turn),
+                ..self
+            }),
+            (_, TurnEvent::Delivered { turn }) => Ok(Self {
+                phase: TurnPhase::Delivered,
+                codex_turn: turn.or(self.codex_turn),
+                ..self
+            }),
+            (_, TurnEvent::Continued) => Ok(Self {
+                phase: TurnPhase::Delivered,
+                codex_turn: None,
+                continuations: self.continuations.saturating_add(1),
+                ..self
+            }),
+            (_, TurnEvent::Resubmitted) => Ok(Self {
+                phase: TurnPhase::Opened,
+                codex_turn: None,
+                resubmissions: self.resubmissions.saturating_add(1),
+                ..self
+            }),
+        }
+    }
+}

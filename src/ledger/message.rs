@@ -1,0 +1,215 @@
+//! A message and its states.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use tieline_channel::{ChannelId, EventKey, Message, RefusalReason};
+
+use crate::id::{DispatcherId, LaneId, MessageId, TurnKey};
+use crate::ledger::error::IllegalTransition;
+use crate::ledger::post::NewPost;
+use crate::ledger::time;
+
+/// A message that the gate let in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewMessage {
+    /// Where it came in.
+    pub channel: ChannelId,
+    /// Who it is for.
+    pub dispatcher: DispatcherId,
+    /// The lane it waits in.
+    pub lane: LaneId,
+    /// What makes another delivery of it the same; the channel's id completes the tuple.
+    pub key: EventKey,
+    /// What was written.
+    pub message: Message,
+    /// When it arrived here.
+    #[serde(with = "time::millis")]
+    pub received_at: SystemTime,
+    /// It goes before everything that waits.
+    pub urgent: bool,
+}
+
+/// A message that the gate turned away.
+///
+/// It is recorded without its text, quote and attachments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusedMessage {
+    /// Where it came in.
+    pub channel: ChannelId,
+    /// Who it was for.
+    pub dispatcher: DispatcherId,
+    /// The lane it would have waited in; the lane is not made.
+    pub lane: LaneId,
+    /// What makes another delivery of it the same.
+    pub key: EventKey,
+    /// What was written.
+    pub message: Message,
+    /// When it arrived here.
+    #[serde(with = "time::millis")]
+    pub received_at: SystemTime,
+    /// Why it was turned away.
+    pub reason: RefusalReason,
+    /// What the sender is told, if anything.
+    pub posts: Vec<NewPost>,
+}
+
+/// What [`Ledger::accept`](super::Ledger::accept) found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is recorded.
+    New {
+        /// Its name from now on.
+        id: MessageId,
+        /// How many messages wait in its lane, this one included; 0 when it was refused.
+        waiting: usize,
+    },
+    /// The same event was recorded before; nothing changed.
+    Duplicate {
+        /// The message it made then, if it made one that is still recorded.
+        id: Option<MessageId>,
+    },
+}
+
+/// What became of an edit or a deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revised {
+    /// The message was still waiting and has changed.
+    Applied,
+    /// The message is no longer waiting; nothing changed.
+    TooLate,
+    /// No such message is recorded; nothing changed.
+    Unknown,
+    /// The same event was recorded before; nothing changed.
+    Duplicate,
+}
+
+/// A message as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MessageRecord {
+    /// Its name here.
+    pub id: MessageId,
+    /// Where it came in.
+    pub channel: ChannelId,
+    /// Who it is for.
+    pub dispatcher: DispatcherId,
+    /// Its lane.
+    pub lane: LaneId,
+    /// What made it new.
+    pub key: EventKey,
+    /// What was written.
+    pub message: Message,
+    /// When it arrived here.
+    #[serde(with = "time::millis")]
+    pub received_at: SystemTime,
+    /// It went before everything that waited.
+    pub urgent: bool,
+    /// How far it is.
+    pub state: MessageState,
+    /// When it came to this state.
+    #[serde(with = "time::millis")]
+    pub changed_at: SystemTime,
+    /// The turn it is or was in.
+    pub turn: Option<TurnKey>,
+}
+
+/// How far a message is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageState {
+    /// It waits in its lane.
+    Queued,
+    /// It is part of its lane's open turn.
+    InTurn,
+    /// Its turn ended well.
+    Answered,
+    /// It came to no answer.
+    Failed {
+        /// The name of the failure.
+        kind: String,
+    },
+    /// It was withdrawn, or its turn was stopped.
+    Cancelled,
+    /// Nobody can say whether it was answered.
+    Unclear,
+    /// The gate turned it away.
+    Refused {
+        /// Why.
+        reason: RefusalReason,
+    },
+}
+
+/// What can happen to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageEvent {
+    /// A turn takes it.
+    Taken,
+    /// The turn gives it back.
+    Returned,
+    /// Its sender deleted it.
+    Withdrawn,
+    /// It is over.
+    Settled(Outcome),
+}
+
+/// How a turn, or a message that never had one, ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The turn ended well.
+    Answered,
+    /// It failed.
+    Failed {
+        /// The name of the failure.
+        kind: String,
+        /// What happened.
+        message: String,
+    },
+    /// It was stopped.
+    Cancelled,
+    /// Nobody can say how it ended.
+    Unclear {
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl MessageState {
+    /// Returns the state after `event`.
+    ///
+    /// # Errors
+    ///
+    /// When `event` cannot happen in this state.
+    pub fn on(self, event: MessageEvent) -> Result<Self, IllegalTransition> {
+        match (self, event) {
+            (Self::Queued, MessageEvent::Taken) => Ok(Self::InTurn),
+            (Self::InTurn, MessageEvent::Returned) => Ok(Self::Queued),
+            (Self::Queued, MessageEvent::Withdrawn) => Ok(Self::Cancelled),
+            (Self::Queued | Self::InTurn, MessageEvent::Settled(outcome)) => Ok(outcome.into()),
+            (state, event) => Err(IllegalTransition::new(&state, &event)),
+        }
+    }
+
+    /// Returns whether nothing more can happen to the message.
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Self::Queued | Self::InTurn => false,
+            Self::Answered
+            | Self::Failed { .. }
+            | Self::Cancelled
+            | Self::Unclear
+            | Self::Refused { .. } => true,
+        }
+    }
+}
+
+impl From<Outcome> for MessageState {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Answered => Self::Answered,
+            Outcome::Failed { kind, message: _ } => Self::Failed { kind },
+            Outcome::Cancelled => Self::Cancelled,
+            Outcome::Unclear { reason: _ } => Self::Unclear,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The steps from a directory to a store that commands can use.
+
+use std::io;
+use std::path::Path;
+
+use crate::ledger::counts::State;
+use crate::ledger::error::{LedgerError, OpenError};
+use crate::ledger::key::{self, Table};
+use crate::ledger::migration::{self, Migration};
+use crate::ledger::operation;
+use crate::ledger::spool::Spool;
+use crate::ledger::store::{Barrier, Change, Store, io_error};
+use crate::ledger::transaction::Transaction;
+
+/// Opens the store in `dir`, whose lock the caller holds, brings it to the newest schema and
+/// removes what a crash has left.
+pub(super) fn open(
+    dir: &Path,
+    spool: &Spool,
+    migrations: &[Migration],
+    barrier: &mut dyn Barrier,
+) -> Result<(Store, State), OpenError> {
+    let store = Store::open(dir)?;
+    migrate(dir, &store, spool, migrations, barrier)?;
+    let state = read_state(dir, &store, spool)?;
+    sweep(dir, &store, spool)?;
+    Ok((store, state))
+}
+
+/// Opens a store that has failed, takes back what its last group may have changed after all, and
+/// shows that it can be written.
+pub(super) fn reopen(
+    dir: &Path,
+    spool: &Spool,
+    undo: &[Change],
+    barrier: &mut dyn Barrier,
+) -> Result<(Store, State), String> {
+    let store = Store::open(dir).map_err(|error| chain(&error))?;
+    store.commit(undo, barrier)?;
+    let state = read_state(dir, &store, spool).map_err(|error| chain(&error))?;
+    sweep(dir, &store, spool).map_err(|error| chain(&error))?;
+    let probe = Transaction::new(&store, spool, state).prepare_probe()?;
+    store.commit(&probe.changes, barrier)?;
+    Ok((store, probe.state))
+}
+
+/// Brings the store to the newest schema.
+fn migrate(
+    dir: &Path,
+    store: &Store,
+    spool: &Spool,
+    migrations: &[Migration],
+    barrier: &mut dyn Barrier,
+) -> Result<(), OpenError> {
+    let known = migration::newest(migrations);
+    let mut transaction = Transaction::new(store, spool, State::default());
+    let found = migration::current(&mut transaction).map_err(|error| corrupt(dir, &error))?;
+    if found > known {
+        return Err(OpenError::NewerSchema {
+            dir: dir.to_owned(),
+            found,
+            known,
+        });
+    }
+    for migration in migrations.iter().filter(|migration| migration.to > found) {
+        let state = read_state(dir, store, spool)?;
+        let mut transaction = Transaction::new(store, spool, state);
+        transaction
+            .run(|transaction| migration::step(transaction, migration))
+            .map_err(|error| corrupt(dir, &error))?;
+        let prepared = transaction
+            .prepare()
+            .map_err(|error| corrupt(dir, &error))?;
+        store
+            .commit(&prepared.changes, barrier)
+            .map_err(|reason| io_error("write", dir, io::Error::other(reason)))?;
+    }
+    Ok(())
+}
+
+fn read_state(dir: &Path, store: &Store, spool: &Spool) -> Result<State, OpenError> {
+    Transaction::new(store, spool, State::default())
+        .get("state", Table::Meta, &key::state())
+        .map(Option::unwrap_or_default)
+        .map_err(|error| corrupt(dir, &error))
+}
+
+/// Removes the spool files that no record names.
+fn sweep(dir: &Path, store: &Store, spool: &Spool) -> Result<(), OpenError> {
+    enum SweepError {
+        Io(io::Error),
+        Ledger(LedgerError),
+    }
+    impl From<io::Error> for SweepError {
+        fn from(error: io::Error) -> Self {
+            Self::Io(error)
+        }
+    }
+    let mut transaction = Transaction::new(store, spool, State::default());
+    let removed = spool
+        .sweep(|owner, name| {
+            operation::is_named(&mut transaction, owner, name).map_err(SweepError::Ledger)
+        })
+        .map_err(|error| match error {
+            SweepError::Io(source) => io_error("sweep", &dir.join("spool"), source),
+            SweepError::Ledger(error) => corrupt(dir, &error),
+        })?;
+    if removed > 0 {
+        tracing::info!(removed, "removed spool files that a crash left behind");
+    }
+    Ok(())
+}
+
+fn corrupt(dir: &Path, error: &impl ToString) -> OpenError {
+    OpenError::Corrupt {
+        dir: dir.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+/// Returns what an error and its sources say.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

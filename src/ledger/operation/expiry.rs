@@ -1,0 +1,187 @@
+//! Forgetting: settled messages and entries, and deduplication keys, after their time.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{MessageId, OutboxId};
+use crate::ledger::error::LedgerError;
+use crate::ledger::key::{self, Class, Key, Table};
+use crate::ledger::operation::messages::Seen;
+use crate::ledger::spool::{SpoolName, SpoolOwner};
+use crate::ledger::time;
+use crate::ledger::transaction::Transaction;
+
+/// How many things are forgotten in one step.
+const STEP: usize = 128;
+
+/// What was forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expired {
+    /// Settled messages.
+    pub messages: u64,
+    /// Deduplication keys.
+    pub keys: u64,
+    /// Settled entries of the outbox.
+    pub posts: u64,
+    /// Files of long texts.
+    pub spools: u64,
+}
+
+impl Expired {
+    /// Adds another step's.
+    pub(in crate::ledger) fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.keys += other.keys;
+        self.posts += other.posts;
+        self.spools += other.spools;
+    }
+}
+
+/// What is old enough to be forgotten.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ledger) struct Horizon {
+    /// The present.
+    pub(in crate::ledger) now: SystemTime,
+    /// What was settled by then is forgotten.
+    pub(in crate::ledger) settled: SystemTime,
+    /// What was seen by then is forgotten.
+    pub(in crate::ledger) seen: SystemTime,
+}
+
+impl Transaction<'_> {
+    /// Forgets a bounded number of things; the flag says whether there may be more.
+    pub(in crate::ledger) fn expire_step(
+        &mut self,
+        horizon: Horizon,
+    ) -> Result<(Expired, bool), LedgerError> {
+        let mut expired = Expired::default();
+        let messages = self.due_expiries(Class::Message, horizon.settled)?;
+        let posts = self.due_expiries(Class::Post, horizon.settled)?;
+        let keys = self.due_expiries(Class::Seen, horizon.seen)?;
+        for key in &messages {
+            self.expire_message(key, &mut expired)?;
+        }
+        for key in &posts {
+            self.expire_post(key, &mut expired)?;
+        }
+        for key in &keys {
+            self.expire_seen(key, horizon.now, &mut expired)?;
+        }
+        let more = [messages, posts, keys]
+            .iter()
+            .any(|keys| keys.len() == STEP);
+        Ok((expired, more))
+    }
+
+    /// Notes that the thing at `target` may be forgotten some time after `since`.
+    pub(super) fn expire_later(
+        &mut self,
+        class: Class,
+        since: SystemTime,
+        target: &Key,
+    ) -> Result<(), LedgerError> {
+        self.put(
+            "expiry",
+            Table::Expiry,
+            key::expiry(class, since, target),
+            &(),
+        )
+    }
+
+    /// Takes a step's worth of expiries of a class up to `until` and returns their targets.
+    fn due_expiries(&mut self, class: Class, until: SystemTime) -> Result<Vec<Key>, LedgerError> {
+        let prefix = key::expiring(class);
+        let until = time::to_millis(until);
+        let mut targets = Vec::new();
+        for (key, _) in self.scan(Table::Expiry, &prefix, &prefix, STEP)? {
+            let (since, target) = key::split_expiry(&key).ok_or(LedgerError::Damaged {
+                what: "expiry",
+                reason: "its key is too short".to_owned(),
+            })?;
+            if since > until {
+                break;
+            }
+            self.remove(Table::Expiry, key);
+            targets.push(target);
+        }
+        Ok(targets)
+    }
+
+    fn expire_message(&mut self, key: &Key, expired: &mut Expired) -> Result<(), LedgerError> {
+        let Some(message) = self.stored_message(MessageId::from_bytes(id_bytes(key)?))? else {
+            return Ok(());
+        };
+        self.state.move_message(Some(&message.state), None);
+        self.remove(Table::Messages, key.clone());
+        expired.messages += 1;
+        self.expire_file(message.file(), expired);
+        Ok(())
+    }
+
+    fn expire_post(&mut self, key: &Key, expired: &mut Expired) -> Result<(), LedgerError> {
+        let Some(post) = self.stored_post(OutboxId::from_bytes(id_bytes(key)?))? else {
+            return Ok(());
+        };
+        self.state.move_post(Some(&post.state), None);
+        self.remove(Table::Outbox, key.clone());
+        expired.posts += 1;
+        self.expire_file(post.file(), expired);
+        Ok(())
+    }
+
+    /// Forgets a deduplication key, unless its message is not settled yet: then it stays for as
+    /// long again.
+    fn expire_seen(
+        &mut self,
+        key: &Key,
+        now: SystemTime,
+        expired: &mut Expired,
+    ) -> Result<(), LedgerError> {
+        let Some(Seen { message }) = self.seen(key)? else {
+            return Ok(());
+        };
+        let message = match message {
+            Some(id) => self.stored_message(id)?,
+            None => None,
+        };
+        if message.is_some_and(|message| !message.state.is_settled()) {
+            return self.expire_later(Class::Seen, now, key);
+        }
+        self.remove(Table::Seen, key.clone());
+        self.state.counts.keys = self.state.counts.keys.saturating_sub(1);
+        expired.keys += 1;
+        Ok(())
+    }
+
+    fn expire_file(&mut self, file: Option<SpoolName>, expired: &mut Expired) {
+        if let Some(file) = file {
+            self.unname_file(file);
+            expired.spools += 1;
+        }
+    }
+}
+
+/// Returns whether a record names a spool file.
+pub(in crate::ledger) fn is_named(
+    transaction: &mut Transaction<'_>,
+    owner: SpoolOwner,
+    name: &SpoolName,
+) -> Result<bool, LedgerError> {
+    let named = match owner {
+        SpoolOwner::Message(id) => transaction
+            .stored_message(id)?
+            .and_then(super::messages::StoredMessage::file),
+        SpoolOwner::Post(id) => transaction
+            .stored_post(id)?
+            .and_then(super::outbox::StoredPost::file),
+    };
+    Ok(named.as_ref() == Some(name))
+}
+
+fn id_bytes(key: &Key) -> Result<[u8; 16], LedgerError> {
+    key.as_bytes().try_into().map_err(|_| LedgerError::Damaged {
+        what: "expiry",
+        reason: "it does not name an id".to_owned(),
+    })
+}

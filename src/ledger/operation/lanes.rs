@@ -1,0 +1,224 @@
+//! Lanes: their threads and the places in their queues.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{DispatcherId, LaneId, ThreadId, TurnId};
+use crate::ledger::dispatcher::DispatcherRecord;
+use crate::ledger::error::LedgerError;
+use crate::ledger::key::{self, Key, Table};
+use crate::ledger::lane::{LaneRecord, LostThread, MAX_REMEMBERED, OpenTurn, Origin};
+use crate::ledger::operation::messages::StoredMessage;
+use crate::ledger::post::NewPost;
+use crate::ledger::time;
+use crate::ledger::transaction::Transaction;
+use crate::ledger::value::cut_reason;
+
+/// The first place of a queue; there is as much room before it as behind it.
+const MIDDLE: u64 = 1 << 63;
+
+/// A lane as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredLane {
+    pub(super) id: LaneId,
+    dispatcher: DispatcherId,
+    thread: Option<ThreadId>,
+    pub(super) had_turn: bool,
+    /// The last Codex turn that was settled.
+    pub(super) last_turn: Option<TurnId>,
+    pub(super) waiting: usize,
+    pub(super) last_from: Option<Origin>,
+    #[serde(with = "time::millis")]
+    pub(super) used_at: SystemTime,
+    /// The first place that was given.
+    front: u64,
+    /// The first place behind those that were given.
+    back: u64,
+}
+
+impl StoredLane {
+    /// Takes the place before all others.
+    pub(super) fn front_place(&mut self) -> u64 {
+        self.front -= 1;
+        self.front
+    }
+
+    /// Takes the place behind all others.
+    pub(super) fn back_place(&mut self) -> u64 {
+        let place = self.back;
+        self.back += 1;
+        place
+    }
+}
+
+impl Transaction<'_> {
+    /// Returns the lanes of a dispatcher.
+    pub(in crate::ledger) fn lanes(
+        &mut self,
+        dispatcher: &DispatcherId,
+    ) -> Result<Vec<LaneRecord>, LedgerError> {
+        let mut lanes = Vec::new();
+        for (_, value) in self.scan(Table::Lanes, &Key::first(), &Key::first(), usize::MAX)? {
+            let lane: StoredLane = value.decode("lane")?;
+            if lane.dispatcher == *dispatcher {
+                lanes.push(self.whole_lane(lane)?);
+            }
+        }
+        Ok(lanes)
+    }
+
+    /// Returns a lane.
+    pub(in crate::ledger) fn lane(
+        &mut self,
+        lane: &LaneId,
+    ) -> Result<Option<LaneRecord>, LedgerError> {
+        self.stored_lane(lane)?
+            .map(|lane| self.whole_lane(lane))
+            .transpose()
+    }
+
+    /// Gives a lane a new thread that has had no turn.
+    pub(in crate::ledger) fn set_thread(
+        &mut self,
+        lane: &LaneId,
+        thread: ThreadId,
+    ) -> Result<(), LedgerError> {
+        let mut lane = self.known_lane(lane)?;
+        lane.thread = Some(thread);
+        lane.had_turn = false;
+        self.put_lane(&lane)
+    }
+
+    /// Notes that a thread is lost, and tells the chats.
+    pub(in crate::ledger) fn lose_thread(
+        &mut self,
+        lane: &LaneId,
+        lost: LostThread,
+        posts: Vec<NewPost>,
+    ) -> Result<(), LedgerError> {
+        let mut lane = self.known_lane(lane)?;
+        if lane.thread.as_ref() == Some(&lost.thread) {
+            lane.thread = None;
+            lane.had_turn = false;
+        }
+        let number = self.state.take_number();
+        let lost = LostThread {
+            reason: cut_reason(&lost.reason),
+            ..lost
+        };
+        self.put(
+            "lost thread",
+            Table::Lost,
+            key::in_lane(&lane.id, number)?,
+            &lost,
+        )?;
+        let prefix = key::lane(&lane.id)?;
+        let all = self.scan(Table::Lost, &prefix, &prefix, usize::MAX)?;
+        let excess = all.len().saturating_sub(MAX_REMEMBERED);
+        for (key, _) in all.into_iter().take(excess) {
+            self.remove(Table::Lost, key);
+        }
+        self.put_lane(&lane)?;
+        self.enqueue(posts)?;
+        Ok(())
+    }
+
+    /// Stores what is to be remembered of a dispatcher.
+    pub(in crate::ledger) fn set_dispatcher(
+        &mut self,
+        record: DispatcherRecord,
+    ) -> Result<(), LedgerError> {
+        let record = DispatcherRecord {
+            last_error: record.last_error.as_deref().map(cut_reason),
+            ..record
+        };
+        let key = key::dispatcher(&record.id)?;
+        self.put("dispatcher", Table::Dispatchers, key, &record)
+    }
+
+    /// Returns all dispatchers that are remembered.
+    pub(in crate::ledger) fn dispatchers(&mut self) -> Result<Vec<DispatcherRecord>, LedgerError> {
+        self.scan(Table::Dispatchers, &Key::first(), &Key::first(), usize::MAX)?
+            .into_iter()
+            .map(|(_, value)| value.decode("dispatcher"))
+            .collect()
+    }
+
+    // === For the other operations ===
+
+    /// Returns a lane that must be there.
+    pub(super) fn known_lane(&mut self, lane: &LaneId) -> Result<StoredLane, LedgerError> {
+        self.stored_lane(lane)?
+            .ok_or_else(|| LedgerError::UnknownLane(lane.clone()))
+    }
+
+    /// Returns a lane, or what it is when nothing has happened on it.
+    pub(super) fn lane_or_new(
+        &mut self,
+        lane: &LaneId,
+        dispatcher: &DispatcherId,
+    ) -> Result<StoredLane, LedgerError> {
+        Ok(self.stored_lane(lane)?.unwrap_or_else(|| StoredLane {
+            id: lane.clone(),
+            dispatcher: dispatcher.clone(),
+            thread: None,
+            had_turn: false,
+            last_turn: None,
+            waiting: 0,
+            last_from: None,
+            used_at: time::now(),
+            front: MIDDLE,
+            back: MIDDLE,
+        }))
+    }
+
+    /// Stores a lane.
+    pub(super) fn put_lane(&mut self, lane: &StoredLane) -> Result<(), LedgerError> {
+        self.put("lane", Table::Lanes, key::lane(&lane.id)?, lane)
+    }
+
+    /// Takes a message out of its lane's queue. The caller stores both.
+    pub(super) fn leave_queue(
+        &mut self,
+        lane: &mut StoredLane,
+        message: &StoredMessage,
+    ) -> Result<(), LedgerError> {
+        let misplaced = || LedgerError::Misplaced {
+            message: message.id,
+            lane: lane.id.clone(),
+        };
+        if message.lane != lane.id {
+            return Err(misplaced());
+        }
+        let place = message.place.ok_or_else(misplaced)?;
+        self.remove(Table::Queue, key::in_lane(&lane.id, place)?);
+        lane.waiting = lane.waiting.saturating_sub(1);
+        Ok(())
+    }
+
+    fn stored_lane(&mut self, lane: &LaneId) -> Result<Option<StoredLane>, LedgerError> {
+        self.get("lane", Table::Lanes, &key::lane(lane)?)
+    }
+
+    fn whole_lane(&mut self, lane: StoredLane) -> Result<LaneRecord, LedgerError> {
+        let key = key::lane(&lane.id)?;
+        let open: Option<OpenTurn> = self.get("turn", Table::Turns, &key)?;
+        let lost = self
+            .scan(Table::Lost, &key, &key, MAX_REMEMBERED)?
+            .into_iter()
+            .map(|(_, value)| value.decode("lost thread"))
+            .collect::<Result<_, _>>()?;
+        Ok(LaneRecord {
+            id: lane.id,
+            dispatcher: lane.dispatcher,
+            thread: lane.thread,
+            had_turn: lane.had_turn,
+            lost,
+            open,
+            waiting: lane.waiting,
+            last_from: lane.last_from,
+            used_at: lane.used_at,
+        })
+    }
+}

@@ -1,0 +1,14 @@
+//! What the ledger can do, as functions on a [`Transaction`](super::transaction::Transaction).
+//!
+//! They know records, queues and indexes; they do not know the database, threads or commits.
+
+mod body;
+mod expiry;
+mod lanes;
+mod messages;
+mod outbox;
+mod turns;
+
+pub use self::expiry::Expired;
+
+pub(super) use self::expiry::{Horizon, is_named};

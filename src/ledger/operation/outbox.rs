@@ -1,0 +1,175 @@
+//! The outbox: enqueued in order, found while undelivered, followed to its end.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use tieline_channel::ChannelId;
+
+use crate::id::OutboxId;
+use crate::ledger::error::LedgerError;
+use crate::ledger::key::{self, Class, Table};
+use crate::ledger::operation::body::Body;
+use crate::ledger::post::{NewPost, OutboxEntry, PostEvent, PostState};
+use crate::ledger::spool::{SpoolName, SpoolOwner};
+use crate::ledger::time;
+use crate::ledger::transaction::Transaction;
+use crate::ledger::value::cut_reason;
+
+/// An entry of the outbox as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredPost {
+    id: OutboxId,
+    /// What orders it among the others.
+    number: u64,
+    channel: ChannelId,
+    pub(super) state: PostState,
+    attempts: u32,
+    #[serde(with = "time::millis")]
+    created_at: SystemTime,
+    #[serde(with = "time::optional_millis")]
+    not_before: Option<SystemTime>,
+    last_error: Option<String>,
+    body: Body<NewPost>,
+}
+
+impl StoredPost {
+    fn load(self, transaction: &Transaction<'_>) -> Result<OutboxEntry, LedgerError> {
+        Ok(OutboxEntry {
+            id: self.id,
+            post: self.body.load(transaction)?,
+            state: self.state,
+            attempts: self.attempts,
+            created_at: self.created_at,
+            not_before: self.not_before,
+            last_error: self.last_error,
+        })
+    }
+
+    /// Returns the name of the file that has its text, if there is one.
+    pub(super) fn file(self) -> Option<SpoolName> {
+        self.body.file()
+    }
+}
+
+impl Transaction<'_> {
+    /// Enqueues posts, in order.
+    pub(in crate::ledger) fn enqueue(
+        &mut self,
+        posts: Vec<NewPost>,
+    ) -> Result<Vec<OutboxId>, LedgerError> {
+        let now = time::now();
+        let mut ids = Vec::with_capacity(posts.len());
+        for post in posts {
+            let id = OutboxId::new();
+            let number = self.state.take_number();
+            self.put(
+                "outbox index",
+                Table::Due,
+                key::due(&post.channel, number)?,
+                &id,
+            )?;
+            let body = Body::keep(self, SpoolOwner::Post(id), &post)?;
+            self.state.move_post(None, Some(&PostState::Pending));
+            self.put_post(&StoredPost {
+                id,
+                number,
+                channel: post.channel,
+                state: PostState::Pending,
+                attempts: 0,
+                created_at: now,
+                not_before: None,
+                last_error: None,
+                body,
+            })?;
+            self.announce_posts();
+            ids.push(id);
+        }
+        Ok(ids)
+    }
+
+    /// Returns the unsettled entries of a channel behind `after`, in order.
+    pub(in crate::ledger) fn undelivered(
+        &mut self,
+        channel: &ChannelId,
+        after: Option<OutboxId>,
+        limit: usize,
+    ) -> Result<Vec<OutboxEntry>, LedgerError> {
+        let prefix = key::channel(channel)?;
+        let from = match after {
+            None => prefix.clone(),
+            Some(after) => key::due(channel, self.known_post(after)?.number.saturating_add(1))?,
+        };
+        self.scan(Table::Due, &prefix, &from, limit)?
+            .into_iter()
+            .map(|(_, value)| {
+                let id = value.decode("outbox index")?;
+                self.known_post(id)?.load(self)
+            })
+            .collect()
+    }
+
+    /// Notes what happened to an entry.
+    pub(in crate::ledger) fn advance_post(
+        &mut self,
+        id: OutboxId,
+        event: PostEvent,
+    ) -> Result<OutboxEntry, LedgerError> {
+        let post = self.known_post(id)?;
+        let (number, body) = (post.number, post.body.clone());
+        let before = post.state.clone();
+        let entry = post.load(self)?.on(cut_event(event))?;
+        self.state.move_post(Some(&before), Some(&entry.state));
+        if entry.state.is_settled() {
+            self.remove(Table::Due, key::due(&entry.post.channel, number)?);
+            self.expire_later(Class::Post, time::now(), &key::post(id))?;
+        }
+        self.put_post(&StoredPost {
+            id,
+            number,
+            channel: entry.post.channel.clone(),
+            state: entry.state.clone(),
+            attempts: entry.attempts,
+            created_at: entry.created_at,
+            not_before: entry.not_before,
+            last_error: entry.last_error.clone(),
+            body,
+        })?;
+        Ok(entry)
+    }
+
+    /// Returns an entry as it is stored.
+    pub(super) fn stored_post(&mut self, id: OutboxId) -> Result<Option<StoredPost>, LedgerError> {
+        self.get("outbox entry", Table::Outbox, &key::post(id))
+    }
+
+    fn known_post(&mut self, id: OutboxId) -> Result<StoredPost, LedgerError> {
+        self.stored_post(id)?.ok_or(LedgerError::UnknownPost(id))
+    }
+
+    fn put_post(&mut self, post: &StoredPost) -> Result<(), LedgerError> {
+        self.put("outbox entry", Table::Outbox, key::post(post.id), post)
+    }
+}
+
+/// Returns the event as the ledger keeps it: times to the millisecond, reasons cut.
+fn cut_event(event: PostEvent) -> PostEvent {
+    match event {
+        PostEvent::Attempt { at } => PostEvent::Attempt { at: time::cut(at) },
+        PostEvent::Delivered { wire, at } => PostEvent::Delivered {
+            wire,
+            at: time::cut(at),
+        },
+        PostEvent::Again { not_before, reason } => PostEvent::Again {
+            not_before: time::cut(not_before),
+            reason: cut_reason(&reason),
+        },
+        PostEvent::Failed { reason, at } => PostEvent::Failed {
+            reason: cut_reason(&reason),
+            at: time::cut(at),
+        },
+        PostEvent::Unclear { reason, at } => PostEvent::Unclear {
+            reason: cut_reason(&reason),
+            at: time::cut(at),
+        },
+    }
+}

@@ -1,0 +1,188 @@
+//! Turns: one at a time per lane, opened, followed and settled.
+
+use crate::id::{LaneId, MessageId, OutboxId, TurnKey};
+use crate::ledger::error::LedgerError;
+use crate::ledger::key::{self, Table};
+use crate::ledger::lane::{MAX_TURN_MESSAGES, OpenTurn, TurnEvent};
+use crate::ledger::message::{MessageEvent, Outcome};
+use crate::ledger::operation::lanes::StoredLane;
+use crate::ledger::post::NewPost;
+use crate::ledger::time;
+use crate::ledger::transaction::Transaction;
+
+impl Transaction<'_> {
+    /// Opens a turn with messages that wait.
+    pub(in crate::ledger) fn open_turn(
+        &mut self,
+        lane: &LaneId,
+        key: TurnKey,
+        messages: Vec<MessageId>,
+    ) -> Result<OpenTurn, LedgerError> {
+        let mut lane = self.known_lane(lane)?;
+        if let Some(open) = self.turn(&lane.id)? {
+            return Err(LedgerError::TurnOpen {
+                lane: lane.id,
+                open: open.key,
+            });
+        }
+        check_size(messages.len())?;
+        let now = time::now();
+        for message in &messages {
+            self.take_message(&mut lane, key, *message)?;
+        }
+        lane.used_at = now;
+        self.put_lane(&lane)?;
+        self.state.counts.open_turns += 1;
+        self.put_turn(&lane.id, OpenTurn::new(key, messages, lane.last_turn, now))
+    }
+
+    /// Notes what happened to the open turn.
+    pub(in crate::ledger) fn advance_turn(
+        &mut self,
+        lane: &LaneId,
+        key: TurnKey,
+        event: TurnEvent,
+    ) -> Result<OpenTurn, LedgerError> {
+        let turn = self.open(lane, key)?;
+        if let TurnEvent::Delivered { .. } = event {
+            let mut lane = self.known_lane(lane)?;
+            if !lane.had_turn {
+                lane.had_turn = true;
+                self.put_lane(&lane)?;
+            }
+        }
+        self.put_turn(lane, turn.on(event)?)
+    }
+
+    /// Lets a waiting message join the open turn.
+    pub(in crate::ledger) fn join_turn(
+        &mut self,
+        lane: &LaneId,
+        key: TurnKey,
+        message: MessageId,
+    ) -> Result<OpenTurn, LedgerError> {
+        let mut turn = self.open(lane, key)?;
+        check_size(turn.messages.len() + 1)?;
+        let mut lane = self.known_lane(lane)?;
+        self.take_message(&mut lane, key, message)?;
+        self.put_lane(&lane)?;
+        turn.messages.push(message);
+        self.put_turn(&lane.id, turn)
+    }
+
+    /// Puts messages of the open turn before everything that waits, in the order given.
+    pub(in crate::ledger) fn leave_turn(
+        &mut self,
+        lane: &LaneId,
+        key: TurnKey,
+        messages: &[MessageId],
+    ) -> Result<OpenTurn, LedgerError> {
+        let mut turn = self.open(lane, key)?;
+        let mut lane = self.known_lane(lane)?;
+        for id in messages.iter().rev() {
+            let position = turn
+                .messages
+                .iter()
+                .position(|other| other == id)
+                .ok_or_else(|| LedgerError::Misplaced {
+                    message: *id,
+                    lane: lane.id.clone(),
+                })?;
+            turn.messages.remove(position);
+            let mut message = self.known_message(*id)?;
+            let place = lane.front_place();
+            self.put(
+                "queue entry",
+                Table::Queue,
+                key::in_lane(&lane.id, place)?,
+                id,
+            )?;
+            lane.waiting += 1;
+            message.place = Some(place);
+            message.turn = None;
+            self.move_message(message, MessageEvent::Returned)?;
+        }
+        self.put_lane(&lane)?;
+        self.put_turn(&lane.id, turn)
+    }
+
+    /// Closes the open turn, settles its messages and enqueues what is to be said.
+    pub(in crate::ledger) fn settle_turn(
+        &mut self,
+        lane: &LaneId,
+        key: TurnKey,
+        outcome: &Outcome,
+        posts: Vec<NewPost>,
+    ) -> Result<Vec<OutboxId>, LedgerError> {
+        let turn = self.open(lane, key)?;
+        for id in turn.messages {
+            let message = self.known_message(id)?;
+            self.move_message(message, MessageEvent::Settled(outcome.clone()))?;
+        }
+        let mut lane = self.known_lane(lane)?;
+        lane.used_at = time::now();
+        lane.last_turn = turn.codex_turn.or(lane.last_turn);
+        self.put_lane(&lane)?;
+        self.remove(Table::Turns, key::lane(&lane.id)?);
+        self.state.counts.open_turns = self.state.counts.open_turns.saturating_sub(1);
+        self.enqueue(posts)
+    }
+
+    /// Settles messages that wait, without a turn.
+    pub(in crate::ledger) fn settle_waiting(
+        &mut self,
+        lane: &LaneId,
+        messages: &[MessageId],
+        outcome: &Outcome,
+        posts: Vec<NewPost>,
+    ) -> Result<Vec<OutboxId>, LedgerError> {
+        let mut lane = self.known_lane(lane)?;
+        for id in messages {
+            let message = self.known_message(*id)?;
+            self.leave_queue(&mut lane, &message)?;
+            self.move_message(message, MessageEvent::Settled(outcome.clone()))?;
+        }
+        self.put_lane(&lane)?;
+        self.enqueue(posts)
+    }
+
+    fn turn(&mut self, lane: &LaneId) -> Result<Option<OpenTurn>, LedgerError> {
+        self.get("turn", Table::Turns, &key::lane(lane)?)
+    }
+
+    fn open(&mut self, lane: &LaneId, key: TurnKey) -> Result<OpenTurn, LedgerError> {
+        self.turn(lane)?
+            .filter(|turn| turn.key == key)
+            .ok_or_else(|| LedgerError::TurnNotOpen {
+                lane: lane.clone(),
+                key,
+            })
+    }
+
+    fn put_turn(&mut self, lane: &LaneId, turn: OpenTurn) -> Result<OpenTurn, LedgerError> {
+        self.put("turn", Table::Turns, key::lane(lane)?, &turn)?;
+        Ok(turn)
+    }
+
+    /// Moves a message from the queue into a turn. The caller stores the lane.
+    fn take_message(
+        &mut self,
+        lane: &mut StoredLane,
+        key: TurnKey,
+        id: MessageId,
+    ) -> Result<(), LedgerError> {
+        let mut message = self.known_message(id)?;
+        self.leave_queue(lane, &message)?;
+        message.turn = Some(key);
+        self.move_message(message, MessageEvent::Taken)
+    }
+}
+
+fn check_size(messages: usize) -> Result<(), LedgerError> {
+    if messages > MAX_TURN_MESSAGES {
+        return Err(LedgerError::TooManyMessages {
+            limit: MAX_TURN_MESSAGES,
+        });
+    }
+    Ok(())
+}
