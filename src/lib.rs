@@ -15,6 +15,7 @@
 //! - [`codex`]: the only place that knows the app-server
 //! - [`ledger`]: the only place that knows the database
 //! - [`config`]: `tieline.toml`, read and checked
+//! - [`retry`]: when to try again
 //! - [`id`]: our own names of things
 
 pub mod cli;
@@ -28,3 +29,4 @@ pub mod id;
 pub mod intake;
 pub mod ledger;
 pub mod outbox;
+pub mod retry;

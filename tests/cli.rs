@@ -1,3 +1,5 @@
 //! The command line as people and scripts meet it.
 
+mod exit_codes;
 mod invalid;
+mod workbench;

@@ -6,7 +6,8 @@ use tieline_channel::{ChannelId, ChatId, UserId};
 
 use crate::config::choice::choice;
 use crate::config::defaults;
-use crate::config::document::{Value, suggest};
+use crate::config::document::Value;
+use crate::config::words::suggest;
 
 choice! {
     /// Who may write to a dispatcher directly.

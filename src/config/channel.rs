@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use tieline_channel::ChannelId;
 
-use crate::config::document::{Named, Table, Value, one_of, suggest};
-use crate::config::id;
+use crate::config::document::{Named, Table, Value};
+use crate::config::words::{one_of, suggest};
+use crate::config::{id, socket_path};
 
 /// The configuration of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl ConsoleConfig {
             None => None,
             Some(value) => {
                 let path = value.path("the path of a socket")?;
-                super::check_socket_path(&value, &path);
+                socket_path::check(&value, &path);
                 Some(path)
             }
         };

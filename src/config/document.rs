@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::choice::Choice;
 use crate::config::problem::{Problem, Severity};
+use crate::config::words::{nearest, one_of, suggest};
 
 /// The longest duration a setting takes: beyond it, sums of times stop making sense.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -451,50 +452,6 @@ impl<'a> Value<'a> {
             }),
             _ => self.reject(expected),
         }
-    }
-}
-
-/// Returns the hint for a word that is none of `known`.
-pub(crate) fn suggest(word: &str, known: &[&str], what: &str) -> String {
-    if let Some(near) = nearest(word, known) {
-        return format!("did you mean `{near}`?");
-    }
-    match known {
-        [] => format!("there are no {what} here"),
-        known => format!("known {what}: {}", known.join(", ")),
-    }
-}
-
-/// Returns the word that was probably meant, whatever its case and separators.
-pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let plain = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");
-    let word: String = plain(word).chars().take(64).collect();
-    known
-        .iter()
-        .map(|known| {
-            let candidate = plain(known);
-            let allowed = (candidate.chars().count().max(word.chars().count()) / 3).max(1);
-            let shorter = word.len().min(candidate.len());
-            let extends = word.starts_with(&candidate) || candidate.starts_with(&word);
-            let distance = if extends && shorter >= 3 {
-                1
-            } else {
-                strsim::damerau_levenshtein(&word, &candidate)
-            };
-            (*known, distance, allowed)
-        })
-        .filter(|(_, distance, allowed)| distance <= allowed)
-        .min_by_key(|(_, distance, _)| *distance)
-        .map(|(known, ..)| known)
-}
-
-/// Returns the words as a choice: `"a", "b" or "c"`.
-pub(crate) fn one_of(words: &[&str]) -> String {
-    let quoted: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
-    match quoted.as_slice() {
-        [] => "nothing".to_owned(),
-        [only] => only.clone(),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
 }
 

@@ -11,6 +11,7 @@ mod access;
 mod channel;
 mod choice;
 mod codex;
+mod daemon;
 mod defaults;
 mod discover;
 mod dispatcher;
@@ -18,8 +19,10 @@ mod document;
 mod id;
 mod problem;
 mod secret;
+pub(crate) mod socket_path;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -34,6 +37,7 @@ pub use crate::config::access::{Access, Direct, Groups};
 use crate::config::channel::Declared;
 pub use crate::config::channel::{ChannelConfig, ConsoleConfig};
 pub use crate::config::codex::{CodexConfig, Transport};
+pub use crate::config::daemon::DaemonConfig;
 pub use crate::config::discover::{Looked, NotFound, Surroundings, discover};
 pub use crate::config::dispatcher::{
     Approvals, DispatcherConfig, OnBusy, OnInterrupted, OnLostThread, Reply, RestartConfig,
@@ -46,8 +50,6 @@ use crate::id::DispatcherId;
 
 /// The largest configuration file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
-/// The longest path of a Unix socket, in bytes: `sun_path` has 108 and a NUL ends it.
-pub(crate) const MAX_SOCKET_PATH: usize = 107;
 
 /// A configuration that was checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,15 +62,6 @@ pub struct Config {
     pub channels: BTreeMap<ChannelId, ChannelConfig>,
     /// The dispatchers by name; at least one.
     pub dispatchers: BTreeMap<DispatcherId, DispatcherConfig>,
-}
-
-/// The configuration of the daemon itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DaemonConfig {
-    /// Where the ledger, logs and sockets are: an absolute path. It need not exist.
-    pub state_dir: PathBuf,
-    /// What is logged, as `tracing_subscriber::EnvFilter` reads it.
-    pub log: String,
 }
 
 /// A configuration, and what is doubtful about it.
@@ -227,74 +220,6 @@ fn read_document(
     (Ok(loaded), asked)
 }
 
-impl DaemonConfig {
-    fn read(value: Option<Value<'_>>, reading: &Reading) -> Self {
-        let default = reading.resolve(defaults::STATE_DIR);
-        let home_is_known = default.is_some();
-        let mut config = Self {
-            state_dir: default.unwrap_or_default(),
-            log: defaults::LOG.to_owned(),
-        };
-        let table = value.and_then(|value| value.table("a table of settings of the daemon"));
-        let mut state_dir_is_given = false;
-        if let Some(mut table) = table {
-            if let Some(value) = table.get("state_dir") {
-                state_dir_is_given = true;
-                if let Some(path) = value.path("the path of a directory") {
-                    check_state_dir(&value, &path);
-                    config.state_dir = path;
-                }
-            }
-            if let Some(log) = table.get("log").and_then(|value| read_log(&value)) {
-                config.log = log;
-            }
-            table.finish();
-        }
-        if !state_dir_is_given && !home_is_known {
-            reading.note(
-                Problem::error(
-                    0..0,
-                    format!(
-                        "the state directory would be {}, but the home directory is not known",
-                        defaults::STATE_DIR
-                    ),
-                )
-                .hint("set $HOME, or `state_dir` in [daemon]"),
-            );
-        }
-        config
-    }
-}
-
-fn check_state_dir(value: &Value<'_>, path: &Path) {
-    if path.exists() && !path.is_dir() {
-        let message = format!("{} is not a directory", path.display());
-        value.reading().note(value.objection(&message));
-    }
-    check_socket_path(value, &path.join("control.sock"));
-}
-
-/// Notes an error when a Unix socket cannot have this path.
-fn check_socket_path(value: &Value<'_>, path: &Path) {
-    if let Some(message) = too_long_for_a_socket(path) {
-        value.reading().note(
-            value
-                .objection(&message)
-                .hint("choose a shorter path, such as one below /run or /tmp"),
-        );
-    }
-}
-
-fn too_long_for_a_socket(path: &Path) -> Option<String> {
-    let length = path.as_os_str().len();
-    (length > MAX_SOCKET_PATH).then(|| {
-        format!(
-            "the path of a socket has at most {MAX_SOCKET_PATH} bytes, but {} has {length}",
-            path.display()
-        )
-    })
-}
-
 fn check_default_socket(
     reading: &Reading,
     daemon: &DaemonConfig,
@@ -308,48 +233,17 @@ fn check_default_socket(
     };
     // A state directory that is too long in itself is reported where it stands.
     if console.socket.is_some()
-        || too_long_for_a_socket(&daemon.state_dir.join("control.sock")).is_some()
+        || socket_path::objection(&daemon.state_dir.join("control.sock")).is_some()
     {
         return;
     }
     let path = default_console_socket(&daemon.state_dir, id);
-    if let Some(message) = too_long_for_a_socket(&path) {
+    if let Some(message) = socket_path::objection(&path) {
         reading.note(
             Problem::error(span.clone(), message)
                 .hint("give the channel a `socket`, or a shorter name"),
         );
     }
-}
-
-fn read_log(value: &Value<'_>) -> Option<String> {
-    const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
-    const EXPECTED: &str = "a level, or levels by module";
-    let text = value.text(EXPECTED)?;
-    // `EnvFilter` takes a lone word that is no level for the name of a module: a typing mistake
-    // would silence everything else.
-    for directive in text.split(',').map(str::trim) {
-        if directive.contains(['=', '[', ':']) || directive.is_empty() {
-            continue;
-        }
-        if !LEVELS.contains(&directive.to_lowercase().as_str()) {
-            value.reading().note(
-                value
-                    .objection(&format!("{directive:?} is not a level"))
-                    .hint(document::suggest(directive, LEVELS, "levels"))
-                    .hint("by module: \"info,tieline::codex=debug\""),
-            );
-            return None;
-        }
-    }
-    if let Err(error) = tracing_subscriber::EnvFilter::try_new(text) {
-        value.reading().note(
-            value
-                .objection(&format!("{text:?} is not understood: {error}"))
-                .hint("by module: \"info,tieline::codex=debug\""),
-        );
-        return None;
-    }
-    Some(text.to_owned())
 }
 
 fn syntax_error(error: &toml::de::Error, text: &str) -> Problem {

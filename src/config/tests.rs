@@ -373,6 +373,22 @@ fn example_has_every_key() {
     assert_eq!(missing, Vec::<&String>::new());
 }
 
+#[test]
+fn documentation_has_every_key() {
+    let manual = include_str!("../../docs/configuration.md");
+    let text = example_with_everything_on();
+    let (_, asked) = read_document(&text, Path::new("/etc/tieline.toml"), None);
+    let missing: Vec<_> = asked
+        .iter()
+        .filter_map(|key| key.rsplit('.').next())
+        .filter(|key| {
+            let ways = [format!("`{key}`"), format!("{key} = "), format!("[{key}")];
+            !ways.iter().any(|way| manual.contains(way))
+        })
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}
+
 fn keys_of(table: &toml::Table) -> BTreeSet<String> {
     table
         .iter()

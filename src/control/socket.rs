@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use tokio::net::UnixListener;
 
-use crate::config::MAX_SOCKET_PATH;
+use crate::config::socket_path::MAX as MAX_SOCKET_PATH;
 
 /// The file that is locked as long as a daemon uses the directory.
 const LOCK: &str = "control.lock";
