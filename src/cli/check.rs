@@ -4,7 +4,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure, count};
-use crate::cli::{output, seams};
+use crate::cli::output;
+use crate::codex::{Environment, binary};
 use crate::config::{Access, Config, DispatcherConfig, Transport};
 
 /// Check the configuration and say what would run
@@ -38,10 +39,12 @@ async fn find_codex(dispatcher: &DispatcherConfig) -> anyhow::Result<String> {
     if let Transport::Endpoint(endpoint) = &codex.transport {
         return Ok(format!("runs elsewhere, at {endpoint}"));
     }
-    let found = seams::find_codex(codex).await?;
-    let program = found.unwrap_or_else(|| codex.bin.display().to_string());
+    let environment = Environment::of_this_process();
+    let program = binary::find(Some(&codex.bin), &environment)?;
+    let version = binary::version(&program, &environment).await?;
+    version.check()?;
     let transport = &codex.transport;
-    Ok(format!("{program}, over {transport}"))
+    Ok(format!("{} {version}, over {transport}", program.display()))
 }
 
 fn summarise(config: &Config) -> String {

@@ -1,15 +1,16 @@
 //! `tieline console`: a terminal at a running daemon.
 
-use std::io;
 use std::path::PathBuf;
 
 use anyhow::anyhow;
 use tieline_channel::ChannelId;
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::config_args::ConfigArgs;
-use crate::cli::failure::{Exit, Failure, usage};
-use crate::cli::seams;
+use crate::cli::failure::{Exit, Failure, unless_answered, usage};
 use crate::config::{ChannelConfig, Config};
+use crate::terminal;
 
 /// Talk to a running daemon from this terminal
 ///
@@ -33,22 +34,18 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config.load_quietly()?;
     let socket = choose(&config, args.channel.as_deref())?;
-    let shown = socket.display().to_string();
-    seams::attach_console(socket, args.chat)
+    if let Err(error) = UnixStream::connect(&socket).await {
+        let shown = socket.display();
+        let error = anyhow!(error).context(format!("no daemon listens on {shown}"));
+        return Err(Failure::new(Exit::Unreachable, error).hint("start it with `tieline run`"));
+    }
+    // From here on a daemon that restarts is waited for.
+    let chat = args.chat.as_deref().unwrap_or("main");
+    let stop = CancellationToken::new();
+    let outcome = terminal::converse(&socket, chat, None, &stop)
         .await
-        .map_err(|error| {
-            let is_absent = error.downcast_ref::<io::Error>().is_some_and(|error| {
-                matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-                )
-            });
-            if is_absent {
-                let error = anyhow!("no daemon is running: nobody listens on {shown}");
-                return Failure::new(Exit::Unreachable, error).hint("start it with `tieline run`");
-            }
-            Failure::of(error)
-        })
+        .map_err(Failure::of)?;
+    unless_answered(&outcome)
 }
 
 /// Returns the socket of the console that was named, or of the only one.

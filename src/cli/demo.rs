@@ -1,7 +1,7 @@
 //! `tieline demo`: a first conversation.
 
-use crate::cli::failure::Failure;
-use crate::cli::seams;
+use crate::cli::failure::{Failure, unless_answered};
+use crate::demo::{self, DemoArgs};
 
 /// Talk to Codex through tieline right away, with nothing set up
 ///
@@ -16,5 +16,8 @@ pub(crate) struct Args {
 
 /// Runs the demo.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    seams::run_demo(args.login).await.map_err(Failure::of)
+    let outcome = demo::run(DemoArgs { login: args.login })
+        .await
+        .map_err(Failure::of)?;
+    unless_answered(&outcome)
 }

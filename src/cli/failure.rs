@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use tieline_console::client::Outcome;
 
 use crate::config::{LoadError, NotFound};
 use crate::control::{BindError, ClientError};
@@ -12,6 +13,8 @@ use crate::control::{BindError, ClientError};
 /// The exit codes, as in `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
+    /// A message came to no answer.
+    Unanswered,
     /// The command line is not understood.
     Usage,
     /// The daemon cannot be reached.
@@ -29,6 +32,7 @@ pub(crate) enum Exit {
 impl Exit {
     fn code(self) -> u8 {
         match self {
+            Self::Unanswered => 1,
             Self::Usage => 64,
             Self::Unreachable => 69,
             Self::Internal => 70,
@@ -139,6 +143,18 @@ fn push_line(text: &mut String, line: fmt::Arguments<'_>) {
 pub(crate) fn count(n: usize, what: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{n} {what}{plural}")
+}
+
+/// Fails when a message of a conversation came to no answer; what was wrong stands above already.
+pub(crate) fn unless_answered(outcome: &Outcome) -> Result<(), Failure> {
+    if outcome.is_success() {
+        return Ok(());
+    }
+    let messages = count(outcome.failed, "message");
+    Err(Failure::new(
+        Exit::Unanswered,
+        anyhow!("{messages} came to no answer"),
+    ))
 }
 
 impl From<LoadError> for Failure {

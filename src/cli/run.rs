@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::{logging, seams};
+use crate::cli::logging;
 use crate::config::Config;
+use crate::daemon;
 
 /// Run the daemon in the foreground
 ///
@@ -30,7 +31,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     announce(&config);
 
     let stop = CancellationToken::new();
-    let daemon = seams::run_daemon(config, stop.clone());
+    let daemon = daemon::run(config, stop.clone());
     supervise(daemon, stop, async || signals.next().await).await
 }
 

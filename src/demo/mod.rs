@@ -23,6 +23,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use tieline_channel::ChannelId;
+use tieline_console::client::Outcome;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,7 @@ use self::provision::{Codex, Places, Progress, Wanted};
 use self::scratch::Scratch;
 use self::script::DemoScript;
 use self::stage::Stage;
+use crate::{daemon, terminal};
 
 /// How a demo is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub struct DemoArgs {
 ///
 /// When there is no Codex and none can be fetched, or the daemon does not come up; with what to do
 /// about it.
-pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
+pub async fn run(args: DemoArgs) -> anyhow::Result<Outcome> {
     let mut notes = Notes::new();
     let codex = provision(notes).await?;
     let stop = CancellationToken::new();
@@ -75,10 +78,16 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
         notes.say(line);
     }
 
-    let result = tokio::select! {
-        result = converse(&stage, stop.clone()) => result,
-        () = async { signals.next().await; stop.cancel(); std::future::pending().await } => Ok(()),
+    let conversation = converse(&stage, stop.clone());
+    let interrupted = async {
+        signals.next().await;
+        stop.cancel();
     };
+    let result = tokio::join!(
+        stop.clone().run_until_cancelled_owned(interrupted),
+        conversation
+    )
+    .1;
     if let Some(model) = model {
         model.stop().await;
     }
@@ -89,12 +98,18 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 }
 
 /// Runs the daemon on the stage's configuration, with the console's client in front.
-///
-/// FIXME: join the daemon and the client here; [`stage::together`] ends both in order.
-async fn converse(stage: &Stage, stop: CancellationToken) -> anyhow::Result<()> {
-    let daemon = async { bail!("not wired: {}", stage.config().path.display()) };
-    let client = std::future::pending();
-    stage::together(daemon, client, &stop).await
+async fn converse(stage: &Stage, stop: CancellationToken) -> anyhow::Result<Outcome> {
+    let config = stage.config();
+    let socket = config
+        .console_socket(&ChannelId::new(stage::CONSOLE))
+        .context("the demo has no console")?;
+    let mut outcome = Outcome::default();
+    let client = async {
+        outcome = terminal::converse(&socket, "demo", Some(stage.greeting()), &stop).await?;
+        Ok(())
+    };
+    stage::together(daemon::run(config.clone(), stop.clone()), client, &stop).await?;
+    Ok(outcome)
 }
 
 /// Looks for Codex on a thread of its own, since that blocks.

@@ -134,6 +134,11 @@ approvals = "deny"
         &self.config
     }
 
+    /// Returns what a person is told before the first prompt.
+    pub(super) fn greeting(&self) -> String {
+        "Say something; Ctrl-D ends the demo.".to_owned()
+    }
+
     /// Returns what the user is told before the conversation.
     pub(super) fn introduction(&self) -> &[String] {
         &self.introduction

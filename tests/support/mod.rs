@@ -3,4 +3,6 @@
 #![allow(dead_code, reason = "not every helper is used on every platform")]
 
 pub(crate) mod codex;
+pub(crate) mod daemon;
 pub(crate) mod model;
+pub(crate) mod platform;
