@@ -399,16 +399,12 @@ impl Lane {
         messages: &[MessageRecord],
         begins_anew: bool,
     ) -> Result<Next, StepError> {
-        let mut input = Vec::with_capacity(messages.len() + 1);
+        let mut blocks = Vec::with_capacity(messages.len() + 1);
         if begins_anew {
-            let notice = envelope::render_notice("thread-lost", words::LOST_NOTICE);
-            input.push(UserInput::text(notice));
+            blocks.push(envelope::render_notice("thread-lost", words::LOST_NOTICE));
         }
-        input.extend(
-            messages
-                .iter()
-                .map(|message| UserInput::text(self.render(message))),
-        );
+        blocks.extend(messages.iter().map(|message| self.render(message)));
+        let input = vec![UserInput::text(blocks.join("\n"))];
         let client_id = Some(open.key.to_string());
         self.drive(open, Begin::Start { input, client_id }).await
     }

@@ -45,7 +45,7 @@ async fn two_hundred_faults_lose_nothing_and_repeat_nothing() {
             texts.push(text);
         }
         // The moment of the fault is what is random here.
-        tokio::time::sleep(Duration::from_micros(random.below(120_000))).await;
+        tokio::time::sleep(Duration::from_micros(random.below(350_000))).await;
         if fault % 3 == 2 {
             world.kill_daemon().await;
             world.start();
