@@ -458,7 +458,7 @@ impl Ledger {
         F: FnOnce(&mut Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
         T: Send + 'static,
     {
-        let (command, answer) = Call::new(operation);
+        let (command, answer) = Call::with_answer(operation);
         self.commands
             .send(Request::Run(command))
             .await
