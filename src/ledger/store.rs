@@ -145,8 +145,14 @@ impl Store {
             .map_err(|source| io_error("sync", &path.join("db"), source))?;
         // Opening may have replaced the snapshot.
         sync(path)?;
-        let watchdog =
-            Watchdog::start(db.clone()).map_err(|source| OpenError::Thread { source })?;
+        let watched = db.clone();
+        let watchdog = Watchdog::start(move || {
+            if watched.context.global_error().is_err() {
+                // Fails at once, and wakes the commit.
+                watched.flush().ok();
+            }
+        })
+        .map_err(|source| OpenError::Thread { source })?;
         Ok(Self {
             watchdog,
             trees,

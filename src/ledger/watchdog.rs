@@ -1,9 +1,10 @@
 //! Wakes a commit that the database library would let wait for ever.
 //!
 //! When the write that ends a transaction fails, sled 0.34.7 notes the error but does not wake the
-//! thread that waits for the write in `flush` (`Log::exit_reservation`; the other write path,
+//! thread that waits for that write in `flush` (`Log::exit_reservation`; the other way to write,
 //! `maybe_seal_and_write_iobuf`, does). Another call of `flush` finds the error and wakes all.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -35,14 +36,14 @@ struct Watch {
 }
 
 impl Watchdog {
-    /// Starts looking after `db`.
-    pub(super) fn start(db: sled::Db) -> std::io::Result<Self> {
+    /// Starts a watchdog that calls `look_after`, again and again, while a commit takes too long.
+    pub(super) fn start(look_after: impl FnMut() + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let thread = thread::Builder::new()
             .name("ledger-watch".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || watch(&shared, &db)
+                move || shared.watch(look_after)
             })?;
         Ok(Self {
             shared,
@@ -79,42 +80,49 @@ impl Drop for Watchdog {
 }
 
 impl Shared {
+    fn watch(&self, mut look_after: impl FnMut()) {
+        let mut watch = self.lock();
+        while !watch.ended {
+            if !watch.running {
+                watch.resting = true;
+                watch = self
+                    .changed
+                    .wait(watch)
+                    .unwrap_or_else(PoisonError::into_inner);
+                watch.resting = false;
+                continue;
+            }
+            let commit = watch.commit;
+            (watch, _) = self
+                .changed
+                .wait_timeout(watch, PATIENCE)
+                .unwrap_or_else(PoisonError::into_inner);
+            if watch.running && watch.commit == commit {
+                drop(watch);
+                look_after();
+                watch = self.lock();
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Watch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn watch(shared: &Shared, db: &sled::Db) {
-    let mut watch = shared.lock();
-    while !watch.ended {
-        if !watch.running {
-            watch.resting = true;
-            watch = wait(&shared.changed, watch);
-            watch.resting = false;
-            continue;
-        }
-        let commit = watch.commit;
-        watch = wait_for(&shared.changed, watch, PATIENCE);
-        if watch.running && watch.commit == commit && db.context.global_error().is_err() {
-            drop(watch);
-            // Fails at once, and wakes the commit.
-            db.flush().ok();
-            watch = shared.lock();
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::Watchdog;
+
+    #[test]
+    fn commit_that_hangs_is_looked_after() {
+        let (wake, woken) = mpsc::channel();
+        let watchdog = Watchdog::start(move || wake.send(()).unwrap()).unwrap();
+        // Each of these would wait for ever; the second begins while the watchdog is awake.
+        for _ in 0..2 {
+            watchdog.supervise(|| woken.recv()).unwrap();
         }
     }
-}
-
-fn wait<'a>(changed: &Condvar, watch: MutexGuard<'a, Watch>) -> MutexGuard<'a, Watch> {
-    changed.wait(watch).unwrap_or_else(PoisonError::into_inner)
-}
-
-fn wait_for<'a>(
-    changed: &Condvar,
-    watch: MutexGuard<'a, Watch>,
-    time: Duration,
-) -> MutexGuard<'a, Watch> {
-    changed
-        .wait_timeout(watch, time)
-        .unwrap_or_else(PoisonError::into_inner)
-        .0
 }

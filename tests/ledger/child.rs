@@ -96,6 +96,7 @@ fn child_process() {
     match role.as_str() {
         "write" => runtime.block_on(write(dir)),
         "open" => runtime.block_on(open(dir)),
+        "flicker" => runtime.block_on(disk_full::flicker(dir)),
         "fill" => runtime.block_on(disk_full::fill_and_free(dir)),
         role => panic!("unknown role {role}"),
     }

@@ -5,6 +5,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -20,6 +22,9 @@ use super::fixture::{channel, key, lane, message, new_message};
 const SIGXFSZ: i32 = 25;
 
 const ROUNDS: usize = 8;
+
+/// How many failures a disk that fails now and then must have caused.
+const FAILURES: usize = 40;
 
 #[tokio::test]
 async fn ledger_survives_a_full_disk_without_a_restart() {
@@ -43,6 +48,79 @@ async fn ledger_survives_a_full_disk_without_a_restart() {
     }
     let counts = ledger.counts().await.unwrap();
     assert_eq!(counts.messages.queued, accepted.len() as u64);
+    thread.close().await;
+}
+
+#[tokio::test]
+async fn ledger_survives_a_disk_that_fails_now_and_then() {
+    let dir = TempDir::new().unwrap();
+    let mut child = LedgerChild::start("flicker", dir.path());
+    let said: Vec<_> = std::iter::from_fn(|| child.hear()).collect();
+    assert!(child.wait().success());
+    let (failed, accepted): (Vec<_>, Vec<_>) = said.iter().partition(|said| *said == "failed");
+    assert!(failed.len() >= FAILURES, "only {} failures", failed.len());
+
+    let (ledger, thread) = Ledger::open(dir.path(), LedgerSettings::standard()).unwrap();
+    for name in &accepted {
+        let found = ledger.find_message(&channel(), &key(*name)).await.unwrap();
+        assert!(found.is_some(), "{name} is lost");
+    }
+    let counts = ledger.counts().await.unwrap();
+    assert_eq!(counts.messages.queued, accepted.len() as u64);
+    thread.close().await;
+}
+
+/// Lets single writes fail while messages are accepted; runs in the child.
+///
+/// Other than on a full disk, the writes around the one that fails succeed.
+pub(crate) async fn flicker(dir: &Path) {
+    let _handled = signal(SignalKind::from_raw(SIGXFSZ)).unwrap();
+    let unlimited = getrlimit(Resource::Fsize);
+    let (ledger, thread) = Ledger::open(dir, LedgerSettings::standard()).unwrap();
+    let mut health = ledger.health();
+    let failures = Arc::new(AtomicUsize::new(0));
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..4 {
+        let (ledger, failures) = (ledger.clone(), Arc::clone(&failures));
+        writers.spawn(async move {
+            let mut number = 0;
+            while failures.load(Ordering::SeqCst) < FAILURES {
+                match accept(&ledger, &format!("{writer}.{number}")).await {
+                    Ok(_) => number += 1,
+                    Err(LedgerError::NotWritten { .. }) => {
+                        say("failed");
+                        failures.fetch_add(1, Ordering::SeqCst);
+                        let mut health = ledger.health();
+                        let healed = health.wait_for(|health| *health == LedgerHealth::Ok);
+                        healed.await.unwrap();
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+    }
+    let mut flicker = 0;
+    while failures.load(Ordering::SeqCst) < FAILURES {
+        let nothing = Rlimit {
+            current: Some(0),
+            ..unlimited
+        };
+        setrlimit(Resource::Fsize, nothing).unwrap();
+        // From shorter than a write to as long as a commit.
+        for _ in 0..flicker % 40 * 2000 {
+            std::hint::spin_loop();
+        }
+        setrlimit(Resource::Fsize, unlimited).unwrap();
+        tokio::time::timeout(
+            Duration::from_secs(60),
+            health.wait_for(|health| *health == LedgerHealth::Ok),
+        )
+        .await
+        .expect("the ledger did not heal")
+        .unwrap();
+        flicker += 1;
+    }
+    writers.join_all().await;
     thread.close().await;
 }
 

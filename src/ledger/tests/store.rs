@@ -74,7 +74,9 @@ fn filled() -> (TempDir, Change) {
         Some(value(10)),
     );
     let store = Store::open(dir.path(), &[], &mut Fsync).unwrap();
-    store.commit(std::slice::from_ref(&change), &mut Fsync).unwrap();
+    store
+        .commit(std::slice::from_ref(&change), &mut Fsync)
+        .unwrap();
     (dir, change)
 }
 
@@ -113,7 +115,9 @@ fn store_cut_while_it_was_made_is_made_again() {
         }
         let store = Store::open(dir.path(), &[], &mut Fsync).unwrap();
         let change = (Table::Meta, key::state(), Some(value(1)));
-        store.commit(std::slice::from_ref(&change), &mut Fsync).unwrap();
+        store
+            .commit(std::slice::from_ref(&change), &mut Fsync)
+            .unwrap();
         drop(store);
         assert!(has(dir.path(), &change));
         assert!(!unfinished.exists());
