@@ -1,1 +1,6 @@
-//! Placeholder.
+//! The app-server client: against the real Codex for what it can show, against a fake one that
+//! misbehaves for the rest.
+
+mod child;
+mod stage;
+mod turns;

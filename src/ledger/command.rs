@@ -45,7 +45,7 @@ where
     T: Send + 'static,
 {
     /// Returns the command and where its answer arrives.
-    pub(super) fn new(
+    pub(super) fn with_answer(
         operation: F,
     ) -> (Box<dyn Command>, oneshot::Receiver<Result<T, LedgerError>>) {
         let (answer, receiver) = oneshot::channel();

@@ -2,7 +2,9 @@
 
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Table};
+use crate::ledger::store::Change;
 use crate::ledger::transaction::Transaction;
+use crate::ledger::value::Value;
 
 /// A step from one schema to the next.
 #[derive(Clone, Copy)]
@@ -24,10 +26,19 @@ pub(super) fn newest(migrations: &[Migration]) -> u32 {
     migrations.last().map_or(0, |migration| migration.to)
 }
 
-/// Returns the schema of the store; 0 is that of an empty one.
-pub(super) fn current(transaction: &mut Transaction<'_>) -> Result<u32, LedgerError> {
-    let schema = transaction.get("schema", Table::Meta, &key::schema())?;
-    Ok(schema.unwrap_or(0))
+/// Returns what makes a new store one of schema 0, so that one without a schema is not taken for
+/// new.
+pub(super) fn empty_store() -> Result<Change, LedgerError> {
+    Ok((
+        Table::Meta,
+        key::schema(),
+        Some(Value::encode("schema", &0)?),
+    ))
+}
+
+/// Returns the schema of the store.
+pub(super) fn current(transaction: &mut Transaction<'_>) -> Result<Option<u32>, LedgerError> {
+    transaction.get("schema", Table::Meta, &key::schema())
 }
 
 /// Takes one step and notes it.

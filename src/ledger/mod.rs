@@ -12,7 +12,7 @@
 //! - `message`, `lane`, `post`, `dispatcher`, `counts`, `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
-//! - `store`, `spool`, `opening`, `migration`: the files
+//! - `store`, `watchdog`, `spool`, `opening`, `migration`: the files
 //! - `key`, `value`, `time`: the encoding
 
 mod command;
@@ -33,7 +33,11 @@ mod store;
 mod time;
 mod transaction;
 mod value;
+mod watchdog;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use self::counts::{Counts, MessageCounts, PostCounts};
 pub use self::dispatcher::{DispatcherRecord, Lifecycle};

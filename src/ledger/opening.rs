@@ -20,7 +20,7 @@ pub(super) fn open(
     migrations: &[Migration],
     barrier: &mut dyn Barrier,
 ) -> Result<(Store, State), OpenError> {
-    let store = Store::open(dir)?;
+    let store = open_store(dir, barrier)?;
     migrate(dir, &store, spool, migrations, barrier)?;
     let state = read_state(dir, &store, spool)?;
     sweep(dir, &store, spool)?;
@@ -35,13 +35,19 @@ pub(super) fn reopen(
     undo: &[Change],
     barrier: &mut dyn Barrier,
 ) -> Result<(Store, State), String> {
-    let store = Store::open(dir).map_err(|error| chain(&error))?;
+    let store = open_store(dir, barrier).map_err(|error| chain(&error))?;
     store.commit(undo, barrier)?;
     let state = read_state(dir, &store, spool).map_err(|error| chain(&error))?;
     sweep(dir, &store, spool).map_err(|error| chain(&error))?;
     let probe = Transaction::new(&store, spool, state).prepare_probe()?;
     store.commit(&probe.changes, barrier)?;
     Ok((store, probe.state))
+}
+
+/// Opens the store, or makes one that says which schema it has.
+fn open_store(dir: &Path, barrier: &mut dyn Barrier) -> Result<Store, OpenError> {
+    let first = migration::empty_store().map_err(|error| corrupt(dir, &error))?;
+    Store::open(dir, &[first], barrier)
 }
 
 /// Brings the store to the newest schema.
@@ -54,7 +60,9 @@ fn migrate(
 ) -> Result<(), OpenError> {
     let known = migration::newest(migrations);
     let mut transaction = Transaction::new(store, spool, State::default());
-    let found = migration::current(&mut transaction).map_err(|error| corrupt(dir, &error))?;
+    let found = migration::current(&mut transaction)
+        .map_err(|error| corrupt(dir, &error))?
+        .ok_or_else(|| corrupt(dir, &"it has no schema: something has emptied or cut it"))?;
     if found > known {
         return Err(OpenError::NewerSchema {
             dir: dir.to_owned(),

@@ -19,6 +19,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use crate::ledger::error::OpenError;
 use crate::ledger::key::{Key, Table};
 use crate::ledger::value::Value;
+use crate::ledger::watchdog::Watchdog;
 
 /// The page cache of the database; the library's default would grow to 1 GiB.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -49,6 +50,8 @@ impl Barrier for Fsync {
 /// The open database.
 #[derive(Debug)]
 pub(super) struct Store {
+    /// First, so that it has let go of the database before the rest does.
+    watchdog: Watchdog,
     trees: Vec<sled::Tree>,
     db: sled::Db,
     file: File,
@@ -56,16 +59,20 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the store in `dir/store`, and makes it if need be.
+    /// Opens the store in `dir/store`; if there is none, makes one that has the changes `first`.
     ///
     /// The caller holds the [`Lock`] of `dir`.
-    pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
+    pub(super) fn open(
+        dir: &Path,
+        first: &[Change],
+        barrier: &mut dyn Barrier,
+    ) -> Result<Self, OpenError> {
         let path = dir.join("store");
         let exists = path
             .try_exists()
             .map_err(|source| io_error("look for", &path, source))?;
         if !exists {
-            Self::create(dir, &path)?;
+            Self::create(dir, &path, first, barrier)?;
         } else if !path.join("db").exists() {
             return Err(OpenError::Corrupt {
                 dir: dir.to_owned(),
@@ -76,7 +83,12 @@ impl Store {
     }
 
     /// Makes a store under another name, and gives it its own when it is whole and on disk.
-    fn create(dir: &Path, path: &Path) -> Result<(), OpenError> {
+    fn create(
+        dir: &Path,
+        path: &Path,
+        first: &[Change],
+        barrier: &mut dyn Barrier,
+    ) -> Result<(), OpenError> {
         let unfinished = dir.join("store.new");
         match fs::remove_dir_all(&unfinished) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -84,7 +96,9 @@ impl Store {
             }
             _ => {}
         }
-        drop(Self::open_existing(dir, &unfinished)?);
+        Self::open_existing(dir, &unfinished)?
+            .commit(first, barrier)
+            .map_err(|reason| io_error("write", &unfinished, io::Error::other(reason)))?;
         for file in [
             unfinished.join("conf"),
             unfinished.join("db"),
@@ -131,7 +145,16 @@ impl Store {
             .map_err(|source| io_error("sync", &path.join("db"), source))?;
         // Opening may have replaced the snapshot.
         sync(path)?;
+        let watched = db.clone();
+        let watchdog = Watchdog::start(move || {
+            if watched.context.global_error().is_err() {
+                // Fails at once, and wakes the commit.
+                watched.flush().ok();
+            }
+        })
+        .map_err(|source| OpenError::Thread { source })?;
         Ok(Self {
+            watchdog,
             trees,
             db,
             file,
@@ -154,26 +177,29 @@ impl Store {
         changes: &[Change],
         barrier: &mut dyn Barrier,
     ) -> Result<(), String> {
-        unwinding(|| {
-            self.trees
-                .as_slice()
-                .transaction(|views| {
-                    for (table, key, value) in changes {
-                        let view = &views[*table as usize];
-                        match value {
-                            Some(value) => view.insert(key.as_bytes(), value.as_bytes())?,
-                            None => view.remove(key.as_bytes())?,
-                        };
-                    }
-                    Ok::<(), ConflictableTransactionError<std::convert::Infallible>>(())
+        self.watchdog
+            .supervise(|| {
+                unwinding(|| {
+                    self.trees
+                        .as_slice()
+                        .transaction(|views| {
+                            for (table, key, value) in changes {
+                                let view = &views[*table as usize];
+                                match value {
+                                    Some(value) => view.insert(key.as_bytes(), value.as_bytes())?,
+                                    None => view.remove(key.as_bytes())?,
+                                };
+                            }
+                            Ok::<(), ConflictableTransactionError<std::convert::Infallible>>(())
+                        })
+                        .map_err(|error| match error {
+                            TransactionError::Storage(error) => error,
+                            TransactionError::Abort(never) => match never {},
+                        })?;
+                    self.db.flush()
                 })
-                .map_err(|error| match error {
-                    TransactionError::Storage(error) => error,
-                    TransactionError::Abort(never) => match never {},
-                })?;
-            self.db.flush()
-        })
-        .map_err(|failure| failure.to_string())?;
+            })
+            .map_err(|failure| failure.to_string())?;
         barrier
             .sync(&self.file)
             .map_err(|error| format!("cannot sync {}: {error}", self.path.display()))

@@ -18,8 +18,11 @@ use crate::ledger::spool::{Spool, SpoolName, SpoolOwner};
 use crate::ledger::store::{Change, Store};
 use crate::ledger::value::Value;
 
-/// Values that the database has and the group does not.
-type Writes = BTreeMap<(Table, Key), Option<Value>>;
+/// Where a value is.
+type Place = (Table, Key);
+
+/// What the group puts where; `None` is a removal.
+type Writes = BTreeMap<Place, Option<Value>>;
 
 /// The changes of a group of commands.
 pub(super) struct Transaction<'a> {
@@ -40,7 +43,7 @@ pub(super) struct Transaction<'a> {
 struct Savepoint {
     state: State,
     /// What the command has overwritten in the group, oldest first.
-    overwritten: Vec<((Table, Key), Option<Option<Value>>)>,
+    overwritten: Vec<(Place, Option<Option<Value>>)>,
     written_files: Vec<SpoolName>,
     unnamed_files: Vec<SpoolName>,
     enqueued: bool,

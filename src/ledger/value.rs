@@ -75,13 +75,13 @@ const MAX_REASON: usize = 512;
 
 /// Cuts text that explains something to what a value has room for, on one line.
 pub(super) fn cut_reason(text: &str) -> String {
-    let mut cut: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if cut.len() > MAX_REASON {
-        cut.truncate(cut.floor_char_boundary(MAX_REASON - '…'.len_utf8()));
-        cut.push('…');
+    let mut cut = String::new();
+    for c in text.chars() {
+        if cut.len() + c.len_utf8() > MAX_REASON {
+            cut.push('…');
+            break;
+        }
+        cut.push(if c.is_control() { ' ' } else { c });
     }
     cut
 }

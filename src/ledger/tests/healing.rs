@@ -1,0 +1,117 @@
+//! A disk that fails and recovers, as the ledger sees it through its barrier.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tempfile::TempDir;
+
+use super::fixture::{accept, lane, new_message};
+use crate::id::TurnKey;
+use crate::ledger::migration::MIGRATIONS;
+use crate::ledger::store::Barrier;
+use crate::ledger::writer::Parts;
+use crate::ledger::{
+    Accepted, Ledger, LedgerError, LedgerHealth, LedgerSettings, MessageState, Outcome,
+};
+
+/// A disk that takes every write and fails to sync while it is told so.
+struct Flaky {
+    fails: Arc<AtomicBool>,
+}
+
+impl Barrier for Flaky {
+    fn sync(&mut self, file: &File) -> io::Result<()> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        file.sync_all()
+    }
+}
+
+#[tokio::test]
+async fn what_was_reported_as_not_written_is_not_there_after_healing() {
+    let dir = TempDir::new().unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let parts = Parts {
+        barrier: Box::new(Flaky {
+            fails: Arc::clone(&fails),
+        }),
+        migrations: MIGRATIONS,
+    };
+    let (ledger, thread) =
+        Ledger::open_with(dir.path(), LedgerSettings::standard(), parts).unwrap();
+    let first = accept(&ledger, "1").await.unwrap();
+    let second = accept(&ledger, "2").await.unwrap();
+    let turn = TurnKey::new();
+    ledger.open_turn(&lane(), turn, vec![first]).await.unwrap();
+    let counts = ledger.counts().await.unwrap();
+
+    let mut health = ledger.health();
+    assert_eq!(*health.borrow_and_update(), LedgerHealth::Ok);
+    fails.store(true, Ordering::SeqCst);
+    // This one reaches the file and only its sync fails: the worst case.
+    let failed = ledger
+        .settle_turn(&lane(), turn, Outcome::Answered, Vec::new())
+        .await;
+    assert!(
+        matches!(failed, Err(LedgerError::NotWritten { .. })),
+        "{failed:?}"
+    );
+    assert!(matches!(
+        *health.borrow_and_update(),
+        LedgerHealth::Failing { .. }
+    ));
+    // The alarm stays while nothing can be written, and nobody waits for an answer.
+    let failed = ledger.accept(new_message("3")).await;
+    assert!(matches!(failed, Err(LedgerError::NotWritten { .. })));
+
+    fails.store(false, Ordering::SeqCst);
+    health
+        .wait_for(|health| *health == LedgerHealth::Ok)
+        .await
+        .unwrap();
+    let lane_record = ledger.lane(&lane()).await.unwrap().unwrap();
+    assert_eq!(lane_record.open.map(|open| open.key), Some(turn));
+    assert_eq!(
+        ledger.message(first).await.unwrap().unwrap().state,
+        MessageState::InTurn
+    );
+    let after = ledger.counts().await.unwrap();
+    assert_eq!(after.messages, counts.messages);
+    assert_eq!(after.open_turns, counts.open_turns);
+
+    // The same again works now.
+    ledger
+        .settle_turn(&lane(), turn, Outcome::Answered, Vec::new())
+        .await
+        .unwrap();
+    assert!(matches!(
+        ledger.accept(new_message("3")).await,
+        Ok(Accepted::New { waiting: 2, .. })
+    ));
+    assert_eq!(
+        ledger.accept(new_message("2")).await,
+        Ok(Accepted::Duplicate { id: Some(second) })
+    );
+    thread.close().await;
+}
+
+#[tokio::test]
+async fn failing_ledger_can_be_closed() {
+    let dir = TempDir::new().unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let parts = Parts {
+        barrier: Box::new(Flaky {
+            fails: Arc::clone(&fails),
+        }),
+        migrations: MIGRATIONS,
+    };
+    let (ledger, thread) =
+        Ledger::open_with(dir.path(), LedgerSettings::standard(), parts).unwrap();
+    fails.store(true, Ordering::SeqCst);
+    accept(&ledger, "1").await.unwrap_err();
+    thread.close().await;
+    assert_eq!(accept(&ledger, "1").await, Err(LedgerError::Closed));
+}

@@ -1,0 +1,8 @@
+//! Tests that look inside. What can be seen from outside is tested in `tests/ledger.rs`.
+
+mod fixture;
+mod healing;
+mod opening;
+mod power;
+mod store;
+mod transitions;
