@@ -22,6 +22,7 @@ mod secret;
 pub(crate) mod socket_path;
 #[cfg(test)]
 mod tests;
+mod value;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -11,6 +11,9 @@ const SHOWN: usize = 120;
 /// How many of them stand before the mistake when the line is longer.
 const BEFORE: usize = 40;
 
+/// How many problems are shown: beyond them the file is something else than was meant.
+const MAX_SHOWN: usize = 100;
+
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -240,11 +243,12 @@ impl fmt::Display for Report {
         let gutter = self
             .problems
             .iter()
+            .take(MAX_SHOWN)
             .map(|problem| self.line_at(problem.span.start).number.to_string().len())
             .max()
             .unwrap_or(0)
             + 1;
-        for (index, problem) in self.problems.iter().enumerate() {
+        for (index, problem) in self.problems.iter().take(MAX_SHOWN).enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
@@ -258,6 +262,9 @@ impl fmt::Display for Report {
             for hint in &problem.hints {
                 writeln!(f, "{:gutter$} = hint: {hint}", "")?;
             }
+        }
+        if self.problems.len() > MAX_SHOWN {
+            writeln!(f, "\n… and {} more", self.problems.len() - MAX_SHOWN)?;
         }
         Ok(())
     }

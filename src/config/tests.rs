@@ -302,6 +302,28 @@ fn file_that_is_no_text_is_reported_with_its_place() {
 }
 
 #[test]
+fn report_of_a_file_that_is_something_else_ends() {
+    let text: String = (0..150).map(|n| format!("a{n} = 1\n")).collect();
+    let shown = parse(&text).unwrap_err().to_string();
+    assert_eq!(shown.matches(": error: ").count(), 100);
+    // One of the errors is that there is no dispatcher.
+    assert!(shown.ends_with("\n… and 51 more\n"), "{shown}");
+}
+
+#[test]
+fn deep_nesting_is_an_error_and_not_an_overflow() {
+    for text in [
+        format!("a = {}", "[".repeat(100_000)),
+        format!("a = {}1{}", "[".repeat(100_000), "]".repeat(100_000)),
+        format!("a = {}", "{ a = ".repeat(50_000)),
+        format!("{} = 1", vec!["a"; 100_000].join(".")),
+        format!("[{}]", vec!["a"; 100_000].join(".")),
+    ] {
+        assert!(parse(&text).is_err());
+    }
+}
+
+#[test]
 fn endless_file_is_refused() {
     let Err(LoadError::Read { source, .. }) = Config::load(Path::new("/dev/zero")) else {
         panic!("it was read");

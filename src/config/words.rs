@@ -44,6 +44,16 @@ pub(crate) fn one_of(words: &[&str]) -> String {
     }
 }
 
+/// Returns at most the beginning of a text that may be long.
+pub(crate) fn clip(text: &str) -> String {
+    const MAX: usize = 60;
+    let mut clipped: String = text.chars().take(MAX).collect();
+    if clipped.len() < text.len() {
+        clipped.push('…');
+    }
+    clipped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
