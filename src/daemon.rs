@@ -191,7 +191,7 @@ impl Daemon {
         stop_rest.cancel();
         join(&mut rest).await;
         drop(ledger);
-        ledger_thread.join();
+        ledger_thread.close().await;
         info!("stopped");
     }
 }

@@ -85,6 +85,8 @@ struct Caught {
 
 /// The signals that stop the daemon.
 struct Signals {
+    /// Writing past a limit of the system is an error like a full disk, and no reason to die.
+    _file_size: Signal,
     hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
@@ -98,6 +100,7 @@ impl Signals {
                 .map_err(|error| Failure::new(Exit::Internal, error))
         };
         Ok(Self {
+            _file_size: listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
             hangup: listen(SignalKind::hangup())?,
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,

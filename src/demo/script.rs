@@ -141,7 +141,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::intake::envelope::{RenderContext, render};
+    use crate::dispatcher::envelope::{RenderContext, render};
 
     #[test]
     fn bodies_come_out_of_their_envelopes() {

@@ -10,7 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tieline::control::{Client, DispatcherState};
 use tieline::demo::model::{ScriptedModel, provider_config};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 
 use super::codex::codex_bin;
 use super::platform::Platform;
@@ -21,6 +23,7 @@ pub(crate) struct World {
     pub(crate) model: ScriptedModel,
     pub(crate) platform: Platform,
     daemon: Option<Child>,
+    logging: JoinSet<()>,
 }
 
 /// What may differ between worlds.
@@ -83,6 +86,7 @@ impl World {
             model,
             platform,
             daemon: None,
+            logging: JoinSet::new(),
         }
     }
 
@@ -97,11 +101,6 @@ impl World {
     /// Starts the daemon.
     pub(crate) fn start(&mut self) {
         assert!(self.daemon.is_none(), "the daemon runs already");
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.path().join("daemon.log"))
-            .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_tieline"))
             .args(["run", "--config"])
             .arg(self.path().join("tieline.toml"))
@@ -109,11 +108,19 @@ impl World {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::from(log.try_clone().unwrap()))
-            .stderr(Stdio::from(log))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+            .spawn();
+        let mut child = child.unwrap();
+        // Not straight into the file: the daemon may be told that files are full.
+        let mut log = child.stderr.take().unwrap();
+        let path = self.path().join("daemon.log");
+        self.logging.spawn(async move {
+            let mut file = tokio::fs::File::options().create(true).append(true).open(path).await.unwrap();
+            tokio::io::copy(&mut log, &mut file).await.unwrap();
+            file.flush().await.unwrap();
+        });
         self.daemon = Some(child);
     }
 
@@ -278,6 +285,12 @@ impl World {
             "files are left:\n{}",
             self.log()
         );
+    }
+
+    /// Returns the lines of the whole log that contain `text`.
+    pub(crate) fn logged(&self, text: &str) -> Vec<String> {
+        let log = fs::read_to_string(self.path().join("daemon.log")).unwrap_or_default();
+        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
     }
 
     /// Returns the end of what the daemon logged.
