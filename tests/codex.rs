@@ -2,5 +2,6 @@
 //! misbehaves for the rest.
 
 mod child;
+mod faults;
 mod stage;
 mod turns;

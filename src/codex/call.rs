@@ -74,6 +74,8 @@ pub enum Refusal {
     UnknownMethod,
     /// The thread has no stored history: it never had a turn, or its rollout is gone.
     NoRollout,
+    /// The thread is loaded and never had a turn: there is nothing to list.
+    NoTurnYet,
     /// Another process has the thread.
     ActiveWriter,
     /// The thread is archived.
@@ -171,7 +173,8 @@ impl Refusal {
         }
         let texts = [
             ("no rollout found", Self::NoRollout),
-            ("list_turns is not supported", Self::NoRollout),
+            ("list_turns is not supported", Self::NoTurnYet),
+            ("is not materialized yet", Self::NoTurnYet),
             ("already has an active writer", Self::ActiveWriter),
             ("is archived", Self::Archived),
             ("thread not found", Self::ThreadNotFound),
@@ -255,7 +258,12 @@ mod tests {
             (
                 -32601,
                 "list_turns is not supported yet",
-                Refusal::NoRollout,
+                Refusal::NoTurnYet,
+            ),
+            (
+                -32600,
+                "thread x is not materialized yet; thread/turns/list is unavailable",
+                Refusal::NoTurnYet,
             ),
         ];
         for (code, message, expected) in cases {

@@ -3,4 +3,5 @@
 #![allow(dead_code, reason = "not every helper is used on every platform")]
 
 pub(crate) mod codex;
+pub(crate) mod fake_app_server;
 pub(crate) mod model;
