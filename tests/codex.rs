@@ -3,5 +3,7 @@
 
 mod child;
 mod faults;
+mod orphans;
+mod schema;
 mod stage;
 mod turns;

@@ -76,6 +76,8 @@ pub enum Refusal {
     NoRollout,
     /// The thread is loaded and never had a turn: there is nothing to list.
     NoTurnYet,
+    /// Codex knows the method, though not for this thread; it says so of threads without a turn.
+    NotSupportedYet,
     /// Another process has the thread.
     ActiveWriter,
     /// The thread is archived.
@@ -157,7 +159,7 @@ impl Refusal {
             let data = error.data.as_ref()?;
             data.get(key)?.as_str()
         };
-        if error.code == -32601 && !says("list_turns is not supported")
+        if error.code == -32601 && !says("is not supported yet")
             || says(&format!("unknown variant `{method}`"))
         {
             return Self::UnknownMethod;
@@ -173,7 +175,7 @@ impl Refusal {
         }
         let texts = [
             ("no rollout found", Self::NoRollout),
-            ("list_turns is not supported", Self::NoTurnYet),
+            ("is not supported yet", Self::NotSupportedYet),
             ("is not materialized yet", Self::NoTurnYet),
             ("already has an active writer", Self::ActiveWriter),
             ("is archived", Self::Archived),
@@ -257,8 +259,8 @@ mod tests {
             ),
             (
                 -32601,
-                "list_turns is not supported yet",
-                Refusal::NoTurnYet,
+                "thread/items/list is not supported yet",
+                Refusal::NotSupportedYet,
             ),
             (
                 -32600,

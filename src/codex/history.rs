@@ -59,7 +59,13 @@ impl Client {
             let page = self.items(thread_id, None, cursor, SortDirection::Desc);
             let page = match page.await {
                 Ok(page) => page,
-                Err(error) if error.refusal() == Some(Refusal::NoTurnYet) => return Ok(None),
+                // Said of threads without a turn, and perhaps of others: only the turns tell.
+                Err(error)
+                    if error.refusal() == Some(Refusal::NotSupportedYet)
+                        && self.newest_turn(thread_id).await?.is_none() =>
+                {
+                    return Ok(None);
+                }
                 Err(error) => return Err(error.into()),
             };
             let found = page.data.into_iter().find(|entry| {

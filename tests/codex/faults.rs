@@ -440,6 +440,8 @@ async fn whatever_is_asked_is_declined_at_once_in_its_own_form() {
     let about = json!({ "threadId": "T", "turnId": "1", "itemId": "i", "tool": "x",
                         "serverName": "s", "questions": [] });
     let declined = json!({ "decision": "decline" });
+    let denied =
+        json!({ "decision": { "denied": { "rejection": "nobody is there to approve it" } } });
     let no_tool = json!([{ "type": "inputText", "text": "no such tool: x" }]);
     for (method, expected) in [
         ("item/commandExecution/requestApproval", declined.clone()),
@@ -457,8 +459,8 @@ async fn whatever_is_asked_is_declined_at_once_in_its_own_form() {
             "item/tool/call",
             json!({ "contentItems": no_tool, "success": false }),
         ),
-        ("execCommandApproval", json!({ "decision": "denied" })),
-        ("applyPatchApproval", json!({ "decision": "denied" })),
+        ("execCommandApproval", denied.clone()),
+        ("applyPatchApproval", denied),
     ] {
         let answer = peer.ask(0, method, about.clone()).await;
         assert_eq!(answer["result"], expected, "{method}");

@@ -374,10 +374,6 @@ async fn a_thread_without_a_turn_has_no_rollout_and_a_name_gives_it_one() {
 
     let server = stage.start().await;
     let settings = stage.settings();
-    let asked = server.client().find_message(&unused, "m-1").await;
-    eprintln!("{asked:?}");
-    let asked = server.client().newest_turn(&unused).await;
-    eprintln!("{asked:?}");
     let error = Thread::resume(server.client(), &unused, &settings).await;
     let error = error.err().unwrap();
     assert_eq!(error.refusal(), Some(Refusal::NoRollout), "{error:?}");
