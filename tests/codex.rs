@@ -2,5 +2,8 @@
 //! misbehaves for the rest.
 
 mod child;
+mod faults;
+mod orphans;
+mod schema;
 mod stage;
 mod turns;

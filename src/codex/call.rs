@@ -74,6 +74,10 @@ pub enum Refusal {
     UnknownMethod,
     /// The thread has no stored history: it never had a turn, or its rollout is gone.
     NoRollout,
+    /// The thread is loaded and never had a turn: there is nothing to list.
+    NoTurnYet,
+    /// Codex knows the method, though not for this thread; it says so of threads without a turn.
+    NotSupportedYet,
     /// Another process has the thread.
     ActiveWriter,
     /// The thread is archived.
@@ -155,7 +159,7 @@ impl Refusal {
             let data = error.data.as_ref()?;
             data.get(key)?.as_str()
         };
-        if error.code == -32601 && !says("list_turns is not supported")
+        if error.code == -32601 && !says("is not supported yet")
             || says(&format!("unknown variant `{method}`"))
         {
             return Self::UnknownMethod;
@@ -171,7 +175,8 @@ impl Refusal {
         }
         let texts = [
             ("no rollout found", Self::NoRollout),
-            ("list_turns is not supported", Self::NoRollout),
+            ("is not supported yet", Self::NotSupportedYet),
+            ("is not materialized yet", Self::NoTurnYet),
             ("already has an active writer", Self::ActiveWriter),
             ("is archived", Self::Archived),
             ("thread not found", Self::ThreadNotFound),
@@ -254,8 +259,13 @@ mod tests {
             ),
             (
                 -32601,
-                "list_turns is not supported yet",
-                Refusal::NoRollout,
+                "thread/items/list is not supported yet",
+                Refusal::NotSupportedYet,
+            ),
+            (
+                -32600,
+                "thread x is not materialized yet; thread/turns/list is unavailable",
+                Refusal::NoTurnYet,
             ),
         ];
         for (code, message, expected) in cases {

@@ -114,6 +114,7 @@ pub(super) struct Shared {
     pub(super) outgoing: mpsc::Sender<Outgoing>,
     in_flight: Semaphore,
     next_id: AtomicU64,
+    next_generation: AtomicU64,
     waiting: Mutex<Waiting>,
     threads: Mutex<HashMap<ThreadId, Subscriber>>,
     pub(super) notices: broadcast::Sender<Notice>,
@@ -209,7 +210,7 @@ impl Client {
     /// There is one subscription per thread: a newer one ends the older.
     pub fn events(&self, thread_id: &ThreadId) -> ThreadEvents {
         let (sender, receiver) = mpsc::channel(EVENTS);
-        let generation = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let generation = self.shared.next_generation.fetch_add(1, Ordering::Relaxed);
         let mut threads = lock(&self.shared.threads);
         // After the end of the connection nobody would take the sender out again.
         if self.close_reason().is_none() {
@@ -316,6 +317,7 @@ impl Shared {
             outgoing,
             in_flight: Semaphore::new(IN_FLIGHT),
             next_id: AtomicU64::new(1),
+            next_generation: AtomicU64::new(1),
             waiting: Mutex::new(Waiting::Open(HashMap::new())),
             threads: Mutex::new(HashMap::new()),
             notices: broadcast::channel(64).0,

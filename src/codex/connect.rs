@@ -12,16 +12,9 @@ use super::client::Client;
 use super::launch::Endpoint;
 use super::protocol::{
     ClientInfo, Initialize, InitializeCapabilities, InitializeParams, InitializeResponse,
+    Notification,
 };
 use super::wire::{Outgoing, Wire, web_socket_config};
-
-/// What we would only throw away. Pieces of answers stay: people like to see them.
-pub(super) const OPT_OUT: &[&str] = &[
-    "account/rateLimits/updated",
-    "thread/readState/changed",
-    "remoteControl/status/changed",
-    "thread/goal/cleared",
-];
 
 /// An app-server cannot be reached.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +92,7 @@ pub(super) async fn shake_hands(client: &Client) -> Result<InitializeResponse, C
         },
         capabilities: InitializeCapabilities {
             experimental_api: true,
-            opt_out_notification_methods: OPT_OUT,
+            opt_out_notification_methods: Notification::OPT_OUT,
         },
     };
     let response = client.call::<Initialize>(&params).await?;

@@ -1,6 +1,6 @@
 //! What a thread's own history tells after something went wrong.
 
-use super::call::CallError;
+use super::call::{CallError, Refusal};
 use super::client::Client;
 use super::failure::{During, Failure};
 use super::protocol::{
@@ -57,7 +57,17 @@ impl Client {
         let mut cursor = None;
         for _ in 0..PAGES {
             let page = self.items(thread_id, None, cursor, SortDirection::Desc);
-            let page = page.await?;
+            let page = match page.await {
+                Ok(page) => page,
+                // Said of threads without a turn, and perhaps of others: only the turns tell.
+                Err(error)
+                    if error.refusal() == Some(Refusal::NotSupportedYet)
+                        && self.newest_turn(thread_id).await?.is_none() =>
+                {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            };
             let found = page.data.into_iter().find(|entry| {
                 matches!(&entry.item, Item::UserMessage { client_id: Some(id), .. } if id == client_id)
             });
@@ -75,8 +85,7 @@ impl Client {
     /// Returns the newest turn, without its items; `None` if there is none.
     ///
     /// # Errors
-    /// Codex did not tell. For a thread that never had a turn it may refuse with
-    /// [`Refusal::NoRollout`](super::Refusal::NoRollout).
+    /// Codex did not tell.
     pub async fn newest_turn(&self, thread_id: &ThreadId) -> Result<Option<TurnInfo>, CallError> {
         let page = self.call::<ThreadTurnsList>(&ThreadTurnsListParams {
             thread_id: thread_id.clone(),
@@ -84,7 +93,11 @@ impl Client {
             cursor: None,
             items_view: TurnItemsView::NotLoaded,
         });
-        Ok(page.await?.data.into_iter().next())
+        match page.await {
+            Ok(page) => Ok(page.data.into_iter().next()),
+            Err(error) if error.refusal() == Some(Refusal::NoTurnYet) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns a turn with its items; `None` if the thread has no such turn.

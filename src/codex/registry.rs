@@ -287,6 +287,7 @@ fn remove(path: &Path) {
 mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::process::CommandExt;
 
     #[test]
     fn a_directory_others_can_write_is_refused() {
@@ -298,34 +299,109 @@ mod tests {
         ));
     }
 
+    /// A private directory inside of another.
+    fn run_dir() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let run_dir = dir.path().join("run");
+        prepare(&run_dir).unwrap();
+        (dir, run_dir)
+    }
+
+    fn rewrite(entry: &Entry, boot_id: Option<String>, child: Option<ProcessId>) {
+        let record = Record {
+            owner: "flow".to_owned(),
+            boot_id,
+            daemon: None,
+            child,
+        };
+        fs::write(entry.record_path(), serde_json::to_vec(&record).unwrap()).unwrap();
+    }
+
+    fn orphan(killed: usize) -> [Orphan; 1] {
+        let owner = "flow".to_owned();
+        [Orphan { owner, killed }]
+    }
+
+    fn sleeper(mark: Option<&str>) -> std::process::Child {
+        let mut command = std::process::Command::new("sleep");
+        command.arg("1000").process_group(0);
+        if let Some(mark) = mark {
+            command.env(MARK_VARIABLE, mark);
+        }
+        command.spawn().unwrap()
+    }
+
     #[test]
     fn the_children_of_a_living_daemon_are_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let entry = Entry::create(dir.path(), "flow").unwrap();
-        assert_eq!(reap_orphans(dir.path()).unwrap(), []);
+        let (_dir, run_dir) = run_dir();
+        let entry = Entry::create(&run_dir, "flow").unwrap();
+        assert_eq!(reap_orphans(&run_dir).unwrap(), []);
         assert!(entry.record_path().exists());
     }
 
     #[test]
     fn of_an_earlier_boot_only_the_files_are_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let entry = Entry::create(dir.path(), "flow").unwrap();
-        let record = Record {
-            owner: "flow".to_owned(),
-            boot_id: Some("another".to_owned()),
-            daemon: None,
-            // Our own number: were the boot not looked at, this test would not end.
-            child: ProcessId::of(std::process::id()),
-        };
-        fs::write(entry.record_path(), serde_json::to_vec(&record).unwrap()).unwrap();
-        let orphans = reap_orphans(dir.path()).unwrap();
-        assert_eq!(
-            orphans,
-            [Orphan {
-                owner: "flow".to_owned(),
-                killed: 0
-            }]
-        );
+        let (_dir, run_dir) = run_dir();
+        let entry = Entry::create(&run_dir, "flow").unwrap();
+        // Our own number: were the boot not looked at, this test would not end.
+        let ourselves = ProcessId::of(std::process::id());
+        rewrite(&entry, Some("another".to_owned()), ourselves);
+        assert_eq!(reap_orphans(&run_dir).unwrap(), orphan(0));
+        assert!(!entry.record_path().exists());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_orphan_and_what_carries_its_mark_are_killed() {
+        use std::os::unix::process::ExitStatusExt;
+
+        let (_dir, run_dir) = run_dir();
+        let entry = Entry::create(&run_dir, "flow").unwrap();
+        let mut child = sleeper(None);
+        let mut detached = sleeper(Some(entry.mark()));
+        rewrite(&entry, boot_id(), ProcessId::of(child.id()));
+        // Processes that are zombies for want of a waiting parent count as gone.
+        assert_eq!(reap_orphans(&run_dir).unwrap(), orphan(2));
+        for process in [&mut child, &mut detached] {
+            assert_eq!(process.wait().unwrap().signal(), Some(9));
+        }
+        assert_eq!(fs::read_dir(&run_dir).unwrap().count(), 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_crash_before_the_child_was_recorded_leaves_it_to_be_found_by_its_mark() {
+        use std::os::unix::process::ExitStatusExt;
+
+        let (_dir, run_dir) = run_dir();
+        let entry = Entry::create(&run_dir, "flow").unwrap();
+        let mut child = sleeper(Some(entry.mark()));
+        rewrite(&entry, boot_id(), None);
+        assert_eq!(reap_orphans(&run_dir).unwrap(), orphan(1));
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_stranger_that_was_given_the_number_is_left_alone() {
+        let (_dir, run_dir) = run_dir();
+        let entry = Entry::create(&run_dir, "flow").unwrap();
+        let mut stranger = sleeper(Some("another-mark"));
+        let mut recorded = ProcessId::of(stranger.id()).unwrap();
+        recorded.start_time -= 1;
+        rewrite(&entry, boot_id(), Some(recorded));
+        assert_eq!(reap_orphans(&run_dir).unwrap(), orphan(0));
+        assert_eq!(stranger.try_wait().unwrap(), None, "it runs");
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_removed() {
+        let (_dir, run_dir) = run_dir();
+        let entry = Entry::create(&run_dir, "flow").unwrap();
+        fs::write(entry.record_path(), "{").unwrap();
+        assert_eq!(reap_orphans(&run_dir).unwrap(), []);
         assert!(!entry.record_path().exists());
     }
 

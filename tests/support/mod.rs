@@ -4,5 +4,6 @@
 
 pub(crate) mod codex;
 pub(crate) mod daemon;
+pub(crate) mod fake_app_server;
 pub(crate) mod model;
 pub(crate) mod platform;

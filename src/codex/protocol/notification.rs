@@ -115,6 +115,15 @@ impl Notification {
         "deprecationNotice",
     ];
 
+    /// The methods we ask to be spared: we would only throw them away. Pieces of answers are not
+    /// among them: people like to see those.
+    pub const OPT_OUT: &'static [&'static str] = &[
+        "account/rateLimits/updated",
+        "thread/readState/changed",
+        "remoteControl/status/changed",
+        "thread/goal/cleared",
+    ];
+
     /// Reads a notification.
     ///
     /// # Errors

@@ -159,7 +159,10 @@ impl ServerRequest {
                 success: false,
             }
             .to_value()),
-            ServerRequestKind::LegacyApproval => Ok(json!({ "decision": "denied" })),
+            ServerRequestKind::LegacyApproval => {
+                let rejection = "nobody is there to approve it";
+                Ok(json!({ "decision": { "denied": { "rejection": rejection } } }))
+            }
             ServerRequestKind::CurrentTime => Ok(json!({ "currentTimeAt": unix_seconds() })),
             ServerRequestKind::Unknown => Err(RpcError {
                 code: -32601,
