@@ -1,7 +1,7 @@
 //! The ledger as everybody else sees it.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tieline_channel::{ChannelId, EventKey, Message};
 use tokio::sync::{mpsc, watch};
@@ -16,34 +16,11 @@ use crate::ledger::lane::{LaneRecord, LostThread, OpenTurn, TurnEvent};
 use crate::ledger::message::{
     Accepted, MessageRecord, NewMessage, Outcome, RefusedMessage, Revised,
 };
-use crate::ledger::operation::{Expired, Horizon};
+use crate::ledger::operation::Expired;
 use crate::ledger::post::{NewPost, OutboxEntry, PostEvent};
+use crate::ledger::settings::LedgerSettings;
 use crate::ledger::transaction::Transaction;
 use crate::ledger::writer::{self, LedgerThread, Parts};
-
-/// How long a deduplication key is kept at the very least: platforms deliver again for days.
-pub const MIN_DEDUP_RETENTION: Duration = Duration::from_secs(7 * DAY);
-
-const DAY: u64 = 24 * 60 * 60;
-
-/// What can be chosen about a ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LedgerSettings {
-    /// How long settled messages and outbox entries are kept.
-    pub retention: Duration,
-    /// How long deduplication keys are kept; at least [`MIN_DEDUP_RETENTION`].
-    pub dedup_retention: Duration,
-}
-
-impl LedgerSettings {
-    /// Returns the settings for everyday use: both for eight days, a day more than promised.
-    pub fn standard() -> Self {
-        Self {
-            retention: Duration::from_secs(8 * DAY),
-            dedup_retention: Duration::from_secs(8 * DAY),
-        }
-    }
-}
 
 /// The durable record of messages, turns and replies. A cheap handle on the thread that keeps it.
 ///
@@ -424,12 +401,7 @@ impl Ledger {
     ///
     /// When it is not on disk; then it is only partly done, and goes on the next time.
     pub async fn expire(&self, now: SystemTime) -> Result<Expired, LedgerError> {
-        let before = |age: Duration| now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-        let horizon = Horizon {
-            now,
-            settled: before(self.settings.retention),
-            seen: before(self.settings.dedup_retention.max(MIN_DEDUP_RETENTION)),
-        };
+        let horizon = self.settings.horizon(now);
         let mut expired = Expired::default();
         loop {
             let (step, more) = self

@@ -8,7 +8,7 @@
 //! database is larger than a bound that its type enforces. Nothing here knows a platform, Codex or
 //! the configuration.
 //!
-//! - [`Ledger`]: the handle; `handle`, `command`
+//! - [`Ledger`]: the handle; `handle`, `settings`, `command`
 //! - `message`, `lane`, `post`, `dispatcher`, `counts`, `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
@@ -28,6 +28,7 @@ mod migration;
 mod opening;
 mod operation;
 mod post;
+mod settings;
 mod spool;
 mod store;
 mod time;
@@ -42,7 +43,7 @@ mod tests;
 pub use self::counts::{Counts, MessageCounts, PostCounts};
 pub use self::dispatcher::{DispatcherRecord, Lifecycle};
 pub use self::error::{IllegalTransition, LedgerError, OpenError};
-pub use self::handle::{Ledger, LedgerSettings, MIN_DEDUP_RETENTION};
+pub use self::handle::Ledger;
 pub use self::health::LedgerHealth;
 pub use self::lane::{
     LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, TurnEvent,
@@ -54,4 +55,5 @@ pub use self::message::{
 };
 pub use self::operation::Expired;
 pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState};
+pub use self::settings::{LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::writer::LedgerThread;

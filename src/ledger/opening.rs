@@ -16,32 +16,40 @@ use crate::ledger::transaction::Transaction;
 /// removes what a crash has left.
 pub(super) fn open(
     dir: &Path,
-    spool: &Spool,
     migrations: &[Migration],
     barrier: &mut dyn Barrier,
-) -> Result<(Store, State), OpenError> {
+) -> Result<(Store, Spool, State), OpenError> {
+    let spool = open_spool(dir)?;
     let store = open_store(dir, barrier)?;
-    migrate(dir, &store, spool, migrations, barrier)?;
-    let state = read_state(dir, &store, spool)?;
-    sweep(dir, &store, spool)?;
-    Ok((store, state))
+    migrate(dir, &store, &spool, migrations, barrier)?;
+    let state = read_state(dir, &store, &spool)?;
+    sweep(dir, &store, &spool)?;
+    Ok((store, spool, state))
 }
 
 /// Opens a store that has failed, takes back what its last group may have changed after all, and
 /// shows that it can be written.
 pub(super) fn reopen(
     dir: &Path,
-    spool: &Spool,
     undo: &[Change],
     barrier: &mut dyn Barrier,
-) -> Result<(Store, State), String> {
+) -> Result<(Store, Spool, State), String> {
+    let spool = open_spool(dir).map_err(|error| chain(&error))?;
     let store = open_store(dir, barrier).map_err(|error| chain(&error))?;
     store.commit(undo, barrier)?;
-    let state = read_state(dir, &store, spool).map_err(|error| chain(&error))?;
-    sweep(dir, &store, spool).map_err(|error| chain(&error))?;
-    let probe = Transaction::new(&store, spool, state).prepare_probe()?;
+    let state = read_state(dir, &store, &spool).map_err(|error| chain(&error))?;
+    sweep(dir, &store, &spool).map_err(|error| chain(&error))?;
+    spool
+        .probe()
+        .map_err(|error| format!("cannot write a spool file: {error}"))?;
+    let probe = Transaction::new(&store, &spool, state).prepare_probe()?;
     store.commit(&probe.changes, barrier)?;
-    Ok((store, probe.state))
+    Ok((store, spool, probe.state))
+}
+
+fn open_spool(dir: &Path) -> Result<Spool, OpenError> {
+    let path = dir.join("spool");
+    Spool::open(&path).map_err(|error| io_error("open", &path, error))
 }
 
 /// Opens the store, or makes one that says which schema it has.

@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 use crate::id::{MessageId, OutboxId};
 
+/// How much [`Spool::probe`] writes, in bytes: as much as a long text.
+const PROBE: usize = 64 * 1024;
+
 /// The directory of spool files.
 #[derive(Debug)]
 pub(super) struct Spool {
@@ -90,6 +93,14 @@ impl Spool {
             fs::remove_file(self.dir.join(&name.0)).ok();
         }
         written
+    }
+
+    /// Shows that a long text can be written.
+    pub(super) fn probe(&self) -> io::Result<()> {
+        let name = SpoolName("probe".to_owned());
+        self.write(&name, &[0; PROBE])?;
+        self.remove(&name);
+        Ok(())
     }
 
     /// Reads a file.

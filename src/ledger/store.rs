@@ -239,6 +239,12 @@ impl Lock {
                 }
                 _ => io_error("create", dir, source),
             })?;
+        // So that a power cut does not take the whole directory.
+        for made in dir.ancestors().take(2) {
+            if !made.as_os_str().is_empty() {
+                sync(made)?;
+            }
+        }
         let path = dir.join("lock");
         let file = OpenOptions::new()
             .read(true)

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::iter::Peekable;
 use std::mem;
 
@@ -130,7 +131,7 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     ///
-    /// When the database could not be read meanwhile.
+    /// When the disk has failed meanwhile.
     pub(super) fn prepare(self) -> Result<Prepared, String> {
         if self.writes.is_empty() {
             self.finish()
@@ -143,7 +144,7 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     ///
-    /// When the database could not be read meanwhile.
+    /// When the disk has failed meanwhile.
     pub(super) fn prepare_probe(mut self) -> Result<Prepared, String> {
         self.state.commit = self.committed.commit + 1;
         let state = Value::encode("state", &self.state).map_err(|error| error.to_string())?;
@@ -234,7 +235,7 @@ impl<'a> Transaction<'a> {
             })
             .take(limit)
             .collect::<Result<Vec<_>, _>>();
-        self.unbroken(found)
+        self.unbroken("read the database", found)
     }
 
     /// Returns up to `limit` values of a tree, from the last key backwards.
@@ -253,7 +254,7 @@ impl<'a> Transaction<'a> {
         let found = Merge::new(stored, written.into_iter().rev(), Ordering::Greater)
             .take(limit)
             .collect::<Result<Vec<_>, _>>();
-        self.unbroken(found)
+        self.unbroken("read the database", found)
     }
 
     // === Spool files, posts, sizes ===
@@ -265,11 +266,8 @@ impl<'a> Transaction<'a> {
         bytes: &[u8],
     ) -> Result<SpoolName, LedgerError> {
         let name = SpoolName::new(owner);
-        self.spool
-            .write(&name, bytes)
-            .map_err(|error| LedgerError::NotWritten {
-                reason: format!("cannot write a spool file: {error}"),
-            })?;
+        let written = self.spool.write(&name, bytes);
+        self.unbroken("write a spool file", written)?;
         self.command.written_files.push(name.clone());
         Ok(name)
     }
@@ -306,7 +304,7 @@ impl<'a> Transaction<'a> {
 
     fn stored(&mut self, table: Table, key: &Key) -> Result<Option<Value>, LedgerError> {
         let stored = self.store.tree(table).get(key.as_bytes());
-        let stored = self.unbroken(stored)?;
+        let stored = self.unbroken("read the database", stored)?;
         Ok(stored.map(|bytes| Value::from_stored(&bytes)))
     }
 
@@ -316,10 +314,14 @@ impl<'a> Transaction<'a> {
         self.command.overwritten.push((at, overwritten));
     }
 
-    /// Notes that the database cannot be read, in which case the whole group fails.
-    fn unbroken<T>(&mut self, read: sled::Result<T>) -> Result<T, LedgerError> {
-        read.map_err(|error| {
-            let reason = format!("cannot read the database: {error}");
+    /// Notes that the disk fails, in which case the whole group does.
+    fn unbroken<T, E: fmt::Display>(
+        &mut self,
+        doing: &str,
+        done: Result<T, E>,
+    ) -> Result<T, LedgerError> {
+        done.map_err(|error| {
+            let reason = format!("cannot {doing}: {error}");
             self.broken.get_or_insert_with(|| reason.clone());
             LedgerError::NotWritten { reason }
         })

@@ -70,18 +70,39 @@ impl Value {
     }
 }
 
-/// How long a reason is kept, in bytes.
+/// How long a reason is kept, in bytes of JSON.
 const MAX_REASON: usize = 512;
 
 /// Cuts text that explains something to what a value has room for, on one line.
 pub(super) fn cut_reason(text: &str) -> String {
     let mut cut = String::new();
+    let mut room = MAX_REASON;
     for c in text.chars() {
-        if cut.len() + c.len_utf8() > MAX_REASON {
+        let (c, bytes) = match c {
+            '"' | '\\' => (c, 2),
+            c if c.is_control() => (' ', 1),
+            c => (c, c.len_utf8()),
+        };
+        if bytes > room {
             cut.push('…');
             break;
         }
-        cut.push(if c.is_control() { ' ' } else { c });
+        cut.push(c);
+        room -= bytes;
     }
     cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut_reason;
+
+    #[test]
+    fn reasons_are_cut_to_one_short_line() {
+        assert_eq!(cut_reason("no\nspace"), "no space");
+        assert_eq!(cut_reason(&"a".repeat(512)), "a".repeat(512));
+        assert_eq!(cut_reason(&"a".repeat(513)), "a".repeat(512) + "…");
+        assert_eq!(cut_reason(&"\"".repeat(512)), "\"".repeat(256) + "…");
+        assert_eq!(cut_reason(&"界".repeat(512)), "界".repeat(170) + "…");
+    }
 }

@@ -19,7 +19,7 @@ use crate::ledger::health::LedgerHealth;
 use crate::ledger::migration::{MIGRATIONS, Migration};
 use crate::ledger::opening;
 use crate::ledger::spool::{Spool, SpoolName};
-use crate::ledger::store::{Barrier, Change, Fsync, Lock, Store, io_error, panic_text};
+use crate::ledger::store::{Barrier, Change, Fsync, Lock, Store, panic_text};
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
 
@@ -98,10 +98,8 @@ fn join(thread: thread::JoinHandle<()>) {
 /// Opens the database in `dir` and starts its thread.
 pub(super) fn start(dir: &Path, parts: Parts) -> Result<Started, OpenError> {
     let lock = Lock::take(dir)?;
-    let spool_dir = dir.join("spool");
-    let spool = Spool::open(&spool_dir).map_err(|error| io_error("open", &spool_dir, error))?;
     let mut barrier = parts.barrier;
-    let (store, state) = opening::open(dir, &spool, parts.migrations, &mut *barrier)?;
+    let (store, spool, state) = opening::open(dir, parts.migrations, &mut *barrier)?;
     let pauses = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -311,11 +309,12 @@ impl Writer {
     /// Tries to open the database again and to write to it.
     fn reopen(&mut self, failing: Failing) -> Connection {
         let attempt = catch_unwind(AssertUnwindSafe(|| {
-            opening::reopen(&self.dir, &self.spool, &failing.undo, &mut *self.barrier)
+            opening::reopen(&self.dir, &failing.undo, &mut *self.barrier)
         }))
         .unwrap_or_else(|panic| Err(panic_text(&*panic)));
         match attempt {
-            Ok((store, state)) => {
+            Ok((store, spool, state)) => {
+                self.spool = spool;
                 tracing::info!(dir = %self.dir.display(), "the ledger can write again");
                 self.health.send_replace(LedgerHealth::Ok);
                 Connection::Open(store, state)

@@ -7,8 +7,9 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::spool::{SpoolName, SpoolOwner};
 use crate::ledger::transaction::Transaction;
 
-/// How large a body may be inside of a record, in bytes of JSON; longer ones go to the spool.
-const MAX_INLINE: usize = 3 * 1024;
+/// How large a body may be inside of a record, in bytes of JSON; longer ones go to the spool. Leaves
+/// room for the names and reasons of the record, so that one that was stored can always move on.
+const MAX_INLINE: usize = 2560;
 
 /// The part of a record that may be long.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
+use tieline_channel::Segment;
 
 use super::fixture::{accept, lane, new_message};
 use crate::id::TurnKey;
@@ -95,6 +96,38 @@ async fn what_was_reported_as_not_written_is_not_there_after_healing() {
         ledger.accept(new_message("2")).await,
         Ok(Accepted::Duplicate { id: Some(second) })
     );
+    thread.close().await;
+}
+
+#[tokio::test]
+async fn spool_that_cannot_be_written_is_an_alarm() {
+    let dir = TempDir::new().unwrap();
+    let (ledger, thread) = Ledger::open(dir.path(), LedgerSettings::standard()).unwrap();
+    accept(&ledger, "1").await.unwrap();
+    let spool = dir.path().join("spool");
+    std::fs::remove_dir(&spool).unwrap();
+    std::fs::write(&spool, "in the way").unwrap();
+    let mut long = new_message("2");
+    long.message.body = vec![Segment::Text("long ".repeat(2000))];
+    let failed = ledger.accept(long.clone()).await;
+    assert!(
+        matches!(failed, Err(LedgerError::NotWritten { .. })),
+        "{failed:?}"
+    );
+    let mut health = ledger.health();
+    assert!(matches!(*health.borrow(), LedgerHealth::Failing { .. }));
+
+    std::fs::remove_file(&spool).unwrap();
+    health
+        .wait_for(|health| *health == LedgerHealth::Ok)
+        .await
+        .unwrap();
+    let accepted = ledger.accept(long.clone()).await.unwrap();
+    let Accepted::New { id, waiting: 2 } = accepted else {
+        panic!("{accepted:?}");
+    };
+    let record = ledger.message(id).await.unwrap().unwrap();
+    assert_eq!(record.message, long.message);
     thread.close().await;
 }
 
