@@ -26,22 +26,15 @@ pub(super) struct Exchange {
     shown: Keys,
 }
 
-/// What to tell the person.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Word {
-    /// The message was turned away.
-    Refused(&'static str),
-}
-
 /// Where a post goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Placement {
     /// It replies to a message of this client.
-    Output,
+    Reply,
     /// It says something that replies to nothing.
     Aside,
     /// It replies to somebody else's message.
-    Elsewhere,
+    ReplyToOthers,
     /// It was shown before.
     Nowhere,
 }
@@ -87,12 +80,13 @@ impl Exchange {
         self.in_flight.as_ref().is_some_and(|(own, _)| own == id)
     }
 
+    /// Takes an acknowledgement; returns why the message was turned away, if it was.
     pub(super) fn acknowledged(
         &mut self,
         id: &WireId,
         outcome: AckOutcome,
         reason: Option<RefusalReason>,
-    ) -> Option<Word> {
+    ) -> Option<&'static str> {
         if !self.is_in_flight(id) {
             return None; // its answer was faster, on an earlier connection
         }
@@ -108,7 +102,7 @@ impl Exchange {
             }
             AckOutcome::Refused => {
                 self.failed += 1;
-                Some(Word::Refused(reason.map_or("it was refused", in_words)))
+                Some(reason.map_or("it was refused", in_words))
             }
         }
     }
@@ -127,14 +121,14 @@ impl Exchange {
         let mut concerned = reply_to.into_iter().chain(settles).peekable();
         if concerned.peek().is_none() {
             return match kind {
-                PostKind::Answer => Placement::Output,
+                PostKind::Answer => Placement::Reply,
                 PostKind::Failure | PostKind::Notice => Placement::Aside,
             };
         }
         if concerned.any(|id| self.is_in_flight(id) || self.unsettled.contains(id)) {
-            Placement::Output
+            Placement::Reply
         } else {
-            Placement::Elsewhere
+            Placement::ReplyToOthers
         }
     }
 
@@ -238,11 +232,11 @@ mod tests {
         let place = |exchange: &Exchange, key: &PostKey, settles: &[WireId]| {
             exchange.place(key, Some(&id), settles, PostKind::Answer)
         };
-        assert_eq!(place(&exchange, &one, &[]), Placement::Output);
+        assert_eq!(place(&exchange, &one, &[]), Placement::Reply);
         exchange.shown(&one, &[], PostKind::Answer);
         assert!(!exchange.all_settled());
         let last = std::slice::from_ref(&id);
-        assert_eq!(place(&exchange, &two, last), Placement::Output);
+        assert_eq!(place(&exchange, &two, last), Placement::Reply);
         exchange.shown(&two, last, PostKind::Answer);
         assert!(exchange.all_settled());
         assert_eq!(place(&exchange, &two, last), Placement::Nowhere);
@@ -277,7 +271,7 @@ mod tests {
         let (mut exchange, id) = sent();
         let word =
             exchange.acknowledged(&id, AckOutcome::Refused, Some(RefusalReason::UserNotListed));
-        assert_eq!(word, Some(Word::Refused("this user is not on the list")));
+        assert_eq!(word, Some("this user is not on the list"));
         exchange.compose("again".into()).unwrap();
         let id = in_flight_id(&exchange);
         exchange.acknowledged(&id, AckOutcome::Accepted, None);
@@ -297,13 +291,13 @@ mod tests {
             |reply_to, settles: &[WireId], kind| exchange.place(&key, reply_to, settles, kind);
         assert_eq!(
             place(Some(&other), &[], PostKind::Answer),
-            Placement::Elsewhere
+            Placement::ReplyToOthers
         );
         assert_eq!(
             place(None, std::slice::from_ref(&other), PostKind::Failure),
-            Placement::Elsewhere
+            Placement::ReplyToOthers
         );
-        assert_eq!(place(None, &[], PostKind::Answer), Placement::Output);
+        assert_eq!(place(None, &[], PostKind::Answer), Placement::Reply);
         assert_eq!(place(None, &[], PostKind::Notice), Placement::Aside);
     }
 

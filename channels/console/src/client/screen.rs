@@ -41,6 +41,14 @@ impl<O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Screen<O, E> {
         self.write(PROMPT).await
     }
 
+    /// Leaves the line of the prompt. Whoever ends need not know that nobody reads.
+    pub(super) async fn end_prompt(&mut self) {
+        if self.prompts {
+            self.prompts = false;
+            drop(self.write("\n").await);
+        }
+    }
+
     /// Shows an answer, and the prompt again if there was one.
     pub(super) async fn answer(&mut self, text: &str) -> Result<(), ClientError> {
         let text = printable(text, self.output_is_terminal);
