@@ -50,7 +50,12 @@ pub struct RetryPolicy(ExponentialBackoff);
 impl RetryPolicy {
     /// Makes the policy.
     pub fn new() -> Self {
-        Self(full_jitter(Duration::from_secs(1), Duration::from_secs(30)))
+        Self::between(Duration::from_secs(1), Duration::from_secs(30))
+    }
+
+    /// Makes a policy with another first ceiling and another greatest.
+    pub fn between(base: Duration, max: Duration) -> Self {
+        Self(full_jitter(base, max))
     }
 
     /// Returns how long to wait before the next attempt.
