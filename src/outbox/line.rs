@@ -374,3 +374,35 @@ fn recorded_wait(entry: &OutboxEntry, pace: &Pace) -> Duration {
 fn up_since(health: &Health) -> Option<SystemTime> {
     (health.link == Link::Up).then_some(health.since)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pause_is_short_again_and_again() {
+        let pace = Pace::standard();
+        let (base, max) = pace.retry;
+        let second = Duration::from_secs(1);
+        let asked = |after| Pause::Asked(after);
+        let operator = Pause::Operator {
+            remedy: String::new(),
+        };
+        for (pause, firm, least_own, most_own) in [
+            (Pause::Own, Duration::ZERO, second, max),
+            (Pause::Unclear, pace.settling, second, max),
+            (asked(Duration::ZERO), Duration::ZERO, second, max),
+            (asked(base / 2), base / 2, second, max),
+            (asked(base), base, Duration::ZERO, Duration::ZERO),
+            (asked(max), max, Duration::ZERO, Duration::ZERO),
+            (operator, Duration::ZERO, pace.operator, pace.operator),
+        ] {
+            let mut delivery = Delivery::new(&pace, OutboxId::new());
+            let waits: Vec<_> = (0..50).map(|_| delivery.wait(&pace, &pause)).collect();
+            assert!(waits.iter().all(|wait| wait.0 == firm), "{pause:?}");
+            let mean = waits.iter().map(|wait| wait.1).sum::<Duration>() / 50;
+            assert!(mean >= least_own, "{pause:?}: {mean:?}");
+            assert!(waits.iter().all(|wait| wait.1 <= most_own), "{pause:?}");
+        }
+    }
+}

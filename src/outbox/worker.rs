@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use tieline_channel::{Channel, Conversation};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -58,35 +59,33 @@ impl Worker {
     pub async fn run(mut self, stop: CancellationToken) {
         let stop = stop.child_token();
         let mut changes = self.outlet.ledger.outbox_changes();
-        let mut unread = true;
+        let mut read_at = Some(Instant::now());
         let mut reported = None;
-        while !stop.is_cancelled() {
-            if unread {
-                changes.mark_unchanged();
-                match stop.run_until_cancelled(self.read(&stop)).await {
-                    Some(Ok(())) => {
-                        unread = false;
-                        reported = None;
-                    }
-                    Some(Err(failure)) => {
-                        if reported.as_ref() != Some(&failure) {
-                            warn!(error = %failure, "the outbox cannot be read; trying again");
-                        }
-                        reported = Some(failure);
-                    }
-                    None => break,
-                }
-            }
+        loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                changed = changes.changed(), if !unread => match changed {
-                    Ok(()) => unread = true,
+                changed = changes.changed() => match changed {
+                    Ok(()) => read_at = Some(Instant::now()),
                     Err(_closed) => break,
                 },
-                Some(ended) = self.tasks.join_next(), if !unread => {
-                    unread = self.take(ended, &stop).is_err();
+                Some(ended) = self.tasks.join_next() => {
+                    if self.take(ended, &stop).is_err() {
+                        read_at = Some(Instant::now() + self.outlet.pace.ledger);
+                    }
                 }
-                () = tokio::time::sleep(self.outlet.pace.ledger), if unread => {}
+                () = sleep_until(read_at.unwrap_or_else(Instant::now)), if read_at.is_some() => {
+                    let Some(done) = stop.run_until_cancelled(self.read(&stop)).await else {
+                        break;
+                    };
+                    let failure = done.err();
+                    if let Some(failure) = &failure
+                        && reported.as_ref() != Some(failure)
+                    {
+                        warn!(error = %failure, "the outbox cannot be read; trying again");
+                    }
+                    read_at = failure.as_ref().map(|_| Instant::now() + self.outlet.pace.ledger);
+                    reported = failure;
+                }
             }
         }
         stop.cancel(); // also when the ledger has been closed

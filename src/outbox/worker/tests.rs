@@ -4,7 +4,9 @@ mod bench;
 mod platform;
 mod random;
 
+use std::io;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use pretty_assertions::assert_eq;
@@ -16,6 +18,7 @@ use self::platform::{Answer, Kind, Platform};
 use crate::ledger::{LedgerHealth, PostEvent, PostState};
 use crate::outbox::line::PAGE;
 use crate::outbox::pace::Pace;
+use crate::outbox::worker::Running;
 use crate::outbox::{self, Reply};
 
 const MARK: &str =
@@ -219,7 +222,7 @@ async fn link_that_comes_up_ends_the_waiting_at_once() {
     // The second also when it comes up while the attempt still fails.
     for during in [false, true] {
         let platform = Platform::answering(Repeat::Idempotent, []);
-        let switch = std::sync::Arc::downgrade(&platform);
+        let switch = Arc::downgrade(&platform);
         let mut first = true;
         let script = move |_: Kind, _: &tieline_channel::Post| {
             if !std::mem::take(&mut first) {
@@ -317,6 +320,21 @@ async fn operator_is_told_once_and_the_posts_go_out_when_it_is_mended() {
     assert_eq!(log.text().matches("remedy=\"invite the bot\"").count(), 1);
 }
 
+#[tokio::test]
+async fn line_that_ends_by_a_defect_is_made_again_by_reading_everything() {
+    let mut bench = Bench::new(Platform::answering(Repeat::Idempotent, []));
+    let id = bench.enqueue("C1", "text").await;
+    let mut worker = bench.worker();
+    worker.read_to = Some(id);
+    let task = worker
+        .tasks
+        .spawn(async { std::panic::resume_unwind(Box::new("a defect")) });
+    let line = Running { task, more: false };
+    worker.lines.insert(conversation("C1"), line);
+    bench.start_worker(worker);
+    bench.settled(id).await;
+}
+
 // === The ledger ===
 
 #[tokio::test]
@@ -383,7 +401,7 @@ async fn attempt_under_way_is_finished_and_no_other_begun() {
     let second = bench.enqueue("C1", "second").await;
     bench.start();
     bench.platform.until(|seen| seen.calls.len() == 1).await;
-    let gate = std::sync::Arc::clone(&bench.platform);
+    let gate = Arc::clone(&bench.platform);
     tokio::join!(bench.stop(), async {
         tokio::task::yield_now().await;
         gate.gate.add_permits(1);
@@ -434,7 +452,7 @@ async fn until_failing(bench: &Bench) {
 
 /// What was logged.
 #[derive(Clone, Default)]
-struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn text(&self) -> String {
@@ -442,12 +460,12 @@ impl Log {
     }
 }
 
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Bench {
     /// The disk is full while this is set.
     pub(super) full: Arc<AtomicBool>,
     thread: LedgerThread,
-    worker: JoinSet<()>,
+    running: JoinSet<()>,
     stop: CancellationToken,
     dir: TempDir,
 }
@@ -50,23 +50,30 @@ impl Bench {
             },
             full,
             thread,
-            worker: JoinSet::new(),
+            running: JoinSet::new(),
             stop: CancellationToken::new(),
             dir,
         }
     }
 
     pub(super) fn start(&mut self) {
-        let ledger = self.ledger.clone();
+        let worker = self.worker();
+        self.start_worker(worker);
+    }
+
+    pub(super) fn worker(&self) -> Worker {
         let channel = Arc::clone(&self.platform);
-        let worker = Worker::with_pace(ledger, channel, self.pace.clone());
+        Worker::with_pace(self.ledger.clone(), channel, self.pace.clone())
+    }
+
+    pub(super) fn start_worker(&mut self, worker: Worker) {
         self.stop = CancellationToken::new();
-        self.worker.spawn(worker.run(self.stop.clone()));
+        self.running.spawn(worker.run(self.stop.clone()));
     }
 
     /// Ends the worker in the middle of whatever it does, as far as anyone outside can tell.
     pub(super) async fn crash(&mut self) {
-        self.worker.shutdown().await;
+        self.running.shutdown().await;
     }
 
     /// Stops the worker as the daemon does.
@@ -77,7 +84,7 @@ impl Bench {
 
     /// Returns when the worker has ended.
     pub(super) async fn ended(&mut self) {
-        tokio::time::timeout(Duration::from_secs(60), self.worker.join_next())
+        tokio::time::timeout(Duration::from_secs(60), self.running.join_next())
             .await
             .expect("the worker should have ended")
             .unwrap()
@@ -99,7 +106,7 @@ impl Bench {
 
     pub(super) async fn close_ledger(self) -> JoinSet<()> {
         self.thread.close().await;
-        self.worker
+        self.running
     }
 
     pub(super) async fn enqueue(&self, chat: &str, text: &str) -> OutboxId {
