@@ -50,7 +50,12 @@ pub struct RetryPolicy(ExponentialBackoff);
 impl RetryPolicy {
     /// Makes the policy.
     pub fn new() -> Self {
-        Self(full_jitter(Duration::from_secs(1), Duration::from_secs(30)))
+        Self::between(Duration::from_secs(1), Duration::from_secs(30))
+    }
+
+    /// Makes a policy with another first ceiling and another greatest.
+    pub fn between(base: Duration, max: Duration) -> Self {
+        Self(full_jitter(base, max))
     }
 
     /// Returns how long to wait before the next attempt.
@@ -68,6 +73,9 @@ impl Default for RetryPolicy {
 /// The crate spreads a delay around the interval; full jitter up to a ceiling is therefore half
 /// the ceiling with a factor of one.
 fn full_jitter(base: Duration, max: Duration) -> ExponentialBackoff {
+    // Nothing would stay nothing however often it is doubled.
+    let base = base.max(Duration::from_millis(1));
+    let max = max.max(base);
     let mut delays = ExponentialBackoff {
         initial_interval: base / 2,
         max_interval: max / 2,
@@ -92,28 +100,64 @@ mod tests {
     const BASE: Duration = Duration::from_secs(1);
     const MAX: Duration = Duration::from_secs(30);
 
-    /// Returns the greatest delay seen at each attempt over many runs: the ceiling, nearly.
-    fn ceilings(attempts: usize) -> Vec<f64> {
-        let mut greatest = vec![0.0_f64; attempts];
+    /// Asserts that over many runs the delays fill the room below each ceiling, in seconds.
+    fn assert_ceilings<const N: usize>(ceilings: [f64; N], run: impl Fn() -> [Duration; N]) {
+        let mut least = [f64::MAX; N];
+        let mut greatest = [0.0_f64; N];
         for _ in 0..2_000 {
-            let mut policy = RestartPolicy::new(BASE, MAX);
-            assert_eq!(policy.after_run(Duration::ZERO), Duration::ZERO);
-            for slot in &mut greatest {
-                *slot = slot.max(policy.after_run(Duration::ZERO).as_secs_f64());
+            for (index, delay) in run().iter().enumerate() {
+                least[index] = least[index].min(delay.as_secs_f64());
+                greatest[index] = greatest[index].max(delay.as_secs_f64());
             }
         }
-        greatest
+        for (index, ceiling) in ceilings.iter().enumerate() {
+            let (least, greatest) = (least[index], greatest[index]);
+            assert!(
+                greatest <= ceiling + 1e-6 && greatest > ceiling * 0.95 && least < ceiling * 0.05,
+                "delay {index} goes from {least} to {greatest}, not from nothing to {ceiling}"
+            );
+        }
     }
 
     #[test]
-    fn ceilings_double_from_base_to_max() {
-        let ceilings = ceilings(7);
-        for (seen, expected) in ceilings.iter().zip([1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]) {
-            assert!(
-                *seen <= expected + 1e-9 && *seen > expected * 0.95,
-                "seen {seen}, expected just below {expected}"
-            );
+    fn restarts_wait_at_random_below_a_ceiling_that_doubles_from_base_to_max() {
+        assert_ceilings([1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0], || {
+            let mut policy = RestartPolicy::new(BASE, MAX);
+            policy.after_run(Duration::ZERO);
+            std::array::from_fn(|_| policy.after_run(Duration::ZERO))
+        });
+    }
+
+    #[test]
+    fn retries_wait_at_random_below_a_ceiling_that_doubles_from_one_to_thirty_seconds() {
+        assert_ceilings([1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0], || {
+            let mut policy = RetryPolicy::new();
+            std::array::from_fn(|_| policy.next_delay())
+        });
+    }
+
+    #[test]
+    fn ceilings_follow_odd_settings() {
+        let milli = Duration::from_millis(1);
+        let second = Duration::from_secs(1);
+        for (base, max, ceilings) in [
+            (Duration::ZERO, second, [0.001, 0.002, 0.004]),
+            (milli * 600, second, [0.6, 1.0, 1.0]),
+            (second, second, [1.0, 1.0, 1.0]),
+            (second * 2, second, [2.0, 2.0, 2.0]),
+        ] {
+            assert_ceilings(ceilings, || {
+                let mut policy = RetryPolicy::between(base, max);
+                std::array::from_fn(|_| policy.next_delay())
+            });
         }
+    }
+
+    #[test]
+    fn retries_never_end() {
+        let mut policy = RetryPolicy::between(BASE, MAX);
+        let total: Duration = (0..100_000).map(|_| policy.next_delay()).sum();
+        assert!(total > MAX * 40_000 && total < MAX * 60_000, "{total:?}");
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //!
 //! Knows channels only through their interface, and nothing of lanes or Codex.
 
+mod attempt;
+mod line;
+mod pace;
 pub mod split;
 mod worker;
 

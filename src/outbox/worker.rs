@@ -4,313 +4,169 @@
 //! of different conversations go side by side. Each step is on disk before the next is taken,
 //! so that a post whose fate is unclear is known as such after any crash, and is looked up (or
 //! repeated under its key, or marked as a possible repeat) instead of being guessed about.
+//!
+//! The posts stay on disk. In memory there is one task per conversation that has some, which
+//! knows the one it is at.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use tieline_channel::{Channel, Conversation, Link, Post, PostKey, Posted, Repeat, SendError};
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tieline_channel::{Channel, Conversation};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, error, info_span, warn};
+use tracing::{error, warn};
 
 use crate::id::OutboxId;
-use crate::ledger::{Ledger, LedgerError, OutboxEntry, PostEvent, PostState};
-use crate::retry::RetryPolicy;
-
-/// How many conversations of a channel are served at once.
-const MAX_CONCURRENT: usize = 8;
-
-/// How many undelivered posts are looked at to find one that is due.
-const PAGE: usize = 256;
-
-/// How long a single call to the platform may take before its fate counts as unclear.
-const CALL_DEADLINE: Duration = Duration::from_secs(60);
-
-/// How long to wait when only the operator can mend it; they are told at once.
-const OPERATOR_DELAY: Duration = Duration::from_secs(60);
-
-/// What is put before a post that may be there already, on platforms that cannot tell.
-const REPEAT_MARK: &str =
-    "*(tieline was interrupted while it sent this; you may have seen it already)*\n\n";
+use crate::ledger::{Ledger, LedgerError};
+use crate::outbox::line::{Line, Outlet, PAGE, Start};
+use crate::outbox::pace::Pace;
 
 /// Delivers the posts of one channel until it is told to stop.
 pub struct Worker {
-    ledger: Ledger,
-    channel: Arc<dyn Channel>,
-    /// Conversations whose oldest post is being sent.
-    busy: HashSet<Conversation>,
-    /// Posts that wait before their next attempt, with their policy.
-    resting: HashMap<OutboxId, Rest>,
-    deliveries: JoinSet<Delivered>,
+    outlet: Arc<Outlet>,
+    /// All posts up to this one are settled, or there is a line for their conversation.
+    read_to: Option<OutboxId>,
+    lines: HashMap<Conversation, Running>,
+    tasks: JoinSet<Option<(Conversation, OutboxId)>>,
 }
 
-struct Rest {
-    until: Instant,
-    policy: RetryPolicy,
-}
-
-/// How one attempt ended.
-struct Delivered {
-    entry: OutboxEntry,
-    verdict: Verdict,
-}
-
-enum Verdict {
-    /// Nothing more is to be done.
-    Over,
-    /// To be tried again, not before so long, or by our own policy.
-    Later(Option<Duration>),
+/// A line at work.
+struct Running {
+    task: AbortHandle,
+    /// Posts were read for it that it may have been too late to see.
+    more: bool,
 }
 
 impl Worker {
     /// Makes the worker of `channel`.
     pub fn new(ledger: Ledger, channel: Arc<dyn Channel>) -> Self {
+        Self::with_pace(ledger, channel, Pace::standard())
+    }
+
+    fn with_pace(ledger: Ledger, channel: Arc<dyn Channel>, pace: Pace) -> Self {
         Self {
-            ledger,
-            channel,
-            busy: HashSet::new(),
-            resting: HashMap::new(),
-            deliveries: JoinSet::new(),
+            outlet: Arc::new(Outlet::new(ledger, channel, pace)),
+            read_to: None,
+            lines: HashMap::new(),
+            tasks: JoinSet::new(),
         }
     }
 
-    /// Delivers until `stop` is cancelled; attempts under way are finished first.
+    /// Delivers until `stop` is cancelled. Attempts under way may then take three seconds more;
+    /// one that is cut off stays recorded as being sent.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut changes = self.ledger.outbox_changes();
-        let mut health = self.channel.health();
-        let mut link = health.borrow_and_update().link;
+        let stop = stop.child_token();
+        let mut changes = self.outlet.ledger.outbox_changes();
+        let mut read_at = Some(Instant::now());
+        let mut reported = None;
         loop {
-            changes.mark_unchanged();
-            let wake_at = match self.start_due().await {
-                Ok(wake_at) => wake_at,
-                Err(failure) => {
-                    warn!(error = %failure, "the outbox cannot be read; trying again");
-                    Some(Instant::now() + Duration::from_secs(1))
-                }
-            };
-            let sleep = async {
-                match wake_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = stop.cancelled() => break,
-                changed = changes.changed() => if changed.is_err() { break },
-                Some(ended) = self.deliveries.join_next() => self.take(ended),
-                changed = health.changed() => {
-                    let now = health.borrow_and_update().link;
-                    if changed.is_ok() && now == Link::Up && link != Link::Up {
-                        // What failed because the platform was away can go at once.
-                        self.resting.clear();
+                changed = changes.changed() => match changed {
+                    Ok(()) => read_at = Some(Instant::now()),
+                    Err(_closed) => break,
+                },
+                Some(ended) = self.tasks.join_next() => {
+                    if self.take(ended, &stop).is_err() {
+                        read_at = Some(Instant::now() + self.outlet.pace.ledger);
                     }
-                    link = now;
                 }
-                () = sleep => {}
+                () = sleep_until(read_at.unwrap_or_else(Instant::now)), if read_at.is_some() => {
+                    let Some(done) = stop.run_until_cancelled(self.read(&stop)).await else {
+                        break;
+                    };
+                    let failure = done.err();
+                    if let Some(failure) = &failure
+                        && reported.as_ref() != Some(failure)
+                    {
+                        warn!(error = %failure, "the outbox cannot be read; trying again");
+                    }
+                    read_at = failure.as_ref().map(|_| Instant::now() + self.outlet.pace.ledger);
+                    reported = failure;
+                }
             }
         }
-        while let Some(ended) = self.deliveries.join_next().await {
-            self.take(ended);
-        }
+        stop.cancel(); // also when the ledger has been closed
+        self.finish().await;
     }
 
-    /// Starts an attempt for the oldest post of every free conversation whose time has come.
-    ///
-    /// Returns when the next one is due, if none of it depends on an event.
-    async fn start_due(&mut self) -> Result<Option<Instant>, LedgerError> {
-        let mut seen = self.busy.clone();
-        let mut wake_at: Option<Instant> = None;
-        let mut after = None;
+    /// Reads what has been enqueued, and starts a line for every conversation that has none.
+    async fn read(&mut self, stop: &CancellationToken) -> Result<(), LedgerError> {
         loop {
-            let page = self
-                .ledger
-                .undelivered(self.channel.id(), after, PAGE)
-                .await?;
+            let page = self.outlet.page(self.read_to).await?;
             let full = page.len() == PAGE;
-            after = page.last().map(|entry| entry.id);
             for entry in page {
-                if self.deliveries.len() >= MAX_CONCURRENT {
-                    return Ok(None);
+                self.read_to = Some(entry.id);
+                match self.lines.entry(entry.post.to) {
+                    Entry::Occupied(mut running) => running.get_mut().more = true,
+                    Entry::Vacant(vacant) => {
+                        let line =
+                            Line::new(Arc::clone(&self.outlet), vacant.key().clone(), stop.clone());
+                        let task = self.tasks.spawn(line.run(Start::At(entry.id)));
+                        vacant.insert(Running { task, more: false });
+                    }
                 }
-                if !seen.insert(entry.post.to.clone()) {
-                    continue;
-                }
-                let rest = self.rest_of(&entry);
-                if rest > Instant::now() {
-                    wake_at = Some(wake_at.map_or(rest, |at| at.min(rest)));
-                    continue;
-                }
-                self.busy.insert(entry.post.to.clone());
-                let attempt = Attempt {
-                    ledger: self.ledger.clone(),
-                    channel: Arc::clone(&self.channel),
-                };
-                let span = info_span!("post", channel = %self.channel.id(), post = %entry.id);
-                self.deliveries.spawn(attempt.run(entry).instrument(span));
             }
             if !full {
-                return Ok(wake_at);
+                return Ok(());
             }
         }
     }
 
-    /// Returns when a post may be tried; what the platform asked for survives a restart.
-    fn rest_of(&self, entry: &OutboxEntry) -> Instant {
-        let now = Instant::now();
-        let recorded = entry
-            .not_before
-            .and_then(|at| at.duration_since(SystemTime::now()).ok())
-            .map_or(now, |wait| now + wait.min(Duration::from_secs(3600)));
-        match self.resting.get(&entry.id) {
-            Some(rest) => rest.until.max(recorded),
-            None => recorded,
-        }
-    }
-
-    fn take(&mut self, ended: Result<Delivered, tokio::task::JoinError>) {
-        let Delivered { entry, verdict } = match ended {
-            Ok(delivered) => delivered,
-            Err(failure) => {
-                // The conversation is unknown here; all are looked at again, and the ledger
-                // still says what was being sent.
-                error!(error = %failure, "a delivery ended by a defect of tieline");
-                self.busy.clear();
-                return;
-            }
-        };
-        self.busy.remove(&entry.post.to);
-        match verdict {
-            Verdict::Over => {
-                self.resting.remove(&entry.id);
-            }
-            Verdict::Later(asked) => {
-                let rest = self.resting.entry(entry.id).or_insert_with(|| Rest {
-                    until: Instant::now(),
-                    policy: RetryPolicy::new(),
-                });
-                let own = rest.policy.next_delay();
-                rest.until = Instant::now() + asked.unwrap_or(own);
-            }
-        }
-    }
-}
-
-/// One attempt to deliver one post.
-struct Attempt {
-    ledger: Ledger,
-    channel: Arc<dyn Channel>,
-}
-
-impl Attempt {
-    async fn run(self, entry: OutboxEntry) -> Delivered {
-        let verdict = match self.deliver(&entry).await {
-            Ok(verdict) => verdict,
-            Err(failure) => {
-                // Whatever was sent is recorded as being sent; the next attempt looks first.
-                warn!(error = %failure, "the fate of a post could not be recorded");
-                Verdict::Later(None)
-            }
-        };
-        Delivered { entry, verdict }
-    }
-
-    async fn deliver(&self, entry: &OutboxEntry) -> Result<Verdict, LedgerError> {
-        let mut post = as_post(entry);
-        if let PostState::Sending { since } = entry.state {
-            match self.channel.capabilities().repeat {
-                Repeat::Idempotent => {}
-                Repeat::Findable => match bounded(self.channel.find(&post, since)).await {
-                    Ok(Some(posted)) => {
-                        debug!(wire = %posted.id, "an unclear post was found");
-                        return self.delivered(entry, posted).await;
-                    }
-                    Ok(None) => {}
-                    Err(failure) => {
-                        warn!(error = %failure, "an unclear post could not be looked up");
-                        return Ok(Verdict::Later(asked_delay(&failure)));
-                    }
-                },
-                Repeat::Blind => post.text.insert_str(0, REPEAT_MARK),
-            }
-        }
-        self.ledger
-            .advance_post(
-                entry.id,
-                PostEvent::Attempt {
-                    at: SystemTime::now(),
-                },
-            )
-            .await?;
-        match bounded(self.channel.post(&post)).await {
-            Ok(posted) => self.delivered(entry, posted).await,
-            Err(SendError::Never { reason }) => {
-                error!(%reason, "a post cannot be delivered");
-                let event = PostEvent::Failed {
-                    reason,
-                    at: SystemTime::now(),
+    /// Takes note of a line that ended, and starts it again if there is more for it.
+    ///
+    /// # Errors
+    ///
+    /// When it ended by a defect: then everything is to be read again.
+    fn take(
+        &mut self,
+        ended: Result<Option<(Conversation, OutboxId)>, JoinError>,
+        stop: &CancellationToken,
+    ) -> Result<(), JoinError> {
+        match ended {
+            Ok(None) => Ok(()),
+            Ok(Some((conversation, last))) => {
+                let Entry::Occupied(mut running) = self.lines.entry(conversation) else {
+                    return Ok(());
                 };
-                self.ledger.advance_post(entry.id, event).await?;
-                Ok(Verdict::Over)
-            }
-            Err(SendError::Unclear { reason }) => {
-                warn!(%reason, "unclear whether a post was sent; it is looked up first");
-                Ok(Verdict::Later(None))
-            }
-            Err(failure @ (SendError::Again { .. } | SendError::Operator { .. })) => {
-                if entry.attempts == 0 {
-                    warn!(error = %failure, "a post waits");
+                if running.get().more {
+                    let line = Line::new(
+                        Arc::clone(&self.outlet),
+                        running.key().clone(),
+                        stop.clone(),
+                    );
+                    let task = self.tasks.spawn(line.run(Start::Behind(last)));
+                    running.insert(Running { task, more: false });
+                } else {
+                    running.remove();
                 }
-                let asked = asked_delay(&failure);
-                let event = PostEvent::Again {
-                    not_before: SystemTime::now() + asked.unwrap_or_default(),
-                    reason: failure.to_string(),
-                };
-                self.ledger.advance_post(entry.id, event).await?;
-                Ok(Verdict::Later(asked))
+                Ok(())
+            }
+            Err(failure) => {
+                error!(error = %failure, "a line of posts ended by a defect of tieline");
+                self.lines
+                    .retain(|_, running| running.task.id() != failure.id());
+                self.read_to = None;
+                Err(failure)
             }
         }
     }
 
-    async fn delivered(&self, entry: &OutboxEntry, posted: Posted) -> Result<Verdict, LedgerError> {
-        let event = PostEvent::Delivered {
-            wire: posted.id,
-            at: SystemTime::now(),
-        };
-        self.ledger.advance_post(entry.id, event).await?;
-        Ok(Verdict::Over)
+    /// Lets attempts under way end, within limits.
+    async fn finish(mut self) {
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.outlet.pace.grace, ended)
+            .await
+            .is_err()
+        {
+            let channel = self.outlet.channel.id();
+            warn!(%channel, attempts = self.tasks.len(), "posts are cut off while being sent");
+            self.tasks.shutdown().await;
+        }
     }
 }
 
-/// Returns how long the platform, or the kind of failure, wants us to wait.
-fn asked_delay(failure: &SendError) -> Option<Duration> {
-    match failure {
-        SendError::Again { after, .. } => *after,
-        SendError::Operator { .. } => Some(OPERATOR_DELAY),
-        SendError::Never { .. } | SendError::Unclear { .. } => None,
-    }
-}
-
-/// Bounds a call to the platform: a channel that does not return leaves the fate unclear.
-async fn bounded<T>(call: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
-    match tokio::time::timeout(CALL_DEADLINE, call).await {
-        Ok(answer) => answer,
-        Err(_elapsed) => Err(SendError::Unclear {
-            reason: format!("no answer within {} s", CALL_DEADLINE.as_secs()),
-        }),
-    }
-}
-
-fn as_post(entry: &OutboxEntry) -> Post {
-    let post = &entry.post;
-    Post {
-        key: PostKey::new(entry.id.to_string()),
-        to: post.to.clone(),
-        reply_to: post.reply_to.clone(),
-        settles: post.settles.clone(),
-        kind: post.kind,
-        text: post.text.clone(),
-        buttons: post.buttons.clone(),
-    }
-}
+#[cfg(test)]
+mod tests;
