@@ -138,7 +138,9 @@ impl Intake for RecordingIntake {
 
 fn chat(happening: &Happening) -> &ChatId {
     match happening {
-        Happening::Message(message) | Happening::Edited(message) => &message.conversation.chat,
+        Happening::Message(message) | Happening::Edited { message, .. } => {
+            &message.conversation.chat
+        }
         Happening::Deleted { conversation, .. } => &conversation.chat,
         Happening::Pressed(press) => &press.conversation.chat,
     }
