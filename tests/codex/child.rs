@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pretty_assertions::assert_eq;
 use serde_json::json;
+use tieline::codex::binary::{self, BinaryError};
 use tieline::codex::protocol::ServerDiagnostics;
 use tieline::codex::{
     AppServer, ChildSnapshot, ChildState, CloseReason, FailureKind, LaunchConfig, Lost, LostReason,
@@ -36,9 +37,15 @@ struct Scripted {
 
 impl Scripted {
     fn new(lines: &str) -> Self {
+        Self::with_version("echo codex-cli 0.169.0; exit", lines)
+    }
+
+    /// A script that does `version` when asked for its version, and `lines` otherwise.
+    fn with_version(version: &str, lines: &str) -> Self {
+        let lines = format!("case \"$1\" in --version) {version};; esac\n{lines}");
         let dir = tempfile::tempdir().unwrap();
         let mut config = config_in(dir.path());
-        config.bin = Some(script(dir.path(), lines));
+        config.bin = Some(script(dir.path(), &lines));
         config.config = vec!["model_provider=\"none\"".to_owned()];
         Self {
             dir,
@@ -247,8 +254,9 @@ async fn a_configuration_codex_refuses_is_told_in_its_words() {
 
 #[tokio::test]
 async fn an_old_codex_is_named_as_the_reason() {
-    let scripted = Scripted::new(
-        r#"[ "$1" = --version ] && echo codex-cli 0.136.0 && exit 0; echo 'error: unexpected argument' >&2; exit 2"#,
+    let scripted = Scripted::with_version(
+        "echo codex-cli 0.136.0; exit",
+        "echo 'error: unexpected argument' >&2; exit 2",
     );
     let error = scripted.fail().await;
     let text = format!("{:#}", anyhow::Error::from(error));
@@ -257,6 +265,30 @@ async fn an_old_codex_is_named_as_the_reason() {
         text.contains("npm install -g @openai/codex@latest"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_program_that_hangs_when_asked_for_its_version_is_ended_with_all_it_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let pids = dir.path().join("pids");
+    let program = format!(
+        "sleep 1000 & echo $! > '{}'; while :; do sleep 1; done",
+        pids.display()
+    );
+    let program = script(dir.path(), &program);
+    let environment = config_in(dir.path()).inherited;
+    let asked = binary::version(&program, &environment);
+    let (error, sleeper) = tokio::join!(asked, number_in(&pids));
+    assert!(
+        matches!(error, Err(BinaryError::Unusable { .. })),
+        "{error:?}"
+    );
+    let gone = async {
+        while is_alive(sleeper) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("its end", gone).await;
 }
 
 #[tokio::test]

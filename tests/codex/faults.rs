@@ -767,15 +767,15 @@ async fn a_reader_that_is_behind_misses_pieces_and_never_the_end() {
 async fn what_is_late_of_an_earlier_turn_does_not_touch_the_next() {
     let mut pair = Pair::new().await;
     let mut thread = pair.thread().await;
-    for turn_id in ["1", "2"] {
+    for (earlier, turn_id) in [("0", "1"), ("1", "2")] {
         let turn = thread.start_turn(text("x"), &options("k"));
         let serve = async {
             let asked = pair.peer.expect("turn/start").await;
             // The end of the turn before, again, before this one is answered.
             pair.peer
-                .notify("turn/completed", turn_params("1", "failed"))
+                .notify("turn/completed", turn_params(earlier, "failed"))
                 .await;
-            say(&mut pair.peer, "0", "stale").await;
+            say(&mut pair.peer, earlier, "stale").await;
             pair.peer
                 .answer(&asked, turn_params(turn_id, "inProgress"))
                 .await;
