@@ -22,7 +22,6 @@ use super::protocol::{
     TurnSteerParams, UserInput,
 };
 use super::thread::Thread;
-use super::wire::CloseReason;
 use crate::id::{ThreadId, TurnId};
 
 /// Between the answer to `turn/start` and `turn/started` codex knows no turn to interrupt.
@@ -425,21 +424,6 @@ impl Interrupter {
     /// Asks for the turn to be cut short. Asking again changes nothing.
     pub fn interrupt(&self) {
         self.asked.send_replace(true);
-    }
-}
-
-// === impl Lost ===
-
-impl Lost {
-    /// Returns the failure this is when nothing better can be learnt.
-    pub fn to_failure(&self) -> Failure {
-        let kind = match &self.reason {
-            LostReason::Closed(CloseReason::Deaf(_)) => FailureKind::BackendTimeout,
-            LostReason::Closed(_) | LostReason::Unloaded | LostReason::Unsubscribed => {
-                FailureKind::BackendResponseInvalid
-            }
-        };
-        Failure::new(kind, format!("{}: {self}", Self::CLASS))
     }
 }
 

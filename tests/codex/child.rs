@@ -11,7 +11,7 @@ use tieline::codex::binary::{self, BinaryError};
 use tieline::codex::protocol::ServerDiagnostics;
 use tieline::codex::{
     AppServer, ChildSnapshot, ChildState, CloseReason, FailureKind, LaunchConfig, Lost, LostReason,
-    Spawner, StartError, Transport, TurnEnd, TurnEvent,
+    Spawner, StartError, Transport, TurnEnd, TurnEvent, diagnose,
 };
 
 use super::stage::{Stage, answered, config_in, finish, options, text, until};
@@ -191,6 +191,59 @@ async fn a_socket_that_comes_late_is_waited_for() {
     stage.config.bin = Some(script(stage.dir.path(), &late));
     let server = stage.start().await;
     within("the stop", server.stop(DRAIN)).await;
+}
+
+// === Doctor ===
+
+async fn bad_checks(config: &LaunchConfig) -> Vec<(&'static str, String)> {
+    let checks = within("the diagnosis", diagnose(config)).await;
+    checks
+        .into_iter()
+        .filter(|check| !check.is_ok)
+        .map(|check| (check.name, check.detail))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_doctor_finds_nothing_wrong_with_what_works() {
+    let stage = Stage::new().await;
+    let checks = diagnose(&stage.config).await;
+    let names: Vec<_> = checks.iter().map(|check| check.name).collect();
+    assert_eq!(names, ["bin", "version", "home", "socket"]);
+    assert!(checks.iter().all(|check| check.is_ok), "{checks:#?}");
+    assert_eq!(checks[1].detail, "0.169.0");
+}
+
+#[tokio::test]
+async fn the_doctor_names_what_is_wrong_and_what_to_do() {
+    let good = Scripted::new("");
+    type Spoil = fn(&mut LaunchConfig);
+    let cases: [(&str, &str, Spoil); 5] = [
+        ("bin", "npm install", |config| {
+            config.bin = Some("/no/such/codex".into());
+        }),
+        ("home", "codex login", |config| config.config.clear()),
+        ("home", "create it", |config| config.home.push("nowhere")),
+        ("socket", "shorter path", |config| {
+            config.run_dir.push("x".repeat(100));
+        }),
+        ("endpoint", "nobody accepts", |config| {
+            config.transport = "unix:///no/such/socket".parse().unwrap();
+        }),
+    ];
+    for (name, advice, spoil) in cases {
+        let mut config = good.config.clone();
+        spoil(&mut config);
+        let bad = bad_checks(&config).await;
+        assert_eq!(bad.len(), 1, "{name}: {bad:?}");
+        assert_eq!(bad[0].0, name);
+        assert!(bad[0].1.contains(advice), "{bad:?}");
+    }
+    let old = Scripted::with_version("echo codex-cli 0.136.0; exit", "");
+    let bad = bad_checks(&old.config).await;
+    assert_eq!(bad.len(), 1, "{bad:?}");
+    assert_eq!(bad[0].0, "version");
+    assert!(bad[0].1.contains("@openai/codex@latest"), "{bad:?}");
 }
 
 // === Failed starts ===

@@ -15,6 +15,8 @@ use tieline::codex::{
     Notice, Refusal, ServerRequests, Spawner, StartError, Thread, TurnEnd, TurnEvent,
 };
 use tieline::id::{ThreadId, TurnId};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -246,6 +248,45 @@ async fn the_handshake_happens_once_however_many_use_the_server() {
     while let Some(answer) = calls.join_next().await {
         answer.unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_external_server_is_reached_over_tcp() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config_in(dir.path());
+    config.transport = format!("http://{address}").parse().unwrap();
+    let spawner = Spawner::new().unwrap();
+    let serve = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut peer = Peer::on(stream).await;
+        peer.greet().await;
+        peer
+    };
+    let (server, _peer) = tokio::join!(spawner.launch(&config), serve);
+    assert_eq!(server.unwrap().facts().platform, "fake");
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_an_error_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config_in(dir.path());
+    config.transport = format!("wss://{address}").parse().unwrap();
+    let spawner = Spawner::new().unwrap();
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .unwrap();
+        stream
+    };
+    let (error, _stream) = tokio::join!(spawner.launch(&config), serve);
+    let error = error.err().unwrap();
+    assert!(matches!(error, StartError::Connect(_)), "{error:?}");
 }
 
 // === Requests ===
