@@ -805,6 +805,47 @@ async fn a_reader_that_is_behind_misses_pieces_and_never_the_end() {
 }
 
 #[tokio::test]
+async fn a_reader_that_never_reads_is_cut_off_and_told_and_can_begin_anew() {
+    let mut pair = Pair::with(|config| {
+        config.deadlines.liveness.deaf_after = Duration::from_secs(3_600);
+    })
+    .await;
+    let mut thread = pair.thread().await;
+    let mut turn = thread.start_turn(text("x"), &options("k"));
+    let started = |event: &TurnEvent| matches!(event, TurnEvent::Started { .. });
+    tokio::join!(until(&mut turn, started), accept_turn(&mut pair.peer, "1"));
+    for _ in 0..1_100 {
+        say(&mut pair.peer, "1", "x").await;
+    }
+    // Everything is on its way: the clock may run as fast as it likes.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    let (events, end) = finish(turn).await;
+    assert_eq!(events.len(), 1_024);
+    assert!(
+        matches!(
+            end,
+            TurnEnd::Lost(Lost {
+                reason: LostReason::Unsubscribed,
+                ..
+            })
+        ),
+        "{end:?}"
+    );
+    let turn = thread.start_turn(text("y"), &options("l"));
+    let serve = async {
+        accept_turn(&mut pair.peer, "2").await;
+        say(&mut pair.peer, "2", "back").await;
+        pair.peer
+            .notify("turn/completed", turn_params("2", "completed"))
+            .await;
+    };
+    let ((_, end), ()) = tokio::join!(finish(turn), serve);
+    assert_eq!(end, answered("back"));
+}
+
+#[tokio::test]
 async fn what_is_late_of_an_earlier_turn_does_not_touch_the_next() {
     let mut pair = Pair::new().await;
     let mut thread = pair.thread().await;
