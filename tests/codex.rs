@@ -1,5 +1,6 @@
 //! The app-server client: against the real Codex for what it can show, against a fake one that
 //! misbehaves for the rest.
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod child;
 mod faults;

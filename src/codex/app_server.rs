@@ -1,25 +1,26 @@
 //! An app-server that is ready for use: its process, if it is ours, and a connection to it.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::binary::{self, BinaryError, Version};
+use super::binary::{self, Version};
 use super::call::CallError;
 use super::child::{ChildProcess, ExitReport, Pipes};
 use super::client::Client;
-use super::connect::{ConnectError, connect, shake_hands, unix_stream, upgrade};
+use super::connect::{connect, shake_hands, unix_stream, upgrade};
 use super::connection::Connection;
-use super::failure::{Failure, FailureKind};
-use super::home::{self, HomeError};
+use super::home;
 use super::launch::{Endpoint, LaunchConfig, SOCKET_PATH_LIMIT, Transport};
 use super::process::raw;
 use super::protocol::InitializeResponse;
-use super::registry::{self, Entry, RunDirError};
-use super::spawner::{Program, Spawner, SpawnerGone};
+use super::registry::{self, Entry};
+use super::snapshot::{ChildSnapshot, ChildState, StopReport};
+use super::spawner::{Program, Spawner};
+use super::start_error::StartError;
 use super::wire::Wire;
 
 /// How often a socket that does not accept yet is tried. Codex takes 20 ms to get there.
@@ -65,117 +66,6 @@ pub struct ServerFacts {
     pub codex_home: PathBuf,
     /// For example `linux`.
     pub platform: String,
-}
-
-/// The state of a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChildState {
-    /// Nothing was started.
-    Idle,
-    /// It is on its way.
-    Starting,
-    /// It runs.
-    Running,
-    /// Somebody else runs it.
-    External,
-    /// It could not be started, or ended unasked.
-    Failed,
-    /// It was stopped.
-    Stopped,
-}
-
-/// What there is to know about a child at a moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ChildSnapshot {
-    /// Its state.
-    pub state: ChildState,
-    /// Its process id.
-    pub pid: Option<u32>,
-    /// When it was started.
-    #[serde(serialize_with = "optional_time")]
-    pub started_at: Option<SystemTime>,
-    /// When it ended.
-    #[serde(serialize_with = "optional_time")]
-    pub exited_at: Option<SystemTime>,
-    /// Its exit code.
-    pub code: Option<i32>,
-    /// The signal that ended it.
-    pub signal: Option<i32>,
-    /// What went wrong last.
-    pub last_error: Option<String>,
-}
-
-/// How stopping went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StopReport {
-    /// The state it is in now.
-    pub snapshot: ChildSnapshot,
-    /// How it ended; `None` if it was never ours, or could not be seen to end.
-    pub exit: Option<ExitReport>,
-    /// Whether it had to be killed.
-    pub was_forced: bool,
-    /// What did not work on the way.
-    pub warnings: Vec<String>,
-}
-
-/// An app-server could not be made ready.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// There is no usable codex.
-    #[error("no usable codex")]
-    Binary(#[from] BinaryError),
-    /// Its home is not in order.
-    #[error("codex's home is not in order")]
-    Home(#[from] HomeError),
-    /// The run directory is not in order.
-    #[error("no place for codex's socket")]
-    RunDir(#[from] RunDirError),
-    /// The socket's path is longer than the system takes.
-    #[error(
-        "the socket path {} has {} bytes, and {SOCKET_PATH_LIMIT} are possible: set `state_dir` \
-         under [daemon] to a shorter path", .0.display(), .0.as_os_str().len()
-    )]
-    SocketPathTooLong(PathBuf),
-    /// The system did not start it.
-    #[error("cannot start {} in {}: see that both exist and may be used", path.display(), cwd.display())]
-    Spawn {
-        /// The program.
-        path: PathBuf,
-        /// Its working directory.
-        cwd: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It ended before it was ready.
-    #[error("{0}")]
-    Exited(ExitReport),
-    /// It runs and does not accept connections.
-    #[error(
-        "codex did not accept connections within {} s; its last lines: {last_lines:?}", after.as_secs()
-    )]
-    NotListening {
-        /// How long it was waited for.
-        after: Duration,
-        /// The last lines on its stderr.
-        last_lines: Vec<String>,
-    },
-    /// It cannot be reached.
-    #[error("codex cannot be reached")]
-    Connect(#[from] ConnectError),
-    /// The upgrade was not answered in time.
-    #[error("codex accepted the connection and then said nothing for {} s", .0.as_secs())]
-    UpgradeTimedOut(Duration),
-    /// The handshake failed.
-    #[error("the handshake with codex failed")]
-    Handshake(#[source] CallError),
-    /// A connection over pipes cannot be made a second time.
-    #[error("codex was reached over its pipes, which are closed: restart it")]
-    PipesAreGone,
-    /// We are about to end.
-    #[error(transparent)]
-    SpawnerGone(#[from] SpawnerGone),
 }
 
 enum Origin {
@@ -620,89 +510,5 @@ impl ServerFacts {
             codex_home: PathBuf::new(),
             platform: String::new(),
         }
-    }
-}
-
-// === impl ChildSnapshot ===
-
-impl ChildSnapshot {
-    /// Returns the snapshot of a state without any process: for whoever has no [`AppServer`] yet.
-    pub fn of_state(state: ChildState) -> Self {
-        Self {
-            state,
-            pid: None,
-            started_at: None,
-            exited_at: None,
-            code: None,
-            signal: None,
-            last_error: None,
-        }
-    }
-
-    /// Returns the snapshot after a failed start.
-    pub fn of_failure(error: &StartError) -> Self {
-        let failed = Self {
-            last_error: Some(super::call::chain(error)),
-            ..Self::of_state(ChildState::Failed)
-        };
-        match error {
-            StartError::Exited(report) => failed.ended(ChildState::Failed, report),
-            _ => failed,
-        }
-    }
-
-    fn ended(self, state: ChildState, report: &ExitReport) -> Self {
-        Self {
-            state,
-            exited_at: Some(report.exited_at),
-            code: report.code,
-            signal: report.signal,
-            ..self
-        }
-    }
-}
-
-// === impl StartError ===
-
-impl StartError {
-    /// Returns what this means for whoever waits for codex.
-    pub fn to_failure(&self) -> Failure {
-        let kind = match self {
-            Self::NotListening { .. }
-            | Self::UpgradeTimedOut(_)
-            | Self::Handshake(CallError::TimedOut { .. }) => FailureKind::BackendTimeout,
-            Self::Home(HomeError::NoLogin(_)) => FailureKind::ProviderAuthFailed,
-            Self::Handshake(CallError::Response { .. } | CallError::Refused { .. }) => {
-                FailureKind::BackendResponseInvalid
-            }
-            _ => FailureKind::BackendSpawnFailed,
-        };
-        Failure::new(kind, super::call::chain(self))
-    }
-
-    /// Returns whether trying again without a change by the operator is hopeless.
-    pub fn needs_operator(&self) -> bool {
-        match self {
-            Self::Binary(_) | Self::Home(_) | Self::SocketPathTooLong(_) => true,
-            Self::RunDir(error) => matches!(error, RunDirError::NotPrivate(_)),
-            Self::Spawn { .. }
-            | Self::Exited(_)
-            | Self::NotListening { .. }
-            | Self::Connect(_)
-            | Self::UpgradeTimedOut(_)
-            | Self::Handshake(_)
-            | Self::PipesAreGone
-            | Self::SpawnerGone(_) => false,
-        }
-    }
-}
-
-fn optional_time<S: serde::Serializer>(
-    time: &Option<SystemTime>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => super::child::as_rfc3339(time, serializer),
-        None => serializer.serialize_none(),
     }
 }

@@ -11,10 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::launch::Environment;
+use super::process::raw;
 
 /// The oldest codex that can be used: the first with `thread/inject_items`.
 pub const MINIMUM_VERSION: Version = Version {
@@ -26,7 +29,7 @@ pub const MINIMUM_VERSION: Version = Version {
 /// Overrides which codex is run, unless the configuration names one.
 pub const BIN_VARIABLE: &str = "TIELINE_CODEX_BIN";
 
-const VERSION_DEADLINE: Duration = Duration::from_secs(10);
+const VERSION_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A version of codex. What follows the third number does not matter to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,17 +125,24 @@ pub async fn version(path: &Path, environment: &Environment) -> Result<Version, 
         path: path.to_owned(),
         source,
     };
-    let output = Command::new(path)
+    let child = Command::new(path)
         .arg("--version")
         .env_clear()
         .envs(environment.iter())
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
         .kill_on_drop(true)
-        .output();
-    let output = timeout(VERSION_DEADLINE, output)
+        .spawn()
+        .map_err(unusable)?;
+    // What is no codex may do anything, and start anything.
+    let mut group = KillOnDrop(child.id().and_then(raw));
+    let output = timeout(VERSION_DEADLINE, child.wait_with_output())
         .await
         .map_err(|_elapsed| unusable(io::ErrorKind::TimedOut.into()))?
         .map_err(unusable)?;
+    group.0 = None;
     let text = String::from_utf8_lossy(&output.stdout);
     Version::find_in(&text).ok_or_else(|| BinaryError::NoVersion {
         path: path.to_owned(),
@@ -176,6 +186,18 @@ impl Version {
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// A process group that is not to outlive its usefulness. It must not have been reaped.
+struct KillOnDrop(Option<Pid>);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It may have gone by itself, which is as good.
+            let _gone: Result<(), Errno> = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 

@@ -22,6 +22,9 @@ pub enum HistoryError {
     /// It was not found, and there is more than was looked through.
     #[error("not found among the newest {} entries of the thread", PAGES * PAGE as usize)]
     TooLong,
+    /// An item is listed, and its turn is not.
+    #[error("the thread lists an item of turn {0}, and not the turn")]
+    NoTurn(TurnId),
 }
 
 /// A turn that was found in the history.
@@ -72,7 +75,9 @@ impl Client {
                 matches!(&entry.item, Item::UserMessage { client_id: Some(id), .. } if id == client_id)
             });
             if let Some(entry) = found {
-                return self.turn(thread_id, &entry.turn_id).await;
+                let turn = self.turn(thread_id, &entry.turn_id).await?;
+                // It is there; that its turn is not would be no reason to send it again.
+                return turn.map(Some).ok_or(HistoryError::NoTurn(entry.turn_id));
             }
             cursor = page.next_cursor;
             if cursor.is_none() {

@@ -51,8 +51,14 @@ impl Tail {
 }
 
 impl LogFile {
-    /// Names `<log_dir>/<owner>.<stream>.log`. Nothing is made before the first line.
+    /// Names `<log_dir>/<owner>.<stream>.log`; what no file name should hold becomes `_`. Nothing is
+    /// made before the first line.
     pub(super) fn new(log_dir: &Path, owner: &str, stream: &str) -> Self {
+        let is_safe = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_');
+        let owner: String = owner
+            .chars()
+            .map(|c| if is_safe(&c) { c } else { '_' })
+            .collect();
         Self {
             path: log_dir.join(format!("{owner}.{stream}.log")),
             rotate_at: ROTATE_AT,
@@ -207,6 +213,12 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0].chars().count(), PREVIEW);
         assert_eq!(lines[1], "last");
+    }
+
+    #[test]
+    fn an_owner_cannot_lead_out_of_the_directory() {
+        let log = LogFile::new(Path::new("/log"), "../../etc/x", "stderr");
+        assert_eq!(log.path, Path::new("/log/______etc_x.stderr.log"));
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use std::future::pending;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -21,7 +22,6 @@ use super::protocol::{
     TurnSteerParams, UserInput,
 };
 use super::thread::Thread;
-use super::wire::CloseReason;
 use crate::id::{ThreadId, TurnId};
 
 /// Between the answer to `turn/start` and `turn/started` codex knows no turn to interrupt.
@@ -144,6 +144,9 @@ impl<'a> Turn<'a> {
             }
             self.is_sent = true;
             let woken = self.woken().await;
+            if matches!(woken, Woken::Event(_)) {
+                self.take_earlier_answer();
+            }
             self.handle(woken);
         }
     }
@@ -182,6 +185,14 @@ impl<'a> Turn<'a> {
         async move { Ok(call.await?.turn_id) }
     }
 
+    /// An answer came before the events that are read after it, and names the turn they belong to.
+    fn take_earlier_answer(&mut self) {
+        if let Some(answer) = poll(&mut self.starting).now_or_never() {
+            self.starting = None;
+            self.handle(Woken::Started(answer));
+        }
+    }
+
     async fn woken(&mut self) -> Woken {
         let mut asked = self.asked.subscribe();
         let can_be_asked = self.ending.is_none();
@@ -190,8 +201,6 @@ impl<'a> Turn<'a> {
             None => self.idle_at,
         };
         tokio::select! {
-            // Events first: when the connection ends, what came before is not lost.
-            biased;
             event = self.events.next() => Woken::Event(event),
             started = poll(&mut self.starting) => {
                 self.starting = None;
@@ -272,7 +281,8 @@ impl<'a> Turn<'a> {
                     failure: error.to_failure(),
                 });
             }
-            CallError::Closed { reason, .. } => self.lose(LostReason::Closed(reason.clone())),
+            // What came before is still to be read; the end of the events says the same.
+            CallError::Closed { .. } => {}
             CallError::TimedOut { .. } => self.settle(TurnEnd::TimedOut {
                 failure: error.to_failure(),
                 child_deaf: true,
@@ -414,21 +424,6 @@ impl Interrupter {
     /// Asks for the turn to be cut short. Asking again changes nothing.
     pub fn interrupt(&self) {
         self.asked.send_replace(true);
-    }
-}
-
-// === impl Lost ===
-
-impl Lost {
-    /// Returns the failure this is when nothing better can be learnt.
-    pub fn to_failure(&self) -> Failure {
-        let kind = match &self.reason {
-            LostReason::Closed(CloseReason::Deaf(_)) => FailureKind::BackendTimeout,
-            LostReason::Closed(_) | LostReason::Unloaded | LostReason::Unsubscribed => {
-                FailureKind::BackendResponseInvalid
-            }
-        };
-        Failure::new(kind, format!("{}: {self}", Self::CLASS))
     }
 }
 

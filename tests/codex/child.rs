@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use pretty_assertions::assert_eq;
 use serde_json::json;
+use tieline::codex::binary::{self, BinaryError};
 use tieline::codex::protocol::ServerDiagnostics;
 use tieline::codex::{
     AppServer, ChildSnapshot, ChildState, CloseReason, FailureKind, LaunchConfig, Lost, LostReason,
-    Spawner, StartError, Transport, TurnEnd, TurnEvent,
+    Spawner, StartError, Transport, TurnEnd, TurnEvent, diagnose,
 };
 
 use super::stage::{Stage, answered, config_in, finish, options, text, until};
@@ -36,9 +37,15 @@ struct Scripted {
 
 impl Scripted {
     fn new(lines: &str) -> Self {
+        Self::with_version("echo codex-cli 0.169.0; exit", lines)
+    }
+
+    /// A script that does `version` when asked for its version, and `lines` otherwise.
+    fn with_version(version: &str, lines: &str) -> Self {
+        let lines = format!("case \"$1\" in --version) {version};; esac\n{lines}");
         let dir = tempfile::tempdir().unwrap();
         let mut config = config_in(dir.path());
-        config.bin = Some(script(dir.path(), lines));
+        config.bin = Some(script(dir.path(), &lines));
         config.config = vec!["model_provider=\"none\"".to_owned()];
         Self {
             dir,
@@ -186,6 +193,59 @@ async fn a_socket_that_comes_late_is_waited_for() {
     within("the stop", server.stop(DRAIN)).await;
 }
 
+// === Doctor ===
+
+async fn bad_checks(config: &LaunchConfig) -> Vec<(&'static str, String)> {
+    let checks = within("the diagnosis", diagnose(config)).await;
+    checks
+        .into_iter()
+        .filter(|check| !check.is_ok)
+        .map(|check| (check.name, check.detail))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_doctor_finds_nothing_wrong_with_what_works() {
+    let stage = Stage::new().await;
+    let checks = diagnose(&stage.config).await;
+    let names: Vec<_> = checks.iter().map(|check| check.name).collect();
+    assert_eq!(names, ["bin", "version", "home", "socket"]);
+    assert!(checks.iter().all(|check| check.is_ok), "{checks:#?}");
+    assert_eq!(checks[1].detail, "0.169.0");
+}
+
+#[tokio::test]
+async fn the_doctor_names_what_is_wrong_and_what_to_do() {
+    let good = Scripted::new("");
+    type Spoil = fn(&mut LaunchConfig);
+    let cases: [(&str, &str, Spoil); 5] = [
+        ("bin", "npm install", |config| {
+            config.bin = Some("/no/such/codex".into());
+        }),
+        ("home", "codex login", |config| config.config.clear()),
+        ("home", "create it", |config| config.home.push("nowhere")),
+        ("socket", "shorter path", |config| {
+            config.run_dir.push("x".repeat(100));
+        }),
+        ("endpoint", "nobody accepts", |config| {
+            config.transport = "unix:///no/such/socket".parse().unwrap();
+        }),
+    ];
+    for (name, advice, spoil) in cases {
+        let mut config = good.config.clone();
+        spoil(&mut config);
+        let bad = bad_checks(&config).await;
+        assert_eq!(bad.len(), 1, "{name}: {bad:?}");
+        assert_eq!(bad[0].0, name);
+        assert!(bad[0].1.contains(advice), "{bad:?}");
+    }
+    let old = Scripted::with_version("echo codex-cli 0.136.0; exit", "");
+    let bad = bad_checks(&old.config).await;
+    assert_eq!(bad.len(), 1, "{bad:?}");
+    assert_eq!(bad[0].0, "version");
+    assert!(bad[0].1.contains("@openai/codex@latest"), "{bad:?}");
+}
+
 // === Failed starts ===
 
 #[tokio::test]
@@ -247,8 +307,9 @@ async fn a_configuration_codex_refuses_is_told_in_its_words() {
 
 #[tokio::test]
 async fn an_old_codex_is_named_as_the_reason() {
-    let scripted = Scripted::new(
-        r#"[ "$1" = --version ] && echo codex-cli 0.136.0 && exit 0; echo 'error: unexpected argument' >&2; exit 2"#,
+    let scripted = Scripted::with_version(
+        "echo codex-cli 0.136.0; exit",
+        "echo 'error: unexpected argument' >&2; exit 2",
     );
     let error = scripted.fail().await;
     let text = format!("{:#}", anyhow::Error::from(error));
@@ -257,6 +318,30 @@ async fn an_old_codex_is_named_as_the_reason() {
         text.contains("npm install -g @openai/codex@latest"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_program_that_hangs_when_asked_for_its_version_is_ended_with_all_it_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let pids = dir.path().join("pids");
+    let program = format!(
+        "sleep 1000 & echo $! > '{}'; while :; do sleep 1; done",
+        pids.display()
+    );
+    let program = script(dir.path(), &program);
+    let environment = config_in(dir.path()).inherited;
+    let asked = binary::version(&program, &environment);
+    let (error, sleeper) = tokio::join!(asked, number_in(&pids));
+    assert!(
+        matches!(error, Err(BinaryError::Unusable { .. })),
+        "{error:?}"
+    );
+    let gone = async {
+        while is_alive(sleeper) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("its end", gone).await;
 }
 
 #[tokio::test]

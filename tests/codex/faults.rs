@@ -15,6 +15,8 @@ use tieline::codex::{
     Notice, Refusal, ServerRequests, Spawner, StartError, Thread, TurnEnd, TurnEvent,
 };
 use tieline::id::{ThreadId, TurnId};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -246,6 +248,45 @@ async fn the_handshake_happens_once_however_many_use_the_server() {
     while let Some(answer) = calls.join_next().await {
         answer.unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_external_server_is_reached_over_tcp() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config_in(dir.path());
+    config.transport = format!("http://{address}").parse().unwrap();
+    let spawner = Spawner::new().unwrap();
+    let serve = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut peer = Peer::on(stream).await;
+        peer.greet().await;
+        peer
+    };
+    let (server, _peer) = tokio::join!(spawner.launch(&config), serve);
+    assert_eq!(server.unwrap().facts().platform, "fake");
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_an_error_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config_in(dir.path());
+    config.transport = format!("wss://{address}").parse().unwrap();
+    let spawner = Spawner::new().unwrap();
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .unwrap();
+        stream
+    };
+    let (error, _stream) = tokio::join!(spawner.launch(&config), serve);
+    let error = error.err().unwrap();
+    assert!(matches!(error, StartError::Connect(_)), "{error:?}");
 }
 
 // === Requests ===
@@ -764,18 +805,59 @@ async fn a_reader_that_is_behind_misses_pieces_and_never_the_end() {
 }
 
 #[tokio::test]
+async fn a_reader_that_never_reads_is_cut_off_and_told_and_can_begin_anew() {
+    let mut pair = Pair::with(|config| {
+        config.deadlines.liveness.deaf_after = Duration::from_secs(3_600);
+    })
+    .await;
+    let mut thread = pair.thread().await;
+    let mut turn = thread.start_turn(text("x"), &options("k"));
+    let started = |event: &TurnEvent| matches!(event, TurnEvent::Started { .. });
+    tokio::join!(until(&mut turn, started), accept_turn(&mut pair.peer, "1"));
+    for _ in 0..1_100 {
+        say(&mut pair.peer, "1", "x").await;
+    }
+    // Everything is on its way: the clock may run as fast as it likes.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    let (events, end) = finish(turn).await;
+    assert_eq!(events.len(), 1_024);
+    assert!(
+        matches!(
+            end,
+            TurnEnd::Lost(Lost {
+                reason: LostReason::Unsubscribed,
+                ..
+            })
+        ),
+        "{end:?}"
+    );
+    let turn = thread.start_turn(text("y"), &options("l"));
+    let serve = async {
+        accept_turn(&mut pair.peer, "2").await;
+        say(&mut pair.peer, "2", "back").await;
+        pair.peer
+            .notify("turn/completed", turn_params("2", "completed"))
+            .await;
+    };
+    let ((_, end), ()) = tokio::join!(finish(turn), serve);
+    assert_eq!(end, answered("back"));
+}
+
+#[tokio::test]
 async fn what_is_late_of_an_earlier_turn_does_not_touch_the_next() {
     let mut pair = Pair::new().await;
     let mut thread = pair.thread().await;
-    for turn_id in ["1", "2"] {
+    for (earlier, turn_id) in [("0", "1"), ("1", "2")] {
         let turn = thread.start_turn(text("x"), &options("k"));
         let serve = async {
             let asked = pair.peer.expect("turn/start").await;
             // The end of the turn before, again, before this one is answered.
             pair.peer
-                .notify("turn/completed", turn_params("1", "failed"))
+                .notify("turn/completed", turn_params(earlier, "failed"))
                 .await;
-            say(&mut pair.peer, "0", "stale").await;
+            say(&mut pair.peer, earlier, "stale").await;
             pair.peer
                 .answer(&asked, turn_params(turn_id, "inProgress"))
                 .await;

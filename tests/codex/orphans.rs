@@ -18,7 +18,10 @@ const DIRECTORY: &str = "TIELINE_TEST_DAEMON_DIRECTORY";
 const MODEL: &str = "TIELINE_TEST_DAEMON_MODEL";
 
 /// A daemon in a process of its own, so that it can be killed.
-struct Daemon(Child);
+struct Daemon {
+    process: Child,
+    dir: PathBuf,
+}
 
 impl Daemon {
     fn start(dir: &Path, model: &str) -> Self {
@@ -30,12 +33,25 @@ impl Daemon {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        Self(child)
+        Self {
+            process: child,
+            dir: dir.to_owned(),
+        }
     }
 
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    /// Leaves nothing behind when a test fails.
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            self.kill();
+        }
+        reap_orphans(&self.dir.join("run")).unwrap();
     }
 }
 
@@ -93,7 +109,7 @@ async fn a_killed_daemon_takes_its_child_along_and_the_next_one_finds_the_rest()
         mv detached.tmp detached; exec sleep 1000') >/dev/null 2>&1 & \
         while ! [ -s detached ]; do sleep 0.01; done";
     stage.echo.once("detach", Fault::Command(detach));
-    let daemon = Daemon::start(dir, &stage.model.base_url());
+    let mut daemon = Daemon::start(dir, &stage.model.base_url());
     wait_until("the daemon", || dir.join("facts").exists()).await;
     let facts = fs::read_to_string(dir.join("facts")).unwrap();
     let (child, thread) = facts.trim().split_once('\n').unwrap();

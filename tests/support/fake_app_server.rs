@@ -5,7 +5,8 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tieline::codex::{Endpoint, Transport};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixListener;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -19,8 +20,13 @@ pub(crate) struct FakeAppServer {
 
 /// One connection, seen from the server.
 pub(crate) struct Peer {
-    socket: WebSocketStream<UnixStream>,
+    socket: WebSocketStream<Box<dyn Stream>>,
 }
+
+/// Whatever carries a connection.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A request that came in.
 #[derive(Clone, Debug)]
@@ -46,10 +52,7 @@ impl FakeAppServer {
         let (stream, _) = within("a connection", self.listener.accept())
             .await
             .expect("a connection");
-        let socket = tokio_tungstenite::accept_async(stream)
-            .await
-            .expect("an upgrade");
-        Peer { socket }
+        Peer::on(stream).await
     }
 
     /// Takes the next connection and shakes hands.
@@ -61,6 +64,15 @@ impl FakeAppServer {
 }
 
 impl Peer {
+    /// Upgrades a connection.
+    pub(crate) async fn on(stream: impl Stream + 'static) -> Self {
+        let stream: Box<dyn Stream> = Box::new(stream);
+        let socket = tokio_tungstenite::accept_async(stream)
+            .await
+            .expect("an upgrade");
+        Self { socket }
+    }
+
     /// Answers the handshake.
     pub(crate) async fn greet(&mut self) {
         let asked = self.expect("initialize").await;

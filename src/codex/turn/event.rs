@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::codex::call::Refusal;
-use crate::codex::failure::Failure;
+use crate::codex::failure::{Failure, FailureKind};
 use crate::codex::protocol::{AgentPhase, Item, ItemStatus, PlanStep};
 use crate::codex::wire::CloseReason;
 use crate::id::{ThreadId, TurnId};
@@ -164,6 +164,17 @@ pub enum ToolKind {
 impl Lost {
     /// The name of this class of failure in events.
     pub const CLASS: &'static str = "transport_closed_before_turn_completed";
+
+    /// Returns the failure this is when nothing better can be learnt.
+    pub fn to_failure(&self) -> Failure {
+        let kind = match &self.reason {
+            LostReason::Closed(CloseReason::Deaf(_)) => FailureKind::BackendTimeout,
+            LostReason::Closed(_) | LostReason::Unloaded | LostReason::Unsubscribed => {
+                FailureKind::BackendResponseInvalid
+            }
+        };
+        Failure::new(kind, format!("{}: {self}", Self::CLASS))
+    }
 }
 
 impl ToolUse {
