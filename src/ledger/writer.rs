@@ -16,10 +16,11 @@ use crate::ledger::command::{Answer, Command, Request};
 use crate::ledger::counts::State;
 use crate::ledger::error::{LedgerError, OpenError};
 use crate::ledger::health::LedgerHealth;
+use crate::ledger::lock::Lock;
 use crate::ledger::migration::{MIGRATIONS, Migration};
 use crate::ledger::opening;
 use crate::ledger::spool::{Spool, SpoolName};
-use crate::ledger::store::{Barrier, Change, Fsync, Lock, Store, panic_text};
+use crate::ledger::store::{Barrier, Change, Fsync, Store, panic_text};
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
 
