@@ -232,21 +232,20 @@ impl Writer {
     ) -> Result<Committed, Broken> {
         let mut transaction = Transaction::new(store, &self.spool, state);
         let mut next = Some(first);
-        catch_unwind(AssertUnwindSafe(|| {
-            while let Some(command) = next.take() {
-                answers.push(command.run(&mut transaction));
-                if answers.len() < MAX_GROUP && transaction.size() < MAX_GROUP_BYTES {
-                    match self.waiting.try_recv() {
-                        Ok(Request::Run(command)) => next = Some(command),
-                        // What was queued before still comes.
-                        Ok(Request::Stop) => self.waiting.close(),
-                        Err(_) => {}
-                    }
+        while let Some(command) = next.take() {
+            answers.push(command.run(&mut transaction));
+            if answers.len() < MAX_GROUP && transaction.size() < MAX_GROUP_BYTES {
+                match self.waiting.try_recv() {
+                    Ok(Request::Run(command)) => next = Some(command),
+                    // What was queued before still comes.
+                    Ok(Request::Stop) => self.waiting.close(),
+                    Err(_) => {}
                 }
             }
-        }))
-        .map_err(|panic| Broken::harmless(panic_text(&*panic)))?;
-        let prepared = transaction.prepare().map_err(Broken::harmless)?;
+        }
+        let prepared = catch_unwind(AssertUnwindSafe(|| transaction.prepare()))
+            .unwrap_or_else(|panic| Err(panic_text(&*panic)))
+            .map_err(Broken::harmless)?;
         if !prepared.changes.is_empty()
             && let Err(reason) = store.commit(&prepared.changes, &mut *self.barrier)
         {

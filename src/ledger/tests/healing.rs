@@ -132,6 +132,28 @@ async fn spool_that_cannot_be_written_is_an_alarm() {
 }
 
 #[tokio::test]
+async fn panic_over_one_request_is_survived() {
+    let dir = TempDir::new().unwrap();
+    let (ledger, thread) = Ledger::open(dir.path(), LedgerSettings::standard()).unwrap();
+    let id = accept(&ledger, "1").await.unwrap();
+    let failed: Result<(), _> = ledger
+        .call(|transaction| {
+            transaction.state.counts.keys = 1000;
+            panic!("a bug")
+        })
+        .await;
+    assert!(matches!(failed, Err(LedgerError::NotWritten { .. })));
+    let mut health = ledger.health();
+    health
+        .wait_for(|health| *health == LedgerHealth::Ok)
+        .await
+        .unwrap();
+    assert!(ledger.message(id).await.unwrap().is_some());
+    assert_eq!(ledger.counts().await.unwrap().keys, 1);
+    thread.close().await;
+}
+
+#[tokio::test]
 async fn failing_ledger_can_be_closed() {
     let dir = TempDir::new().unwrap();
     let fails = Arc::new(AtomicBool::new(false));
