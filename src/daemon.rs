@@ -1,1 +1,294 @@
-//! Builds everything, runs it, shuts it down.
+//! Builds everything, runs it, and shuts it down in three steps.
+//!
+//! Knows all the parts and does the work of none. Whatever a step of the shutdown does not finish
+//! in its time is on disk and goes on at the next start.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use tieline_channel::{Channel, ChannelId};
+use tieline_console::ConsoleChannel;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, error, info, info_span, warn};
+
+use crate::codex::{self, Launch, Spawner};
+use crate::config::{ChannelConfig, Config};
+use crate::control::ControlServer;
+use crate::dispatcher::{Dispatcher, Handle, Line};
+use crate::id::DispatcherId;
+use crate::intake::{ChannelIntake, Door};
+use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
+use crate::outbox;
+
+mod settings;
+mod status;
+
+/// How often what has outlived its retention is removed.
+const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long posts that wait are still sent when the daemon stops.
+const FLUSH_FOR: Duration = Duration::from_secs(3);
+
+/// A daemon that is built and not yet running.
+pub struct Daemon {
+    parts: Parts,
+    ledger: Ledger,
+    ledger_thread: LedgerThread,
+    control: ControlServer,
+    status: Arc<status::Reporter>,
+}
+
+struct Parts {
+    dispatchers: Vec<Dispatcher>,
+    lines: BTreeMap<ChannelId, Line>,
+    intakes: BTreeMap<ChannelId, ChannelIntake>,
+    /// From then on nothing is accepted.
+    stopping: CancellationToken,
+}
+
+/// Builds the daemon and runs it until `stop` is cancelled.
+///
+/// # Errors
+///
+/// When it cannot be built: another one runs, the ledger cannot be opened, a socket cannot be
+/// bound. A running daemon does not fail: its parts are mended.
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    Daemon::build(config)?.run(stop).await;
+    Ok(())
+}
+
+impl Daemon {
+    /// Builds the daemon: opens the ledger, cleans up after an unclean end, binds the sockets.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`].
+    pub fn build(config: Config) -> anyhow::Result<Self> {
+        let state_dir = config.daemon.state_dir.clone();
+        let directories = Directories::create(&state_dir)?;
+        // The ledger's lock is the daemon's: whoever has it may reap what an earlier one left.
+        let (ledger, ledger_thread) = Ledger::open(&directories.ledger, LedgerSettings::standard())
+            .context("the ledger cannot be opened")?;
+        for orphan in codex::reap_orphans(&directories.run)
+            .context("what an earlier run left cannot be cleaned up")?
+        {
+            warn!(
+                owner = orphan.owner,
+                processes = orphan.killed,
+                "an earlier run had left codex; it was ended"
+            );
+        }
+        let spawner = Spawner::new().context("the thread that starts codex cannot be started")?;
+        let launcher: Arc<dyn Launch> = Arc::new(spawner);
+
+        let stopping = CancellationToken::new();
+        let mut lines = BTreeMap::new();
+        let mut intakes = BTreeMap::new();
+        let mut dispatchers = Vec::new();
+        let mut handles: BTreeMap<DispatcherId, Handle> = BTreeMap::new();
+        for (id, dispatcher_config) in &config.dispatchers {
+            let mut own = BTreeMap::new();
+            for channel_id in &dispatcher_config.channels {
+                let line = build_channel(&config, channel_id)?;
+                own.insert(channel_id.clone(), line.clone());
+                lines.insert(channel_id.clone(), line);
+            }
+            let settings = settings::of_dispatcher(id, dispatcher_config, &directories, &config)?;
+            let (dispatcher, handle) =
+                Dispatcher::new(settings, ledger.clone(), own.clone(), Arc::clone(&launcher));
+            for (channel_id, line) in own {
+                let intake = ChannelIntake {
+                    door: Door {
+                        channel: channel_id.clone(),
+                        operator_only: line.channel.capabilities().operator_only,
+                    },
+                    access: dispatcher_config.access.clone(),
+                    ledger: ledger.clone(),
+                    dispatcher: handle.clone(),
+                    stopping: stopping.clone(),
+                };
+                intakes.insert(channel_id, intake);
+            }
+            dispatchers.push(dispatcher);
+            handles.insert(id.clone(), handle);
+        }
+        let control = ControlServer::bind(&config.control_socket())
+            .context("the control socket cannot be opened")?;
+        let status = Arc::new(status::Reporter::new(
+            &config,
+            ledger.clone(),
+            lines.clone(),
+            handles,
+        ));
+        let parts = Parts {
+            dispatchers,
+            lines,
+            intakes,
+            stopping,
+        };
+        Ok(Self {
+            parts,
+            ledger,
+            ledger_thread,
+            control,
+            status,
+        })
+    }
+
+    /// Runs until `stop` is cancelled, and returns when everything has ended.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self {
+            parts,
+            ledger,
+            ledger_thread,
+            control,
+            status,
+        } = self;
+        let Parts {
+            dispatchers,
+            lines,
+            intakes,
+            stopping,
+        } = parts;
+
+        let stop_rest = CancellationToken::new();
+        let mut working = JoinSet::new();
+        for dispatcher in dispatchers {
+            working.spawn(dispatcher.run(stop.clone()));
+        }
+        let mut rest = JoinSet::new();
+        rest.spawn(control.serve(status, stop_rest.clone()));
+        rest.spawn(housekeep(ledger.clone(), stop_rest.clone()));
+        for line in lines.values() {
+            let worker = outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel));
+            rest.spawn(worker.run(stop_rest.clone()));
+        }
+        for (id, intake) in intakes {
+            if let Some(line) = lines.get(&id) {
+                let channel = Arc::clone(&line.channel);
+                let span = info_span!("channel", %id);
+                rest.spawn(run_channel(channel, intake, stop_rest.clone()).instrument(span));
+            }
+        }
+        info!("running");
+
+        stop.cancelled().await;
+        info!("stopping: nothing more is accepted");
+        stopping.cancel();
+        join(&mut working).await;
+        if tokio::time::timeout(FLUSH_FOR, flushed(&ledger, &lines))
+            .await
+            .is_err()
+        {
+            info!("posts that wait stay in the outbox; the next start sends them");
+        }
+        stop_rest.cancel();
+        join(&mut rest).await;
+        drop(ledger);
+        ledger_thread.close().await;
+        info!("stopped");
+    }
+}
+
+/// Where things are below the state directory; all of it private.
+pub(crate) struct Directories {
+    /// The ledger.
+    pub(crate) ledger: PathBuf,
+    /// Sockets and the registry of children.
+    pub(crate) run: PathBuf,
+    /// What the children print.
+    pub(crate) logs: PathBuf,
+}
+
+impl Directories {
+    fn create(state_dir: &Path) -> anyhow::Result<Self> {
+        let directories = Self {
+            ledger: state_dir.join("ledger"),
+            run: state_dir.join("run"),
+            logs: state_dir.join("logs"),
+        };
+        for directory in [state_dir, &directories.run, &directories.logs] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)
+                .and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o700)))
+                .with_context(|| {
+                    format!(
+                        "the directory {} cannot be made private",
+                        directory.display()
+                    )
+                })?;
+        }
+        Ok(directories)
+    }
+}
+
+fn build_channel(config: &Config, id: &ChannelId) -> anyhow::Result<Line> {
+    let declared = config
+        .channels
+        .get(id)
+        .context("a dispatcher names an unknown channel")?;
+    match declared {
+        ChannelConfig::Console(_) => {
+            let socket = config
+                .console_socket(id)
+                .context("a console has no socket")?;
+            let channel = ConsoleChannel::new(id.clone(), socket);
+            Ok(Line {
+                kind: declared.kind(),
+                channel: Arc::new(channel),
+            })
+        }
+    }
+}
+
+async fn run_channel(channel: Arc<dyn Channel>, intake: ChannelIntake, stop: CancellationToken) {
+    if let Err(failure) = channel.run(intake.shared(), stop).await {
+        error!(error = %failure, "the channel has ended; the others go on");
+    }
+}
+
+/// Removes what has outlived its retention, at the start and then from time to time.
+async fn housekeep(ledger: Ledger, stop: CancellationToken) {
+    loop {
+        match ledger.expire(SystemTime::now()).await {
+            Ok(expired) => info!(?expired, "the ledger was tidied"),
+            Err(failure) => warn!(error = %failure, "the ledger could not be tidied"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(EXPIRE_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Waits until nothing is left to send.
+async fn flushed(ledger: &Ledger, lines: &BTreeMap<ChannelId, Line>) {
+    let mut changes = ledger.outbox_changes();
+    for id in lines.keys() {
+        while let Ok(waiting) = ledger.undelivered(id, None, 1).await
+            && !waiting.is_empty()
+        {
+            // A delivery is no change of the outbox's that is announced; look again soon.
+            let soon = Duration::from_millis(20);
+            if let Ok(Err(_closed)) = tokio::time::timeout(soon, changes.changed()).await {
+                return;
+            }
+        }
+    }
+}
+
+async fn join(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(failure) = ended {
+            error!(error = %failure, "a part ended by a defect of tieline");
+        }
+    }
+}

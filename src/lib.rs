@@ -15,6 +15,8 @@
 //! - [`codex`]: the only place that knows the app-server
 //! - [`ledger`]: the only place that knows the database
 //! - [`config`]: `tieline.toml`, read and checked
+//! - [`terminal`]: this process's own terminal as a client of a console channel
+//! - [`retry`]: when to try again
 //! - [`id`]: our own names of things
 
 pub mod cli;
@@ -28,3 +30,5 @@ pub mod id;
 pub mod intake;
 pub mod ledger;
 pub mod outbox;
+pub mod retry;
+pub mod terminal;

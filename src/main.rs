@@ -1,3 +1,7 @@
 //! The `tieline` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tieline::cli::main(std::env::args_os())
+}

@@ -1,1 +1,5 @@
-//! Placeholder.
+//! The command line as people and scripts meet it.
+
+mod exit_codes;
+mod invalid;
+mod workbench;

@@ -1,1 +1,15 @@
-//! Placeholder.
+//! What a dispatcher promises, on the real codex and a scripted model.
+
+mod busy;
+mod failures;
+mod threads;
+
+use crate::support::daemon::{Choices, World};
+use crate::support::model::Echo;
+
+/// Makes a world with an echoing model and starts its daemon.
+async fn running(echo: &Echo, choices: &Choices) -> World {
+    let mut world = World::new(echo.start().await, choices);
+    world.start();
+    world
+}

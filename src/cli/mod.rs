@@ -1,1 +1,119 @@
 //! The verbs of the command line, one file each.
+//!
+//! Results go to standard output, everything else to standard error. Every way to fail has its
+//! exit code: see [`EXIT_CODES`].
+
+mod check;
+mod config_args;
+mod console;
+mod demo;
+mod failure;
+mod logging;
+mod output;
+mod run;
+mod status;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::cli::failure::{Exit, Failure};
+
+/// What `--help` says of exit codes.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+   0  done
+   1  a message came to no answer (console, demo)
+  64  bad usage: this command line is not understood
+  69  the daemon cannot be reached
+  70  something failed that should not
+  74  reading or writing failed
+  78  bad configuration
+ 129, 130, 143  ended at once by a second SIGHUP, SIGINT, SIGTERM";
+
+/// Join chat to Codex running on your own machine
+#[derive(Debug, Parser)]
+#[command(name = "tieline", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Args),
+    Check(check::Args),
+    Status(status::Args),
+    Console(console::Args),
+    Demo(demo::Args),
+}
+
+impl Verb {
+    async fn perform(self) -> Result<(), Failure> {
+        match self {
+            Self::Run(args) => run::run(args).await,
+            Self::Check(args) => check::run(args).await,
+            Self::Status(args) => status::run(args).await,
+            Self::Console(args) => console::run(args).await,
+            Self::Demo(args) => demo::run(args).await,
+        }
+    }
+}
+
+/// Does what the command line says.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let outcome = match Cli::try_parse_from(arguments) {
+        Ok(cli) => perform(cli.verb),
+        Err(error) => return explain(&error),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.exit().into()
+        }
+    }
+}
+
+fn perform(verb: Verb) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+        .map_err(|error| Failure::new(Exit::Internal, error))?;
+    let outcome = runtime.block_on(verb.perform());
+    // Whoever waits for a line on standard input is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Prints what clap has to say: help, the version, or what it did not understand.
+fn explain(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output::print(&text) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.exit().into(),
+        },
+        _ => {
+            drop(std::io::stderr().lock().write_all(text.as_bytes()));
+            Exit::Usage.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,1 +1,201 @@
 //! A first conversation on a machine with nothing set up.
+//!
+//! `tieline demo` is the daemon itself, the real Codex and the console, on a directory that is
+//! made for it and removed after it; only the model is ours and scripted. With `--login` the model
+//! is the user's own.
+//!
+//! - [`provision`]: finds a Codex, or fetches the pinned one through npm
+//! - [`model`]: a scripted model that speaks enough of the Responses API for the real Codex; the
+//!   tests use it too
+//! - [`script`]: what the demo's model says
+
+pub mod model;
+pub mod provision;
+pub mod script;
+
+mod scratch;
+mod stage;
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tieline_channel::ChannelId;
+use tieline_console::client::Outcome;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use self::model::ScriptedModel;
+use self::provision::{Codex, Places, Progress, Wanted};
+use self::scratch::Scratch;
+use self::script::DemoScript;
+use self::stage::Stage;
+use crate::{daemon, terminal};
+
+/// How a demo is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DemoArgs {
+    /// With the user's own Codex login and model, in the current directory, in place of the
+    /// built-in model.
+    pub login: bool,
+}
+
+/// Holds one conversation on standard input and output, and returns when the input has ended and
+/// everything is answered, or at SIGINT, SIGTERM or SIGHUP.
+///
+/// Answers go to standard output, everything else to standard error.
+///
+/// # Errors
+///
+/// When there is no Codex and none can be fetched, or the daemon does not come up; with what to do
+/// about it.
+pub async fn run(args: DemoArgs) -> anyhow::Result<Outcome> {
+    let mut notes = Notes::new();
+    let codex = provision(notes).await?;
+    let stop = CancellationToken::new();
+    let mut signals = Signals::new()?;
+    let scratch =
+        Scratch::new().context("cannot make a directory for the demo; is TMPDIR right?")?;
+
+    let (stage, model) = if args.login {
+        let workspace = env::current_dir().context("cannot tell the current directory")?;
+        let home = codex_home()?;
+        (Stage::login(&scratch, &codex, home, workspace)?, None)
+    } else {
+        let model = ScriptedModel::start(DemoScript)
+            .await
+            .context("cannot start the demo's model on the loopback interface")?;
+        (
+            Stage::scripted(&scratch, &codex, &model.base_url())?,
+            Some(model),
+        )
+    };
+    for line in stage.introduction() {
+        notes.say(line);
+    }
+
+    let conversation = converse(&stage, stop.clone());
+    let interrupted = async {
+        signals.next().await;
+        stop.cancel();
+    };
+    let result = tokio::join!(
+        stop.clone().run_until_cancelled_owned(interrupted),
+        conversation
+    )
+    .1;
+    if let Some(model) = model {
+        model.stop().await;
+    }
+    scratch
+        .remove()
+        .context("cannot remove the demo's directory")?;
+    result
+}
+
+/// Runs the daemon on the stage's configuration, with the console's client in front.
+async fn converse(stage: &Stage, stop: CancellationToken) -> anyhow::Result<Outcome> {
+    let config = stage.config();
+    let socket = config
+        .console_socket(&ChannelId::new(stage::CONSOLE))
+        .context("the demo has no console")?;
+    let mut outcome = Outcome::default();
+    let client = async {
+        outcome = terminal::converse(&socket, "demo", Some(stage.greeting()), &stop).await?;
+        Ok(())
+    };
+    stage::together(daemon::run(config.clone(), stop.clone()), client, &stop).await?;
+    Ok(outcome)
+}
+
+/// Looks for Codex on a thread of its own, since that blocks.
+async fn provision(mut notes: Notes) -> anyhow::Result<Codex> {
+    let (sender, found) = oneshot::channel();
+    let search = move || {
+        let found = provision::find_or_fetch(&Places::from_env(), Wanted::NewEnough, &mut notes);
+        // Nobody waits any more when the demo was given up.
+        drop(sender.send(found));
+    };
+    let thread = thread::Builder::new().name("provision".to_owned());
+    let thread = thread.spawn(search).context("cannot start a thread")?;
+    let codex = found.await.context("the search for codex broke off")??;
+    if thread.join().is_err() {
+        bail!("the search for codex broke off");
+    }
+    Ok(codex)
+}
+
+/// Returns where the user's own Codex keeps its login.
+fn codex_home() -> anyhow::Result<PathBuf> {
+    let set = env::var_os("CODEX_HOME").filter(|home| !home.is_empty());
+    match (set, env::home_dir()) {
+        (Some(home), _) => Ok(PathBuf::from(home)),
+        (None, Some(home)) => Ok(home.join(".codex")),
+        (None, None) => bail!("no home directory to find your Codex login in; set HOME"),
+    }
+}
+
+/// Tells the user what goes on, on standard error.
+#[derive(Clone, Copy, Debug)]
+struct Notes {
+    /// Somebody watches: a line may be written over.
+    live: bool,
+}
+
+impl Notes {
+    fn new() -> Self {
+        let live = io::stderr().is_terminal();
+        Self { live }
+    }
+
+    fn write(text: &str) {
+        // Nobody is left to be told that standard error is closed.
+        drop(io::stderr().write_all(text.as_bytes()));
+    }
+}
+
+impl Progress for Notes {
+    fn say(&mut self, line: &str) {
+        let start = if self.live { "\r\x1b[K" } else { "" };
+        Self::write(&format!("{start}{line}\n"));
+    }
+
+    fn tick(&mut self, elapsed: Duration) {
+        let seconds = elapsed.as_secs();
+        if self.live {
+            Self::write(&format!("\r\x1b[K  … {seconds} s"));
+        } else if seconds.is_multiple_of(30) {
+            Self::write(&format!("  … {seconds} s\n"));
+        }
+    }
+}
+
+/// The signals that end a demo.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen to signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}

@@ -1,1 +1,7 @@
-//! Who may speak, what is accepted, and how it reads for the model.
+//! Who may speak, and what is accepted: the way from a platform's event to the ledger.
+
+mod accept;
+mod gate;
+
+pub use self::accept::ChannelIntake;
+pub use self::gate::{Door, MAX_MESSAGE_CHARS, judge};

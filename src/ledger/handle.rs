@@ -328,6 +328,15 @@ impl Ledger {
             .await
     }
 
+    /// Returns an entry, unless it is unknown or forgotten.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn post(&self, id: OutboxId) -> Result<Option<OutboxEntry>, LedgerError> {
+        self.call(move |transaction| transaction.post(id)).await
+    }
+
     /// Returns the entries of a channel that are pending or sending, in the order in which they
     /// were enqueued, from the first behind `after` on.
     ///

@@ -12,7 +12,7 @@ use crate::ledger::time;
 /// How many messages one turn can hold. A longer burst takes several turns.
 pub const MAX_TURN_MESSAGES: usize = 64;
 
-/// How many lost threads a lane remembers, and how many continuations a turn.
+/// How many lost threads a lane remembers.
 pub const MAX_REMEMBERED: usize = 16;
 
 /// A lane as the ledger has it.
@@ -71,9 +71,11 @@ pub struct OpenTurn {
     pub phase: TurnPhase,
     /// Codex's name of the present attempt.
     pub codex_turn: Option<TurnId>,
-    /// The interrupted Codex turns that were continued, oldest first; the last
-    /// [`MAX_REMEMBERED`].
-    pub continued_after: Vec<TurnId>,
+    /// The last Codex turn that the lane settled before this one: whatever the thread has after
+    /// it belongs to this one.
+    pub after: Option<TurnId>,
+    /// How often it was interrupted and continued.
+    pub continuations: u32,
     /// How often it was submitted again because Codex did not have it.
     pub resubmissions: u32,
     /// When it was opened.
@@ -106,12 +108,9 @@ pub enum TurnEvent {
         /// Codex's name of the attempt, when known.
         turn: Option<TurnId>,
     },
-    /// A delivered turn was interrupted and goes on in a new Codex turn. A turn that was only
-    /// submitted counts as delivered from here on.
-    Continued {
-        /// The turn that was interrupted.
-        after: TurnId,
-    },
+    /// It was interrupted and goes on in a new Codex turn: the thread has the messages, so it
+    /// counts as delivered.
+    Continued,
     /// Codex does not have it, so it starts from the beginning. Whether that is so is for the
     /// caller to know: it is allowed in every phase.
     Resubmitted,
@@ -119,13 +118,19 @@ pub enum TurnEvent {
 
 impl OpenTurn {
     /// Returns a turn of which nothing has been sent.
-    pub fn new(key: TurnKey, messages: Vec<MessageId>, opened_at: SystemTime) -> Self {
+    pub fn new(
+        key: TurnKey,
+        messages: Vec<MessageId>,
+        after: Option<TurnId>,
+        opened_at: SystemTime,
+    ) -> Self {
         Self {
             key,
             messages,
             phase: TurnPhase::Opened,
             codex_turn: None,
-            continued_after: Vec::new(),
+            after,
+            continuations: 0,
             resubmissions: 0,
             opened_at,
         }
@@ -152,27 +157,18 @@ impl OpenTurn {
                 codex_turn: turn.or(self.codex_turn),
                 ..self
             }),
-            (TurnPhase::Submitted | TurnPhase::Delivered, TurnEvent::Continued { after }) => {
-                let mut continued_after = self.continued_after;
-                continued_after.push(after);
-                let excess = continued_after.len().saturating_sub(MAX_REMEMBERED);
-                continued_after.drain(..excess);
-                Ok(Self {
-                    phase: TurnPhase::Delivered,
-                    codex_turn: None,
-                    continued_after,
-                    ..self
-                })
-            }
+            (_, TurnEvent::Continued) => Ok(Self {
+                phase: TurnPhase::Delivered,
+                codex_turn: None,
+                continuations: self.continuations.saturating_add(1),
+                ..self
+            }),
             (_, TurnEvent::Resubmitted) => Ok(Self {
                 phase: TurnPhase::Opened,
                 codex_turn: None,
                 resubmissions: self.resubmissions.saturating_add(1),
                 ..self
             }),
-            (phase @ TurnPhase::Opened, event @ TurnEvent::Continued { .. }) => {
-                Err(IllegalTransition::new(&phase, &event))
-            }
         }
     }
 }

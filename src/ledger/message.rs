@@ -7,6 +7,7 @@ use tieline_channel::{ChannelId, EventKey, Message, RefusalReason};
 
 use crate::id::{DispatcherId, LaneId, MessageId, TurnKey};
 use crate::ledger::error::IllegalTransition;
+use crate::ledger::post::NewPost;
 use crate::ledger::time;
 
 /// A message that the gate let in.
@@ -49,6 +50,8 @@ pub struct RefusedMessage {
     pub received_at: SystemTime,
     /// Why it was turned away.
     pub reason: RefusalReason,
+    /// What the sender is told, if anything.
+    pub posts: Vec<NewPost>,
 }
 
 /// What [`Ledger::accept`](super::Ledger::accept) found.

@@ -19,6 +19,8 @@ mod command;
 mod counts;
 mod dispatcher;
 mod error;
+#[cfg(test)]
+pub(crate) mod flaky;
 mod handle;
 mod health;
 mod key;

@@ -103,8 +103,15 @@ pub enum PostEvent {
         /// When the platform said so.
         at: SystemTime,
     },
-    /// It was certainly not sent, and may work later.
+    /// It was certainly not sent, by this attempt or any before it, and may work later.
     Again {
+        /// Not earlier than this.
+        not_before: SystemTime,
+        /// What happened.
+        reason: String,
+    },
+    /// It is put off; whether the platform has it is as unclear as before.
+    PutOff {
         /// Not earlier than this.
         not_before: SystemTime,
         /// What happened.
@@ -141,6 +148,7 @@ impl PostState {
                 at: *at,
             }),
             (Self::Pending | Self::Sending { .. }, PostEvent::Again { .. }) => Ok(Self::Pending),
+            (state @ (Self::Pending | Self::Sending { .. }), PostEvent::PutOff { .. }) => Ok(state),
             (Self::Pending | Self::Sending { .. }, PostEvent::Failed { reason, at }) => {
                 Ok(Self::Failed {
                     reason: reason.clone(),
@@ -179,7 +187,7 @@ impl OutboxEntry {
                 next.not_before = None;
             }
             PostEvent::Delivered { .. } => next.not_before = None,
-            PostEvent::Again { not_before, reason } => {
+            PostEvent::Again { not_before, reason } | PostEvent::PutOff { not_before, reason } => {
                 next.not_before = Some(time::cut(not_before));
                 next.last_error = Some(reason);
             }

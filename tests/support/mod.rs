@@ -1,1 +1,9 @@
-//! What the tests share.
+//! What the tests share: the pinned Codex and the scripted model.
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+#![allow(dead_code, reason = "not every helper is used on every platform")]
+
+pub(crate) mod codex;
+pub(crate) mod daemon;
+pub(crate) mod fake_app_server;
+pub(crate) mod model;
+pub(crate) mod platform;

@@ -52,13 +52,18 @@ pub enum Happening {
     /// Somebody wrote something.
     Message(Message),
     /// A message has a new text. It counts while the message still waits.
-    Edited(Message),
+    Edited {
+        /// The key of the event that brought the message.
+        target: EventKey,
+        /// The message as it is now.
+        message: Message,
+    },
     /// A message is gone. It counts while the message still waits.
     Deleted {
         /// Where it was.
         conversation: Conversation,
-        /// Which it was.
-        message: WireId,
+        /// The key of the event that brought the message.
+        target: EventKey,
     },
     /// Somebody pressed a button of ours.
     Pressed(Press),

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DispatcherId, LaneId, ThreadId};
+use crate::id::{DispatcherId, LaneId, ThreadId, TurnId};
 use crate::ledger::dispatcher::DispatcherRecord;
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Key, Table};
@@ -25,6 +25,8 @@ pub(super) struct StoredLane {
     dispatcher: DispatcherId,
     thread: Option<ThreadId>,
     pub(super) had_turn: bool,
+    /// The last Codex turn that was settled.
+    pub(super) last_turn: Option<TurnId>,
     pub(super) waiting: usize,
     pub(super) last_from: Option<Origin>,
     #[serde(with = "time::millis")]
@@ -162,6 +164,7 @@ impl Transaction<'_> {
             dispatcher: dispatcher.clone(),
             thread: None,
             had_turn: false,
+            last_turn: None,
             waiting: 0,
             last_from: None,
             used_at: time::now(),

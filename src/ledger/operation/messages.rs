@@ -155,6 +155,7 @@ impl Transaction<'_> {
         })?;
         self.expire_later(Class::Message, now, &key::message(id))?;
         self.remember(seen, Some(id), now)?;
+        self.enqueue(refused.posts)?;
         Ok(Accepted::New { id, waiting: 0 })
     }
 

@@ -108,6 +108,16 @@ impl Transaction<'_> {
             .collect()
     }
 
+    /// Returns an entry.
+    pub(in crate::ledger) fn post(
+        &mut self,
+        id: OutboxId,
+    ) -> Result<Option<OutboxEntry>, LedgerError> {
+        self.stored_post(id)?
+            .map(|post| post.load(self))
+            .transpose()
+    }
+
     /// Notes what happened to an entry.
     pub(in crate::ledger) fn advance_post(
         &mut self,
@@ -160,6 +170,10 @@ fn cut_event(event: PostEvent) -> PostEvent {
             at: time::cut(at),
         },
         PostEvent::Again { not_before, reason } => PostEvent::Again {
+            not_before: time::cut(not_before),
+            reason: cut_reason(&reason),
+        },
+        PostEvent::PutOff { not_before, reason } => PostEvent::PutOff {
             not_before: time::cut(not_before),
             reason: cut_reason(&reason),
         },

@@ -33,7 +33,7 @@ impl Transaction<'_> {
         lane.used_at = now;
         self.put_lane(&lane)?;
         self.state.counts.open_turns += 1;
-        self.put_turn(&lane.id, OpenTurn::new(key, messages, now))
+        self.put_turn(&lane.id, OpenTurn::new(key, messages, lane.last_turn, now))
     }
 
     /// Notes what happened to the open turn.
@@ -121,6 +121,7 @@ impl Transaction<'_> {
         }
         let mut lane = self.known_lane(lane)?;
         lane.used_at = time::now();
+        lane.last_turn = turn.codex_turn.or(lane.last_turn);
         self.put_lane(&lane)?;
         self.remove(Table::Turns, key::lane(&lane.id)?);
         self.state.counts.open_turns = self.state.counts.open_turns.saturating_sub(1);

@@ -6,7 +6,6 @@ use pretty_assertions::assert_eq;
 use tieline_channel::{RefusalReason, WireId};
 
 use crate::id::{TurnId, TurnKey};
-use crate::ledger::lane::MAX_REMEMBERED;
 use crate::ledger::{
     MessageEvent, MessageState, OpenTurn, Outcome, PostEvent, PostState, TurnEvent, TurnPhase,
 };
@@ -154,7 +153,7 @@ fn turn_transitions() {
             turn: Some(turn("new")),
         },
         TurnEvent::Delivered { turn: None },
-        TurnEvent::Continued { after: turn("old") },
+        TurnEvent::Continued,
         TurnEvent::Resubmitted,
     ];
     let phases = [
@@ -170,7 +169,7 @@ fn turn_transitions() {
             Some((submitted, new)),
             Some((delivered, new)),
             Some((delivered, old)),
-            None,
+            Some((delivered, no)),
             Some((opened, no)),
         ],
         [
@@ -193,7 +192,7 @@ fn turn_transitions() {
             let before = OpenTurn {
                 phase,
                 codex_turn: Some(turn("old")),
-                ..OpenTurn::new(TurnKey::new(), Vec::new(), SystemTime::UNIX_EPOCH)
+                ..OpenTurn::new(TurnKey::new(), Vec::new(), None, SystemTime::UNIX_EPOCH)
             };
             let after = before.clone().on(event.clone());
             let found = after
@@ -204,24 +203,11 @@ fn turn_transitions() {
             if let Ok(after) = after {
                 let again = matches!(event, TurnEvent::Resubmitted);
                 assert_eq!(after.resubmissions, u32::from(again));
-                let continued = matches!(event, TurnEvent::Continued { .. });
-                assert_eq!(after.continued_after.len(), usize::from(continued));
+                let continued = matches!(event, TurnEvent::Continued);
+                assert_eq!(after.continuations, u32::from(continued));
             }
         }
     }
-}
-
-#[test]
-fn continuations_are_remembered_to_a_limit() {
-    let mut turn = OpenTurn::new(TurnKey::new(), Vec::new(), SystemTime::UNIX_EPOCH)
-        .on(TurnEvent::Delivered { turn: None })
-        .unwrap();
-    for number in 0..MAX_REMEMBERED + 3 {
-        let after = TurnId::new(number.to_string());
-        turn = turn.on(TurnEvent::Continued { after }).unwrap();
-    }
-    assert_eq!(turn.continued_after.len(), MAX_REMEMBERED);
-    assert_eq!(turn.continued_after[0], TurnId::new("3"));
 }
 
 #[test]

@@ -1,0 +1,28 @@
+//! Writing results to standard output.
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+
+use crate::cli::failure::{Exit, Failure};
+
+/// Writes a result. That nobody reads on (`tieline status | head`) is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome
+            .context("cannot write to standard output")
+            .map_err(|error| Failure::new(Exit::Io, error)),
+    }
+}
+
+/// Replaces what would move the cursor or change colours: text of strangers comes along.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}

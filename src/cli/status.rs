@@ -1,0 +1,433 @@
+//! `tieline status`: how a running daemon is.
+
+use std::time::{Duration, SystemTime};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use tieline_channel::Link;
+
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{self, plain};
+use crate::control::{
+    ChannelStatus, ChildStatus, Client, DispatcherStatus, LaneStatus, OutboxStatus, Status,
+};
+
+/// Say how a running daemon is
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+
+    /// Print the daemon's answer to `GET /v1/status` as it is
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks the daemon and prints its answer.
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let config = args.config.load_quietly()?;
+    let client = Client::new(&config.control_socket());
+    let text = if args.json {
+        // Not through `Status`: a newer daemon may tell more than this version knows.
+        let answer: serde_json::Value = client.get("/v1/status").await?;
+        let text = serde_json::to_string_pretty(&answer)
+            .map_err(|error| Failure::new(Exit::Internal, error))?;
+        format!("{text}\n")
+    } else {
+        render(&client.status().await?, SystemTime::now())
+    };
+    output::print(&text)
+}
+
+/// Writes a status for people, as of `now`.
+fn render(status: &Status, now: SystemTime) -> String {
+    let parts = [
+        render_daemon(status, now),
+        render_dispatchers(&status.dispatchers, now),
+        render_lanes(&status.dispatchers, now),
+        render_channels(&status.channels, now),
+        render_counts(status),
+    ];
+    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("\n")
+}
+
+fn render_daemon(status: &Status, now: SystemTime) -> String {
+    let Status {
+        version,
+        pid,
+        config,
+        state_dir,
+        ..
+    } = status;
+    let up = since(status.started_at, now);
+    format!(
+        "tieline {version}, process {pid}, up {up}\nconfiguration {}\nstate {}\n",
+        config.display(),
+        state_dir.display(),
+    )
+}
+
+fn render_dispatchers(dispatchers: &[DispatcherStatus], now: SystemTime) -> String {
+    let mut table = table(["DISPATCHER", "STATE", "FOR", "CODEX", "RESTARTS", "WAITING"]);
+    right_align(&mut table, &[4, 5]);
+    for dispatcher in dispatchers {
+        table.add_row([
+            dispatcher.id.to_string(),
+            dispatcher.state.as_str().to_owned(),
+            since(dispatcher.since, now),
+            dispatcher
+                .child
+                .as_ref()
+                .map_or("-".to_owned(), |child| describe_child(child, now)),
+            dispatcher.restarts.to_string(),
+            dispatcher.waiting.to_string(),
+        ]);
+    }
+    let errors = dispatchers
+        .iter()
+        .map(|dispatcher| (dispatcher.id.as_str(), dispatcher.last_error.as_deref()));
+    section(&table, errors)
+}
+
+fn describe_child(child: &ChildStatus, now: SystemTime) -> String {
+    let mut text = plain(&child.state);
+    if let Some(version) = &child.version {
+        text.push_str(&format!(" {}", plain(version)));
+    }
+    if let Some(pid) = child.pid {
+        text.push_str(&format!(", process {pid}"));
+    }
+    if let Some(started_at) = child.started_at {
+        text.push_str(&format!(", up {}", since(started_at, now)));
+    }
+    text
+}
+
+fn render_lanes(dispatchers: &[DispatcherStatus], now: SystemTime) -> String {
+    let mut table = table(["LANE", "STATE", "WAITING", "TURN FOR", "THREAD"]);
+    right_align(&mut table, &[2]);
+    for lane in dispatchers.iter().flat_map(|dispatcher| &dispatcher.lanes) {
+        let LaneStatus {
+            id,
+            thread,
+            state,
+            waiting,
+            open_turn,
+        } = lane;
+        let turn = open_turn
+            .as_ref()
+            .map_or("-".to_owned(), |turn| since(turn.started_at, now));
+        table.add_row([
+            plain(id.as_str()),
+            plain(state),
+            waiting.to_string(),
+            turn,
+            thread
+                .as_ref()
+                .map_or("-".to_owned(), |id| plain(id.as_str())),
+        ]);
+    }
+    section(&table, std::iter::empty())
+}
+
+fn render_channels(channels: &[ChannelStatus], now: SystemTime) -> String {
+    let mut table = table(["CHANNEL", "KIND", "STATE", "FOR", "LAST HEARD"]);
+    for channel in channels {
+        let heard = channel
+            .heard_at
+            .map_or("never".to_owned(), |at| format!("{} ago", since(at, now)));
+        table.add_row([
+            channel.id.to_string(),
+            plain(&channel.kind),
+            describe_link(channel.state).to_owned(),
+            since(channel.since, now),
+            heard,
+        ]);
+    }
+    let errors = channels
+        .iter()
+        .map(|channel| (channel.id.as_str(), channel.last_error.as_deref()));
+    section(&table, errors)
+}
+
+fn describe_link(link: Link) -> &'static str {
+    match link {
+        Link::Connecting => "connecting",
+        Link::Up => "up",
+        Link::Down => "down",
+        Link::NeedsOperator => "needs you",
+        Link::Stopped => "stopped",
+    }
+}
+
+fn render_counts(status: &Status) -> String {
+    let counts: Vec<_> = status
+        .ledger
+        .messages
+        .iter()
+        .map(|(state, n)| format!("{n} {}", plain(state)))
+        .collect();
+    let messages = if counts.is_empty() {
+        "none yet".to_owned()
+    } else {
+        counts.join(", ")
+    };
+    let OutboxStatus {
+        pending,
+        sending,
+        failed,
+        unclear,
+    } = status.outbox;
+    format!(
+        "messages: {messages}\noutbox: {pending} pending, {sending} sending, {failed} failed, \
+         {unclear} unclear\nledger: {}, {}\n",
+        plain(&status.ledger.state),
+        bytes(status.ledger.size_bytes),
+    )
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header);
+    table
+}
+
+fn right_align(table: &mut Table, columns: &[usize]) {
+    for column in columns {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// Writes a table that has rows, and below it the last error of each row that has one.
+fn section<'a>(table: &Table, errors: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> String {
+    if table.is_empty() {
+        return String::new();
+    }
+    let mut text: String = table
+        .lines()
+        .map(|line| format!("{}\n", line.trim()))
+        .collect();
+    for (id, error) in errors {
+        if let Some(error) = error {
+            text.push_str(&format!("! {id}: {}\n", plain(error)));
+        }
+    }
+    text
+}
+
+/// Returns how long ago it was, in at most two units.
+fn since(at: SystemTime, now: SystemTime) -> String {
+    // A clock that was set back makes a time of the future: say "now".
+    let elapsed = now.duration_since(at).unwrap_or(Duration::ZERO).as_secs();
+    let (days, hours, minutes, seconds) = (
+        elapsed / 86_400,
+        elapsed / 3_600 % 24,
+        elapsed / 60 % 60,
+        elapsed % 60,
+    );
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {seconds}s"),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
+/// Returns a size in the largest unit in which it is at least 1.
+fn bytes(size: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if size < 1024 {
+        return format!("{size} bytes");
+    }
+    let mut tenths = u128::from(size) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::control::{DispatcherState, LedgerStatus, OpenTurn};
+    use crate::id::{DispatcherId, LaneId, ThreadId, TurnKey};
+    use tieline_channel::ChannelId;
+
+    use super::*;
+
+    fn ago(seconds: u64) -> SystemTime {
+        now() - Duration::from_secs(seconds)
+    }
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_166_100)
+    }
+
+    fn busy() -> Status {
+        let dispatcher = |id: &str, state| DispatcherStatus {
+            id: DispatcherId::new(id),
+            state,
+            since: ago(11_540),
+            last_started_at: None,
+            last_error: None,
+            restarts: 0,
+            child: None,
+            lanes: Vec::new(),
+            waiting: 0,
+        };
+        Status {
+            version: "0.1.0".into(),
+            pid: 4242,
+            started_at: ago(11_541),
+            config: "/home/mei/tieline.toml".into(),
+            state_dir: "/home/mei/.local/state/tieline".into(),
+            dispatchers: vec![
+                DispatcherStatus {
+                    child: Some(ChildStatus {
+                        state: "ready".into(),
+                        pid: Some(4250),
+                        started_at: Some(ago(11_540)),
+                        version: Some("0.169.0".into()),
+                    }),
+                    lanes: vec![LaneStatus {
+                        id: LaneId::new("flow"),
+                        thread: Some(ThreadId::new("01a1b2c3")),
+                        state: "running".into(),
+                        waiting: 2,
+                        open_turn: Some(OpenTurn {
+                            id: TurnKey::from_bytes([1; 16]),
+                            started_at: ago(250),
+                        }),
+                    }],
+                    waiting: 2,
+                    ..dispatcher("flow", DispatcherState::Ready)
+                },
+                DispatcherStatus {
+                    since: ago(12),
+                    last_error: Some("Codex ended (signal 9):\n\u{1b}[31moom\u{1b}[0m".into()),
+                    restarts: 13,
+                    child: Some(ChildStatus {
+                        state: "waiting to restart".into(),
+                        pid: None,
+                        started_at: None,
+                        version: None,
+                    }),
+                    ..dispatcher("翻译", DispatcherState::Degraded)
+                },
+            ],
+            channels: vec![
+                ChannelStatus {
+                    id: ChannelId::new("terminal"),
+                    kind: "console".into(),
+                    state: Link::Up,
+                    since: ago(11_540),
+                    heard_at: Some(ago(250)),
+                    last_error: None,
+                },
+                ChannelStatus {
+                    id: ChannelId::new("team"),
+                    kind: "slack".into(),
+                    state: Link::NeedsOperator,
+                    since: ago(200_000),
+                    heard_at: None,
+                    last_error: Some("the token was revoked: put a new one in place".into()),
+                },
+            ],
+            ledger: LedgerStatus {
+                state: "open".into(),
+                size_bytes: 4_300_000,
+                messages: [("answered".to_owned(), 120), ("queued".to_owned(), 2)].into(),
+            },
+            outbox: OutboxStatus {
+                pending: 1,
+                ..OutboxStatus::default()
+            },
+        }
+    }
+
+    #[test]
+    fn status_reads_well() {
+        insta::assert_snapshot!(render(&busy(), now()), @r"
+        tieline 0.1.0, process 4242, up 3h 12m
+        configuration /home/mei/tieline.toml
+        state /home/mei/.local/state/tieline
+
+        DISPATCHER  STATE     FOR     CODEX                                   RESTARTS  WAITING
+        flow        ready     3h 12m  ready 0.169.0, process 4250, up 3h 12m         0        2
+        翻译        degraded  12s     waiting to restart                            13        0
+        ! 翻译: Codex ended (signal 9):  [31moom [0m
+
+        LANE  STATE    WAITING  TURN FOR  THREAD
+        flow  running        2  4m 10s    01a1b2c3
+
+        CHANNEL   KIND     STATE      FOR     LAST HEARD
+        terminal  console  up         3h 12m  4m 10s ago
+        team      slack    needs you  2d 7h   never
+        ! team: the token was revoked: put a new one in place
+
+        messages: 120 answered, 2 queued
+        outbox: 1 pending, 0 sending, 0 failed, 0 unclear
+        ledger: open, 4.1 MiB
+        ");
+    }
+
+    #[test]
+    fn status_of_a_daemon_with_nothing_to_do_is_short() {
+        let status = Status {
+            dispatchers: Vec::new(),
+            channels: Vec::new(),
+            ledger: LedgerStatus {
+                state: "open".into(),
+                ..LedgerStatus::default()
+            },
+            outbox: OutboxStatus::default(),
+            ..busy()
+        };
+        insta::assert_snapshot!(render(&status, now()), @r"
+        tieline 0.1.0, process 4242, up 3h 12m
+        configuration /home/mei/tieline.toml
+        state /home/mei/.local/state/tieline
+
+        messages: none yet
+        outbox: 0 pending, 0 sending, 0 failed, 0 unclear
+        ledger: open, 0 bytes
+        ");
+    }
+
+    #[test]
+    fn times_have_at_most_two_units_and_never_lie_ahead() {
+        let shown =
+            [0, 59, 60, 3_599, 3_600, 86_399, 86_400, 9_000_000].map(|s| since(ago(s), now()));
+        assert_eq!(
+            shown,
+            [
+                "0s", "59s", "1m 0s", "59m 59s", "1h 0m", "23h 59m", "1d 0h", "104d 4h"
+            ]
+        );
+        assert_eq!(since(now() + Duration::from_secs(5), now()), "0s");
+    }
+
+    #[test]
+    fn sizes_have_a_unit() {
+        let shown = [0, 1_023, 1_024, 1_536, 1_048_575, 1_048_576, u64::MAX].map(bytes);
+        assert_eq!(
+            shown,
+            [
+                "0 bytes",
+                "1023 bytes",
+                "1.0 KiB",
+                "1.5 KiB",
+                "1023.9 KiB",
+                "1.0 MiB",
+                "16383.9 PiB"
+            ]
+        );
+    }
+}

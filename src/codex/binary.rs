@@ -1,0 +1,342 @@
+//! Finding the codex that is to be run, and its version.
+//!
+//! What npm puts on the `PATH` is a script for node, which starts the native binary from a package
+//! for the platform. We start that binary ourselves: node costs 41 MB and 50 ms, and when it is
+//! killed the real process lives on.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::launch::Environment;
+
+/// The oldest codex that can be used: the first with `thread/inject_items`.
+pub const MINIMUM_VERSION: Version = Version {
+    major: 0,
+    minor: 137,
+    patch: 0,
+};
+
+/// Overrides which codex is run, unless the configuration names one.
+pub const BIN_VARIABLE: &str = "TIELINE_CODEX_BIN";
+
+const VERSION_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A version of codex. What follows the third number does not matter to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// First number.
+    pub major: u32,
+    /// Second number.
+    pub minor: u32,
+    /// Third number.
+    pub patch: u32,
+}
+
+/// No usable codex.
+#[derive(Debug, thiserror::Error)]
+pub enum BinaryError {
+    /// No such file, or not on the `PATH`.
+    #[error(
+        "codex was not found as {name:?}: install it with `npm install -g @openai/codex`, or set \
+         `bin` under [codex] to its path"
+    )]
+    NotFound {
+        /// What was looked for.
+        name: PathBuf,
+    },
+    /// It exists and cannot be read or run.
+    #[error("{} cannot be used as codex", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The npm launcher is there without the package for this platform.
+    #[error(
+        "{} is codex's launcher, but the package {package} with the program itself is missing: \
+         reinstall it with `npm install -g @openai/codex`", launcher.display()
+    )]
+    NoPlatformPackage {
+        /// The launcher.
+        launcher: PathBuf,
+        /// The package.
+        package: String,
+    },
+    /// It did not tell its version.
+    #[error("{} does not tell its version: it answered {answer:?}", path.display())]
+    NoVersion {
+        /// The file.
+        path: PathBuf,
+        /// The first line it printed.
+        answer: String,
+    },
+    /// It is older than what we need.
+    #[error(
+        "this codex is {found}, and tieline needs {MINIMUM_VERSION} or newer: run \
+         `npm install -g @openai/codex@latest`"
+    )]
+    TooOld {
+        /// Its version.
+        found: Version,
+    },
+}
+
+/// Finds codex: as configured, else as [`BIN_VARIABLE`] says, else `codex` on the `PATH`. What has
+/// a slash is a path, anything else a name.
+///
+/// # Errors
+/// There is none, or only half of one.
+pub fn find(configured: Option<&Path>, environment: &Environment) -> Result<PathBuf, BinaryError> {
+    let from_environment = environment
+        .get(BIN_VARIABLE)
+        .filter(|name| !name.is_empty());
+    let name = configured
+        .or_else(|| from_environment.map(Path::new))
+        .unwrap_or(Path::new("codex"));
+    let path = if name.components().count() > 1 {
+        name.is_file().then(|| name.to_owned())
+    } else {
+        on_path(name, environment.get("PATH"))
+    };
+    let path = path.ok_or_else(|| BinaryError::NotFound {
+        name: name.to_owned(),
+    })?;
+    resolve_launcher(&path)
+}
+
+/// Asks a codex for its version.
+///
+/// # Errors
+/// It cannot be run, or prints something else.
+pub async fn version(path: &Path, environment: &Environment) -> Result<Version, BinaryError> {
+    let unusable = |source| BinaryError::Unusable {
+        path: path.to_owned(),
+        source,
+    };
+    let output = Command::new(path)
+        .arg("--version")
+        .env_clear()
+        .envs(environment.iter())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(VERSION_DEADLINE, output)
+        .await
+        .map_err(|_elapsed| unusable(io::ErrorKind::TimedOut.into()))?
+        .map_err(unusable)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Version::find_in(&text).ok_or_else(|| BinaryError::NoVersion {
+        path: path.to_owned(),
+        answer: text.lines().next().unwrap_or_default().to_owned(),
+    })
+}
+
+impl Version {
+    /// Finds the first version in a text such as `codex-cli 0.169.0` or `tieline/0.169.0 (Debian)`.
+    pub fn find_in(text: &str) -> Option<Self> {
+        text.split(|c: char| c.is_whitespace() || c == '/')
+            .find_map(Self::parse)
+    }
+
+    /// Returns an error that says what to do if this is older than [`MINIMUM_VERSION`].
+    ///
+    /// # Errors
+    /// It is.
+    pub fn check(self) -> Result<(), BinaryError> {
+        if self < MINIMUM_VERSION {
+            return Err(BinaryError::TooOld { found: self });
+        }
+        Ok(())
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        let mut numbers = word.trim_start_matches('v').splitn(3, '.');
+        let major = numbers.next()?.parse().ok()?;
+        let minor = numbers.next()?.parse().ok()?;
+        let rest = numbers.next()?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit());
+        let patch = rest[..digits.unwrap_or(rest.len())].parse().ok()?;
+        Some(Self {
+            major,
+            minor,
+            patch,
+        })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+fn on_path(name: &Path, search_path: Option<&OsStr>) -> Option<PathBuf> {
+    std::env::split_paths(search_path?)
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file())
+}
+
+/// Returns the native binary behind npm's launcher; anything else is returned as it is.
+fn resolve_launcher(path: &Path) -> Result<PathBuf, BinaryError> {
+    let unusable = |source| BinaryError::Unusable {
+        path: path.to_owned(),
+        source,
+    };
+    let real = path.canonicalize().map_err(unusable)?;
+    let mut start = [0; 2];
+    let is_script = std::fs::File::open(&real)
+        .and_then(|mut file| file.read_exact(&mut start))
+        .map(|()| start == *b"#!")
+        .map_err(unusable)?;
+    let is_launcher = is_script && real.file_name() == Some(OsStr::new("codex.js"));
+    let Some(package_root) = real.parent().and_then(Path::parent).filter(|_| is_launcher) else {
+        return Ok(real);
+    };
+    let (platform, triple) = platform_package();
+    let program: PathBuf = ["vendor", triple, "bin", "codex"].iter().collect();
+    // Where node would look: in the launcher's own package, then in every directory above.
+    let nested = package_root
+        .ancestors()
+        .map(|directory| directory.join("node_modules/@openai").join(&platform));
+    nested
+        .chain([package_root.to_owned()])
+        .map(|package| package.join(&program))
+        .find(|program| program.is_file())
+        .ok_or_else(|| BinaryError::NoPlatformPackage {
+            launcher: real.clone(),
+            package: format!("@openai/{platform}"),
+        })
+}
+
+fn platform_package() -> (String, &'static str) {
+    let arch = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        _ => "x64",
+    };
+    let (os, triple) = match (std::env::consts::OS, arch) {
+        ("macos", "arm64") => ("darwin", "aarch64-apple-darwin"),
+        ("macos", _) => ("darwin", "x86_64-apple-darwin"),
+        (_, "arm64") => ("linux", "aarch64-unknown-linux-musl"),
+        (_, _) => ("linux", "x86_64-unknown-linux-musl"),
+    };
+    (format!("codex-{os}-{arch}"), triple)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn write(path: &Path, content: &[u8]) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn launcher_in(modules: &Path) -> PathBuf {
+        let launcher = modules.join("@openai/codex/bin/codex.js");
+        write(&launcher, b"#!/usr/bin/env node\n");
+        launcher
+    }
+
+    fn program_in(modules: &Path) -> PathBuf {
+        let (platform, triple) = platform_package();
+        let program = modules
+            .join("@openai")
+            .join(platform)
+            .join("vendor")
+            .join(triple)
+            .join("bin/codex");
+        write(&program, b"\x7fELF");
+        program
+    }
+
+    #[test]
+    fn the_launcher_on_the_path_leads_to_the_program_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let modules = root.join("lib/node_modules");
+        let launcher = launcher_in(&modules);
+        let program = program_in(&modules);
+        fs::create_dir(root.join("bin")).unwrap();
+        symlink(&launcher, root.join("bin/codex")).unwrap();
+        let environment = Environment::from_iter([("PATH", root.join("bin"))]);
+        assert_eq!(find(None, &environment).unwrap(), program);
+    }
+
+    #[test]
+    fn the_launcher_leads_to_the_program_inside_its_package() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let launcher = launcher_in(&root);
+        let program = program_in(&root.join("@openai/codex/node_modules"));
+        assert_eq!(
+            find(Some(&launcher), &Environment::default()).unwrap(),
+            program
+        );
+    }
+
+    #[test]
+    fn a_launcher_without_its_program_says_what_to_install() {
+        let dir = tempfile::tempdir().unwrap();
+        let launcher = launcher_in(dir.path());
+        let error = find(Some(&launcher), &Environment::default()).unwrap_err();
+        assert!(matches!(error, BinaryError::NoPlatformPackage { .. }));
+        assert!(error.to_string().contains("npm install -g @openai/codex"));
+    }
+
+    #[test]
+    fn the_configuration_beats_the_variable_and_the_variable_beats_the_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for name in ["a", "b", "codex"] {
+            write(&root.join(name), b"\x7fELF");
+        }
+        let path = ("PATH", root.clone());
+        let environment = Environment::from_iter([path.clone(), (BIN_VARIABLE, "b".into())]);
+        assert_eq!(
+            find(Some(Path::new("a")), &environment).unwrap(),
+            root.join("a")
+        );
+        assert_eq!(find(None, &environment).unwrap(), root.join("b"));
+        let environment = Environment::from_iter([path]);
+        assert_eq!(find(None, &environment).unwrap(), root.join("codex"));
+    }
+
+    #[test]
+    fn a_missing_codex_says_how_to_get_it() {
+        let error = find(None, &Environment::default()).unwrap_err();
+        assert!(error.to_string().contains("npm install -g @openai/codex"));
+    }
+
+    #[test]
+    fn versions_are_found_and_compared() {
+        let version = |text| Version::find_in(text);
+        let made = |major, minor, patch| {
+            Some(Version {
+                major,
+                minor,
+                patch,
+            })
+        };
+        assert_eq!(version("codex-cli 0.169.0\n"), made(0, 169, 0));
+        assert_eq!(
+            version("tieline/0.137.2-alpha.1 (Debian 12.0.0)"),
+            made(0, 137, 2)
+        );
+        assert_eq!(version("no version here"), None);
+        assert!(version("codex-cli 0.136.9").unwrap().check().is_err());
+        assert!(version("codex-cli 0.137.0").unwrap().check().is_ok());
+        assert!(version("codex-cli 1.0.0").unwrap().check().is_ok());
+    }
+}

@@ -1,0 +1,185 @@
+//! What has to be in order in codex's home before codex is started.
+//!
+//! Codex starts in a home without a login and fails with the first turn; here it is found earlier,
+//! and said what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+
+/// The home cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// There is none.
+    #[error("the codex home {} does not exist: create it, or set `home` under [codex]", .0.display())]
+    Missing(PathBuf),
+    /// It is something else.
+    #[error("the codex home {} is not a directory: set `home` under [codex]", .0.display())]
+    NotADirectory(PathBuf),
+    /// Codex has to write there.
+    #[error("the codex home {} is not writable for this user", path.display())]
+    NotWritable {
+        /// The home.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody is logged in, and the built-in provider needs it.
+    #[error(
+        "nobody is logged in at {}: run `CODEX_HOME={} codex login`, or configure a model provider \
+         that needs no login", .0.display(), .0.display()
+    )]
+    NoLogin(PathBuf),
+}
+
+/// What the home tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Home {
+    /// The configured model provider, unless it is the built-in one.
+    pub model_provider: Option<String>,
+    /// The variables that hold keys of model providers. Codex has to be given them.
+    pub key_variables: Vec<String>,
+}
+
+/// Looks whether codex can work in a home. `overrides` are the `-c key=value` it will be given.
+///
+/// # Errors
+/// It cannot; the error says what to do.
+pub fn check(home: &Path, overrides: &[String]) -> Result<Home, HomeError> {
+    let metadata = std::fs::metadata(home).map_err(|_error| HomeError::Missing(home.to_owned()))?;
+    if !metadata.is_dir() {
+        return Err(HomeError::NotADirectory(home.to_owned()));
+    }
+    access(home, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        HomeError::NotWritable {
+            path: home.to_owned(),
+            source: error.into(),
+        }
+    })?;
+    let config = effective_config(home, overrides);
+    let profile = config.get("profile").and_then(toml::Value::as_str);
+    let profile = profile.and_then(|name| config.get("profiles")?.get(name));
+    let text_at = |key: &str| {
+        profile
+            .and_then(|profile| profile.get(key))
+            .or_else(|| config.get(key))
+            .and_then(toml::Value::as_str)
+            .map(str::to_owned)
+    };
+    let model_provider = text_at("model_provider").filter(|name| name != "openai");
+    // With a keyring, or when we are not told, only codex itself can know.
+    let login_is_a_file = text_at("cli_auth_credentials_store").is_none_or(|kind| kind == "file");
+    if model_provider.is_none() && login_is_a_file && !home.join("auth.json").is_file() {
+        return Err(HomeError::NoLogin(home.to_owned()));
+    }
+    let providers = config
+        .get("model_providers")
+        .and_then(toml::Value::as_table);
+    let key_variables = providers
+        .into_iter()
+        .flat_map(toml::Table::values)
+        .filter_map(|provider| provider.get("env_key")?.as_str())
+        .map(str::to_owned)
+        .collect();
+    Ok(Home {
+        model_provider,
+        key_variables,
+    })
+}
+
+/// Reads `config.toml` with the overrides on top. What cannot be read counts as empty: codex
+/// itself reports it, with line and column.
+fn effective_config(home: &Path, overrides: &[String]) -> toml::Table {
+    let text = std::fs::read_to_string(home.join("config.toml")).unwrap_or_default();
+    let mut config: toml::Table = text.parse().unwrap_or_default();
+    for assignment in overrides {
+        let Some((key, value)) = assignment.split_once('=') else {
+            continue;
+        };
+        // As codex does: what is no TOML value is text.
+        let value = format!("value = {value}")
+            .parse::<toml::Table>()
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| toml::Value::String(value.trim().to_owned()));
+        insert(&mut config, key.trim(), value);
+    }
+    config
+}
+
+/// Sets the value at a dotted path; what stands in its way and is no table is replaced.
+fn insert(table: &mut toml::Table, path: &str, value: toml::Value) {
+    let Some((first, rest)) = path.split_once('.') else {
+        table.insert(path.to_owned(), value);
+        return;
+    };
+    let mut inner = match table.remove(first) {
+        Some(toml::Value::Table(inner)) => inner,
+        _ => toml::Table::new(),
+    };
+    insert(&mut inner, rest, value);
+    table.insert(first.to_owned(), toml::Value::Table(inner));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home(config: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("config.toml"), config).unwrap();
+        dir
+    }
+
+    #[test]
+    fn without_a_login_the_error_names_the_command() {
+        let dir = home("");
+        let error = check(dir.path(), &[]).unwrap_err();
+        assert!(matches!(error, HomeError::NoLogin(_)));
+        assert!(error.to_string().contains("codex login"));
+    }
+
+    #[test]
+    fn a_login_is_enough() {
+        let dir = home("");
+        std::fs::write(dir.path().join("auth.json"), "{}").unwrap();
+        assert_eq!(check(dir.path(), &[]).unwrap(), Home::default());
+    }
+
+    #[test]
+    fn a_provider_of_its_own_needs_no_login_and_names_its_key() {
+        let dir = home("model_provider = \"gw\"\n[model_providers.gw]\nenv_key = \"GW_KEY\"\n");
+        let found = check(dir.path(), &[]).unwrap();
+        assert_eq!(found.model_provider.as_deref(), Some("gw"));
+        assert_eq!(found.key_variables, ["GW_KEY"]);
+    }
+
+    #[test]
+    fn overrides_and_profiles_count() {
+        let dir = home("profile = \"work\"\n[profiles.work]\nmodel_provider = \"gw\"\n");
+        assert!(check(dir.path(), &[]).is_ok());
+        let dir = home("");
+        let overrides = [
+            "model_provider=\"mock\"".to_owned(),
+            "model_providers.mock.env_key=K".to_owned(),
+        ];
+        assert_eq!(check(dir.path(), &overrides).unwrap().key_variables, ["K"]);
+    }
+
+    #[test]
+    fn a_keyring_cannot_be_looked_into() {
+        let dir = home("cli_auth_credentials_store = \"keyring\"");
+        assert!(check(dir.path(), &[]).is_ok());
+    }
+
+    #[test]
+    fn a_missing_home_and_a_file_are_told_apart() {
+        let dir = home("");
+        let missing = check(&dir.path().join("none"), &[]).unwrap_err();
+        assert!(matches!(missing, HomeError::Missing(_)));
+        let file = check(&dir.path().join("config.toml"), &[]).unwrap_err();
+        assert!(matches!(file, HomeError::NotADirectory(_)));
+    }
+}

@@ -1,0 +1,34 @@
+//! What holds when the configuration does not say otherwise.
+
+use std::time::Duration;
+
+use crate::config::access::{Direct, Groups};
+use crate::config::codex::Transport;
+use crate::config::dispatcher::{
+    Approvals, OnBusy, OnInterrupted, OnLostThread, Reply, RestartConfig, Sandbox, Sessions,
+};
+
+pub(crate) const STATE_DIR: &str = "~/.local/state/tieline";
+pub(crate) const LOG: &str = "info";
+
+pub(crate) const CODEX_BIN: &str = "codex";
+pub(crate) const CODEX_HOME: &str = "~/.codex";
+pub(crate) const CODEX_TRANSPORT: Transport = Transport::Unix;
+
+pub(crate) const SESSIONS: Sessions = Sessions::Shared;
+pub(crate) const SANDBOX: Sandbox = Sandbox::WorkspaceWrite;
+pub(crate) const APPROVALS: Approvals = Approvals::Deny;
+pub(crate) const REPLY: Reply = Reply::Final;
+pub(crate) const ON_BUSY: OnBusy = OnBusy::Queue;
+pub(crate) const ON_INTERRUPTED: OnInterrupted = OnInterrupted::Continue;
+pub(crate) const ON_LOST_THREAD: OnLostThread = OnLostThread::Fresh;
+pub(crate) const TURN_IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+pub(crate) const STALE_AFTER: Duration = Duration::from_secs(15 * 60);
+pub(crate) const RESTART: RestartConfig = RestartConfig {
+    base: Duration::from_secs(1),
+    max: Duration::from_secs(30),
+};
+
+pub(crate) const DIRECT: Direct = Direct::Pairing;
+pub(crate) const GROUPS: Groups = Groups::Listed;
+pub(crate) const MENTION: bool = true;

@@ -1,0 +1,30 @@
+//! Paths of Unix sockets, which are short.
+
+use std::path::Path;
+
+use crate::config::document::Value;
+
+/// The longest path of a Unix socket, in bytes: `sun_path` has 108 and a NUL ends it.
+pub(crate) const MAX: usize = 107;
+
+/// Notes an error when a Unix socket cannot have this path.
+pub(crate) fn check(value: &Value<'_>, path: &Path) {
+    if let Some(message) = objection(path) {
+        value.reading().note(
+            value
+                .objection(&message)
+                .hint("choose a shorter path, such as one below /run or /tmp"),
+        );
+    }
+}
+
+/// Returns why a Unix socket cannot have this path.
+pub(crate) fn objection(path: &Path) -> Option<String> {
+    let length = path.as_os_str().len();
+    (length > MAX).then(|| {
+        format!(
+            "the path of a socket has at most {MAX} bytes, but {} has {length}",
+            path.display()
+        )
+    })
+}

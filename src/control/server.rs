@@ -1,0 +1,217 @@
+//! The routes, and who is served.
+//!
+//! When [`MAX_CONNECTIONS`] are open, the next one waits in the kernel's backlog until one ends.
+//! A connection that sends no whole request header in time is closed, so that none is held for
+//! ever.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::control::socket::{BindError, OwnedSocket};
+use crate::control::status::Status;
+
+/// How many connections are served at a time.
+pub const MAX_CONNECTIONS: usize = 64;
+/// How long a connection may take to send the header of a request, and may idle between two.
+const HEADER_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the daemon may take to say how it is.
+const STATUS_DEADLINE: Duration = Duration::from_secs(5);
+/// How long connections have to end when the server stops.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(3);
+/// How long to wait when the system has no room for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who can tell how the daemon is.
+#[async_trait]
+pub trait StatusSource: Send + Sync + 'static {
+    /// Tells it, without waiting for anything slow.
+    async fn status(&self) -> Status;
+}
+
+/// What the routes look at. A route that needs more adds a field.
+#[derive(Clone)]
+struct Api {
+    status: Arc<dyn StatusSource>,
+}
+
+/// Returns every route. A new one is a line here and a function below.
+fn routes(api: Api) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(api)
+}
+
+async fn status(State(api): State<Api>) -> Result<Json<Status>, ApiError> {
+    timeout(STATUS_DEADLINE, api.status.status())
+        .await
+        .map(Json)
+        .map_err(|_elapsed| {
+            ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!(
+                    "the daemon did not say how it is within {} s",
+                    STATUS_DEADLINE.as_secs()
+                ),
+            )
+            .hint("it may be very busy: try again, and look at its log")
+        })
+}
+
+async fn unknown_route(uri: Uri) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no route {}", uri.path()),
+    )
+    .hint("try GET /v1/status; the daemon may be older than what asks it")
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{} cannot be asked with {method}", uri.path()),
+    )
+    .hint("the answer's `allow` header says how it can")
+}
+
+/// An answer that is not a success: `{"error": {"message": …, "hint": …}}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ApiError {
+    status: StatusCode,
+    body: ErrorBody,
+}
+
+/// The content of an answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ErrorBody {
+    /// What is wrong.
+    pub(crate) message: String,
+    /// What to do about it.
+    #[serde(default)]
+    pub(crate) hint: Option<String>,
+}
+
+/// What an answer that is not a success holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ErrorEnvelope {
+    /// The error.
+    pub(crate) error: ErrorBody,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            body: ErrorBody {
+                message: message.into(),
+                hint: None,
+            },
+        }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.body.hint = Some(hint.into());
+        self
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let envelope = ErrorEnvelope { error: self.body };
+        (self.status, Json(envelope)).into_response()
+    }
+}
+
+/// The control API on its socket.
+#[derive(Debug)]
+pub struct ControlServer {
+    socket: OwnedSocket,
+}
+
+impl ControlServer {
+    /// Listens on `path`; nobody is answered until [`serve`](Self::serve) runs. Needs a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`OwnedSocket::bind`].
+    pub fn bind(path: &Path) -> Result<Self, BindError> {
+        OwnedSocket::bind(path).map(|socket| Self { socket })
+    }
+
+    /// Returns where it listens.
+    pub fn path(&self) -> &Path {
+        self.socket.path()
+    }
+
+    /// Answers until `stop` is cancelled. Then requests that have begun are answered, within
+    /// 3 s, and the socket file is removed. All tasks that this starts have ended when it
+    /// returns.
+    pub async fn serve(self, status: Arc<dyn StatusSource>, stop: CancellationToken) {
+        let router = routes(Api { status });
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.socket.listener().accept(), if connections.len() < MAX_CONNECTIONS => {
+                    match accepted {
+                        Ok((stream, _address)) => {
+                            connections.spawn(serve_connection(stream, router.clone(), stop.clone()));
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, "cannot accept a control connection");
+                            sleep(ACCEPT_PAUSE).await;
+                        }
+                    }
+                }
+                Some(ended) = connections.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a control connection failed");
+                    }
+                }
+            }
+        }
+        let drained = timeout(DRAIN_DEADLINE, async {
+            while connections.join_next().await.is_some() {}
+        });
+        if drained.await.is_err() {
+            tracing::warn!(n = connections.len(), "control connections cut off");
+            connections.shutdown().await;
+        }
+    }
+}
+
+async fn serve_connection(stream: UnixStream, router: Router, stop: CancellationToken) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_DEADLINE)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a control connection ended early");
+    }
+}

@@ -1,0 +1,264 @@
+//! What the daemon tells about itself: the answer of `GET /v1/status`.
+//!
+//! Times are RFC 3339 in UTC with milliseconds. Fields may be added; a reader passes over those
+//! that it does not know.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use tieline_channel::{ChannelId, Health, Link};
+
+use crate::id::{DispatcherId, LaneId, ThreadId, TurnKey};
+
+/// The daemon at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of tieline.
+    pub version: String,
+    /// The daemon's process.
+    pub pid: u32,
+    /// When the daemon was started.
+    #[serde(with = "rfc3339")]
+    pub started_at: SystemTime,
+    /// The configuration file it was started with.
+    pub config: PathBuf,
+    /// Where it keeps its state.
+    pub state_dir: PathBuf,
+    /// The dispatchers, by name.
+    pub dispatchers: Vec<DispatcherStatus>,
+    /// The channels, by name.
+    pub channels: Vec<ChannelStatus>,
+    /// The record of messages.
+    pub ledger: LedgerStatus,
+    /// What is on its way out.
+    pub outbox: OutboxStatus,
+}
+
+/// A dispatcher at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DispatcherStatus {
+    /// Its name in the configuration.
+    pub id: DispatcherId,
+    /// How far it is.
+    pub state: DispatcherState,
+    /// Since when it is so.
+    #[serde(with = "rfc3339")]
+    pub since: SystemTime,
+    /// When its app-server was last started.
+    #[serde(with = "rfc3339::option", default)]
+    pub last_started_at: Option<SystemTime>,
+    /// Its last failure, in one sentence.
+    #[serde(default)]
+    pub last_error: Option<String>,
+    /// How often its app-server was replaced since the daemon started.
+    pub restarts: u64,
+    /// Its app-server.
+    #[serde(default)]
+    pub child: Option<ChildStatus>,
+    /// Its lanes that have, or had, something to do.
+    pub lanes: Vec<LaneStatus>,
+    /// How many inputs wait for a turn, over all lanes.
+    pub waiting: u64,
+}
+
+/// How far a dispatcher is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DispatcherState {
+    /// It stands in the configuration.
+    Declared,
+    /// Its app-server is being started.
+    Starting,
+    /// It takes turns.
+    Ready,
+    /// It is there, and cannot take turns: its app-server is being replaced, say.
+    Degraded,
+    /// It lets turns end and starts no more.
+    Stopping,
+    /// It has ended.
+    Stopped,
+}
+
+impl DispatcherState {
+    /// Returns the word that stands for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Declared => "declared",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The app-server of a dispatcher.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChildStatus {
+    /// How it is, in a word of the codex module.
+    pub state: String,
+    /// Its process; absent when somebody else runs it.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// When it was started.
+    #[serde(with = "rfc3339::option", default)]
+    pub started_at: Option<SystemTime>,
+    /// The version it reports.
+    #[serde(default)]
+    pub version: Option<String>,
+}
+
+/// A lane at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LaneStatus {
+    /// Which lane.
+    pub id: LaneId,
+    /// Its Codex thread, once it has one.
+    #[serde(default)]
+    pub thread: Option<ThreadId>,
+    /// How it is, in a word of the dispatcher module.
+    pub state: String,
+    /// How many inputs wait for a turn.
+    pub waiting: u64,
+    /// The turn in flight.
+    #[serde(default)]
+    pub open_turn: Option<OpenTurn>,
+}
+
+/// A turn in flight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenTurn {
+    /// Our name of it.
+    pub id: TurnKey,
+    /// When it was started.
+    #[serde(with = "rfc3339")]
+    pub started_at: SystemTime,
+}
+
+/// A channel at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChannelStatus {
+    /// Its name in the configuration.
+    pub id: ChannelId,
+    /// The kind of platform.
+    pub kind: String,
+    /// How its connection is.
+    pub state: Link,
+    /// Since when it is so.
+    #[serde(with = "rfc3339")]
+    pub since: SystemTime,
+    /// When something last came in, be it a message or a sign of life.
+    #[serde(with = "rfc3339::option", default)]
+    pub heard_at: Option<SystemTime>,
+    /// The last failure, with what to do about it.
+    #[serde(default)]
+    pub last_error: Option<String>,
+}
+
+impl ChannelStatus {
+    /// Tells a channel's health.
+    pub fn new(id: ChannelId, kind: &str, health: Health) -> Self {
+        let Health {
+            link,
+            since,
+            heard_at,
+            last_error,
+        } = health;
+        Self {
+            id,
+            kind: kind.to_owned(),
+            state: link,
+            since,
+            heard_at,
+            last_error,
+        }
+    }
+}
+
+/// The record of messages at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LedgerStatus {
+    /// How it is, in a word of the ledger module.
+    pub state: String,
+    /// What it takes on disk, in bytes.
+    pub size_bytes: u64,
+    /// How many messages are in each state.
+    pub messages: BTreeMap<String, u64>,
+}
+
+/// What is on its way out, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxStatus {
+    /// What waits.
+    pub pending: u64,
+    /// What is being sent.
+    pub sending: u64,
+    /// What will not be sent.
+    pub failed: u64,
+    /// What may or may not have been sent.
+    pub unclear: u64,
+}
+
+/// Times as text, for `#[serde(with = …)]`: RFC 3339 in UTC with milliseconds.
+pub mod rfc3339 {
+    use std::time::SystemTime;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    /// Writes a time.
+    ///
+    /// # Errors
+    ///
+    /// As the serializer.
+    pub fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_rfc3339_millis(*time))
+    }
+
+    /// Reads a time.
+    ///
+    /// # Errors
+    ///
+    /// When it is not RFC 3339.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_rfc3339(&text).map_err(de::Error::custom)
+    }
+
+    /// The same for times that may be absent.
+    pub mod option {
+        use std::time::SystemTime;
+
+        use serde::{Deserialize, Deserializer, Serializer, de};
+
+        /// Writes a time, or null.
+        ///
+        /// # Errors
+        ///
+        /// As the serializer.
+        pub fn serialize<S: Serializer>(
+            time: &Option<SystemTime>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => super::serialize(time, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        /// Reads a time, or null.
+        ///
+        /// # Errors
+        ///
+        /// When it is neither.
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<SystemTime>, D::Error> {
+            Option::<String>::deserialize(deserializer)?
+                .map(|text| humantime::parse_rfc3339(&text).map_err(de::Error::custom))
+                .transpose()
+        }
+    }
+}

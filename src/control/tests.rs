@@ -1,0 +1,444 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use pretty_assertions::assert_eq;
+use serde_json::json;
+use tieline_channel::{ChannelId, Link};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::id::{DispatcherId, LaneId, ThreadId, TurnKey};
+
+/// A safety net, never a measure.
+const LONG: Duration = Duration::from_secs(60);
+
+fn at(seconds: u64, millis: u32) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, millis * 1_000_000)
+}
+
+fn status() -> Status {
+    Status {
+        version: "0.1.0".into(),
+        pid: 7,
+        started_at: at(1_795_166_100, 250),
+        config: PathBuf::from("/etc/tieline.toml"),
+        state_dir: PathBuf::from("/var/lib/tieline"),
+        dispatchers: vec![DispatcherStatus {
+            id: DispatcherId::new("flow"),
+            state: DispatcherState::Degraded,
+            since: at(1_795_166_101, 0),
+            last_started_at: None,
+            last_error: Some("codex ended".into()),
+            restarts: 2,
+            child: Some(ChildStatus {
+                state: "backoff".into(),
+                pid: None,
+                started_at: Some(at(1_795_166_102, 1)),
+                version: Some("0.169.0".into()),
+            }),
+            lanes: vec![LaneStatus {
+                id: LaneId::new("flow"),
+                thread: Some(ThreadId::new("t1")),
+                state: "running".into(),
+                waiting: 3,
+                open_turn: Some(OpenTurn {
+                    id: TurnKey::from_bytes([1; 16]),
+                    started_at: at(1_795_166_103, 0),
+                }),
+            }],
+            waiting: 3,
+        }],
+        channels: vec![ChannelStatus {
+            id: ChannelId::new("terminal"),
+            kind: "console".into(),
+            state: Link::NeedsOperator,
+            since: at(1_795_166_104, 0),
+            heard_at: None,
+            last_error: None,
+        }],
+        ledger: LedgerStatus {
+            state: "open".into(),
+            size_bytes: 4096,
+            messages: [("answered".to_owned(), 5)].into(),
+        },
+        outbox: OutboxStatus {
+            pending: 1,
+            ..OutboxStatus::default()
+        },
+    }
+}
+
+struct Fixed;
+
+#[async_trait]
+impl StatusSource for Fixed {
+    async fn status(&self) -> Status {
+        status()
+    }
+}
+
+/// Never answers, and tells when it was asked.
+struct Stuck(Notify);
+
+#[async_trait]
+impl StatusSource for Stuck {
+    async fn status(&self) -> Status {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+}
+
+struct Running {
+    _directory: tempfile::TempDir,
+    socket: PathBuf,
+    stop: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(source: Arc<dyn StatusSource>) -> Self {
+        let directory = private_directory();
+        let socket = directory.path().join("control.sock");
+        let server = ControlServer::bind(&socket).unwrap();
+        let stop = CancellationToken::new();
+        #[expect(clippy::disallowed_methods, reason = "`end` awaits it")]
+        let served = tokio::spawn(server.serve(source, stop.clone()));
+        Self {
+            _directory: directory,
+            socket,
+            stop,
+            served,
+        }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        timeout(LONG, self.served).await.unwrap().unwrap();
+        assert!(!self.socket.exists(), "the socket file was left behind");
+    }
+}
+
+fn private_directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    create_private_directory(directory.path()).unwrap();
+    directory
+}
+
+async fn raw(socket: &Path, request: &str) -> String {
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer);
+    timeout(LONG, read).await.unwrap().unwrap();
+    answer
+}
+
+#[test]
+fn status_reads_as_designed() {
+    assert_eq!(
+        serde_json::to_value(status()).unwrap(),
+        json!({
+            "version": "0.1.0",
+            "pid": 7,
+            "started_at": "2026-11-20T09:15:00.250Z",
+            "config": "/etc/tieline.toml",
+            "state_dir": "/var/lib/tieline",
+            "dispatchers": [{
+                "id": "flow",
+                "state": "degraded",
+                "since": "2026-11-20T09:15:01.000Z",
+                "last_started_at": null,
+                "last_error": "codex ended",
+                "restarts": 2,
+                "child": {
+                    "state": "backoff",
+                    "pid": null,
+                    "started_at": "2026-11-20T09:15:02.001Z",
+                    "version": "0.169.0",
+                },
+                "lanes": [{
+                    "id": "flow",
+                    "thread": "t1",
+                    "state": "running",
+                    "waiting": 3,
+                    "open_turn": {
+                        "id": "01010101-0101-0101-0101-010101010101",
+                        "started_at": "2026-11-20T09:15:03.000Z",
+                    },
+                }],
+                "waiting": 3,
+            }],
+            "channels": [{
+                "id": "terminal",
+                "kind": "console",
+                "state": "needs_operator",
+                "since": "2026-11-20T09:15:04.000Z",
+                "heard_at": null,
+                "last_error": null,
+            }],
+            "ledger": { "state": "open", "size_bytes": 4096, "messages": { "answered": 5 } },
+            "outbox": { "pending": 1, "sending": 0, "failed": 0, "unclear": 0 },
+        })
+    );
+}
+
+#[tokio::test]
+async fn status_comes_back_whole() {
+    let running = Running::start(Arc::new(Fixed));
+    let client = Client::new(&running.socket);
+    assert_eq!(client.status().await.unwrap(), status());
+    running.end().await;
+}
+
+#[tokio::test]
+async fn unknown_route_is_a_json_error_with_a_hint() {
+    let running = Running::start(Arc::new(Fixed));
+    let answer = raw(
+        &running.socket,
+        "GET /v1/nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    )
+    .await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+    assert!(head.contains("content-type: application/json"), "{head}");
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(body).unwrap(),
+        json!({ "error": {
+            "message": "there is no route /v1/nothing",
+            "hint": "try GET /v1/status; the daemon may be older than what asks it",
+        }})
+    );
+    let client = Client::new(&running.socket);
+    let error = client.get::<Status>("/v1/nothing").await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no route /v1/nothing");
+    assert!(error.hint().is_some());
+    running.end().await;
+}
+
+#[tokio::test]
+async fn wrong_method_is_a_json_error_that_allows_the_right_one() {
+    let running = Running::start(Arc::new(Fixed));
+    let answer = raw(
+        &running.socket,
+        "DELETE /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+    assert!(answer.contains("allow: GET"), "{answer}");
+    assert!(answer.contains("cannot be asked with DELETE"), "{answer}");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn garbage_is_answered_and_ends_its_connection_only() {
+    let running = Running::start(Arc::new(Fixed));
+    let answer = raw(&running.socket, "\0\0 what is this\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(Client::new(&running.socket).status().await.is_ok());
+    running.end().await;
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_wait_for_their_turn() {
+    let running = Running::start(Arc::new(Fixed));
+    let mut idle = Vec::new();
+    for _ in 0..server::MAX_CONNECTIONS {
+        idle.push(UnixStream::connect(&running.socket).await.unwrap());
+    }
+    let client = Client::new(&running.socket);
+    let ask = client.status();
+    let mut ask = std::pin::pin!(ask);
+    // As long as the others hold on there is no answer.
+    assert!(
+        timeout(Duration::from_millis(200), ask.as_mut())
+            .await
+            .is_err()
+    );
+    drop(idle);
+    assert_eq!(ask.await.unwrap(), status());
+    running.end().await;
+}
+
+#[tokio::test]
+async fn stop_waits_for_no_idle_connection() {
+    let running = Running::start(Arc::new(Fixed));
+    let mut stream = UnixStream::connect(&running.socket).await.unwrap();
+    stream
+        .write_all(b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut byte = [0];
+    stream.read_exact(&mut byte).await.unwrap();
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stuck_daemon_is_reported_and_does_not_hold_up_the_stop() {
+    let stuck = Arc::new(Stuck(Notify::new()));
+    let running = Running::start(stuck.clone());
+    let error = Client::new(&running.socket).status().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the daemon did not say how it is within 5 s"
+    );
+    stuck.0.notified().await;
+    let mut stream = UnixStream::connect(&running.socket).await.unwrap();
+    stream
+        .write_all(b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    stuck.0.notified().await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn absent_daemon_is_told_from_a_broken_one() {
+    let directory = private_directory();
+    let socket = directory.path().join("control.sock");
+    let error = Client::new(&socket).status().await.unwrap_err();
+    assert!(matches!(error, ClientError::NotRunning { .. }), "{error:?}");
+    assert!(error.hint().unwrap().contains("`tieline run`"));
+
+    // A file that nobody listens on: a daemon was killed.
+    drop(StdListener::bind(&socket).unwrap());
+    let error = Client::new(&socket).status().await.unwrap_err();
+    assert!(matches!(error, ClientError::NotRunning { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn daemon_that_hangs_up_is_broken() {
+    let directory = private_directory();
+    let socket = directory.path().join("control.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let client = Client::new(&socket);
+    let (error, ()) = tokio::join!(client.status(), async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await.unwrap();
+        drop(stream);
+    });
+    let error = error.unwrap_err();
+    assert!(matches!(error, ClientError::Broken { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn socket_and_its_directory_are_private() {
+    let directory = private_directory();
+    let socket = directory.path().join("a/b/control.sock");
+    let server = ControlServer::bind(&socket).unwrap();
+    assert_eq!(mode(&directory.path().join("a")), 0o700);
+    assert_eq!(mode(&directory.path().join("a/b")), 0o700);
+    assert_eq!(mode(&socket), 0o600);
+    drop(server);
+    assert!(!socket.exists());
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Makes a directory that everyone may read.
+fn open_directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    directory
+}
+
+#[test]
+fn empty_directory_is_closed_to_others() {
+    let directory = open_directory();
+    create_private_directory(directory.path()).unwrap();
+    assert_eq!(mode(directory.path()), 0o700);
+}
+
+#[tokio::test]
+async fn directory_that_we_used_before_is_closed_to_others() {
+    let directory = open_directory();
+    let socket = directory.path().join("control.sock");
+    drop(ControlServer::bind(&socket).unwrap());
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    drop(ControlServer::bind(&socket).unwrap());
+    assert_eq!(mode(directory.path()), 0o700);
+}
+
+#[test]
+fn open_directory_with_other_things_is_refused_and_left_as_it_is() {
+    let directory = open_directory();
+    fs::write(directory.path().join("notes"), "").unwrap();
+    let error = create_private_directory(directory.path()).unwrap_err();
+    let shown = directory.path().display();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{shown} is open to other users (mode 755) and has other things in it: \
+             run `chmod 700 {shown}`, or set another `state_dir`"
+        )
+    );
+    assert_eq!(mode(directory.path()), 0o755);
+}
+
+#[tokio::test]
+async fn stale_socket_is_replaced() {
+    let directory = private_directory();
+    let socket = directory.path().join("control.sock");
+    drop(StdListener::bind(&socket).unwrap());
+    assert!(socket.exists());
+    drop(ControlServer::bind(&socket).unwrap());
+}
+
+#[tokio::test]
+async fn socket_that_somebody_listens_on_is_not_taken() {
+    let directory = private_directory();
+    let socket = directory.path().join("control.sock");
+    let listener = StdListener::bind(&socket).unwrap();
+    let error = ControlServer::bind(&socket).unwrap_err();
+    assert!(matches!(error, BindError::Taken { .. }), "{error:?}");
+    drop(listener);
+
+    let first = ControlServer::bind(&socket).unwrap();
+    let error = ControlServer::bind(&socket).unwrap_err();
+    assert!(matches!(error, BindError::Taken { .. }), "{error:?}");
+    assert!(socket.exists());
+    drop(first);
+    drop(ControlServer::bind(&socket).unwrap());
+}
+
+#[tokio::test]
+async fn what_is_no_socket_is_left_alone() {
+    let directory = private_directory();
+    let socket = directory.path().join("control.sock");
+    fs::write(&socket, "precious").unwrap();
+    let error = ControlServer::bind(&socket).unwrap_err();
+    assert!(matches!(error, BindError::NotASocket { .. }), "{error:?}");
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn file_of_somebody_else_at_our_path_is_not_removed() {
+    let directory = private_directory();
+    let socket = directory.path().join("control.sock");
+    let server = ControlServer::bind(&socket).unwrap();
+    fs::remove_file(&socket).unwrap();
+    fs::write(&socket, "precious").unwrap();
+    drop(server);
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn path_that_is_too_long_is_refused_before_anything_is_made() {
+    let directory = private_directory();
+    let long = directory.path().join("x".repeat(120));
+    let error = ControlServer::bind(&long.join("control.sock")).unwrap_err();
+    assert!(matches!(error, BindError::TooLong { .. }), "{error:?}");
+    assert!(!long.exists());
+}

@@ -1,0 +1,100 @@
+//! What the configuration of a dispatcher means for Codex.
+
+use anyhow::Context as _;
+use serde_json::{Map, Value};
+
+use super::Directories;
+use crate::codex::protocol::{ApprovalPolicy, SandboxMode, ThreadSettings};
+use crate::codex::{LaunchConfig, Transport};
+use crate::config::{self, Config, DispatcherConfig, Sandbox};
+use crate::dispatcher::Settings;
+use crate::id::DispatcherId;
+
+/// Who the model is and how messages read.
+const INSTRUCTIONS: &str = include_str!("../../prompts/dispatcher.md");
+
+/// Returns the settings of one dispatcher.
+pub(super) fn of_dispatcher(
+    id: &DispatcherId,
+    dispatcher: &DispatcherConfig,
+    directories: &Directories,
+    config: &Config,
+) -> anyhow::Result<Settings> {
+    Ok(Settings {
+        id: id.clone(),
+        config: dispatcher.clone(),
+        launch: launch(id, dispatcher, directories, config)?,
+        thread: thread(dispatcher),
+    })
+}
+
+fn launch(
+    id: &DispatcherId,
+    dispatcher: &DispatcherConfig,
+    directories: &Directories,
+    config: &Config,
+) -> anyhow::Result<LaunchConfig> {
+    let codex = &dispatcher.codex;
+    let mut launch = LaunchConfig::new(
+        id.as_str(),
+        &codex.home,
+        &dispatcher.workspace,
+        &directories.run,
+        &directories.logs,
+    );
+    launch.bin = Some(codex.bin.clone());
+    launch.config.clone_from(&codex.config);
+    if let Some(profile) = &dispatcher.profile {
+        launch
+            .config
+            .push(format!("profile={}", toml::Value::from(profile.as_str())));
+    }
+    launch.env.clone_from(&codex.env);
+    // So that what the model runs can tell whose it is, and reach the daemon.
+    launch
+        .env
+        .insert("TIELINE_DISPATCHER".to_owned(), id.to_string());
+    let control = config.control_socket().display().to_string();
+    launch.env.insert("TIELINE_CONTROL".to_owned(), control);
+    launch.transport = match &codex.transport {
+        config::Transport::Unix => Transport::Unix,
+        config::Transport::Stdio => Transport::Stdio,
+        config::Transport::Endpoint(endpoint) => endpoint
+            .parse()
+            .with_context(|| format!("the endpoint of dispatcher {id} cannot be used"))?,
+    };
+    Ok(launch)
+}
+
+fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
+    let mut overrides = Map::new();
+    if let Some(effort) = &dispatcher.effort {
+        overrides.insert(
+            "model_reasoning_effort".to_owned(),
+            Value::from(effort.as_str()),
+        );
+    }
+    if let Some(servers) = &dispatcher.mcp_servers {
+        overrides.insert("mcp_servers".to_owned(), servers.clone());
+    }
+    let instructions = match &dispatcher.instructions {
+        Some(own) => format!("{INSTRUCTIONS}\n{own}"),
+        None => INSTRUCTIONS.to_owned(),
+    };
+    ThreadSettings {
+        cwd: Some(dispatcher.workspace.clone()),
+        model: dispatcher.model.clone(),
+        sandbox: Some(match dispatcher.sandbox {
+            Sandbox::ReadOnly => SandboxMode::ReadOnly,
+            Sandbox::WorkspaceWrite => SandboxMode::WorkspaceWrite,
+            Sandbox::DangerFullAccess => SandboxMode::DangerFullAccess,
+        }),
+        // Whatever would need asking is refused by codex itself: there is nobody to ask yet.
+        approval_policy: Some(ApprovalPolicy::Never),
+        base_instructions: dispatcher.base_instructions.clone(),
+        developer_instructions: Some(instructions),
+        config: overrides,
+        thread_source: Some("tieline".to_owned()),
+        ..ThreadSettings::default()
+    }
+}

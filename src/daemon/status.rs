@@ -1,0 +1,178 @@
+//! What the daemon tells about itself, asked of its parts at the moment it is told.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use tieline_channel::ChannelId;
+use tracing::warn;
+
+use crate::codex::ChildState;
+use crate::config::Config;
+use crate::control::{
+    ChannelStatus, ChildStatus, DispatcherState, DispatcherStatus, LaneStatus, LedgerStatus,
+    OpenTurn, OutboxStatus, Status, StatusSource,
+};
+use crate::dispatcher::{Condition, Handle, Line};
+use crate::id::DispatcherId;
+use crate::ledger::{Counts, LaneRecord, Ledger, LedgerHealth, Lifecycle};
+
+/// How many lanes of a dispatcher are told; those at work come first.
+const MAX_LANES: usize = 200;
+
+/// The parts that are asked.
+pub(super) struct Reporter {
+    started_at: SystemTime,
+    config: PathBuf,
+    state_dir: PathBuf,
+    ledger: Ledger,
+    lines: BTreeMap<ChannelId, Line>,
+    handles: BTreeMap<DispatcherId, Handle>,
+}
+
+impl Reporter {
+    pub(super) fn new(
+        config: &Config,
+        ledger: Ledger,
+        lines: BTreeMap<ChannelId, Line>,
+        handles: BTreeMap<DispatcherId, Handle>,
+    ) -> Self {
+        Self {
+            started_at: SystemTime::now(),
+            config: config.path.clone(),
+            state_dir: config.daemon.state_dir.clone(),
+            ledger,
+            lines,
+            handles,
+        }
+    }
+
+    async fn dispatcher(&self, id: &DispatcherId, condition: Condition) -> DispatcherStatus {
+        let mut lanes = self.ledger.lanes(id).await.unwrap_or_else(|failure| {
+            warn!(error = %failure, "the lanes cannot be told");
+            Vec::new()
+        });
+        let waiting = lanes.iter().map(|lane| lane.waiting as u64).sum();
+        lanes.sort_by_key(|lane| (lane.open.is_none(), lane.waiting == 0, lane.id.clone()));
+        lanes.truncate(MAX_LANES);
+        let record = condition.record;
+        DispatcherStatus {
+            id: id.clone(),
+            state: state(record.state),
+            since: record.changed_at,
+            last_started_at: record.last_started_at,
+            last_error: record.last_error,
+            restarts: record.restarts,
+            child: condition.child.map(|child| ChildStatus {
+                state: child_state(child.state).to_owned(),
+                pid: child.pid,
+                started_at: child.started_at,
+                version: condition.facts.and_then(|facts| facts.version),
+            }),
+            lanes: lanes.into_iter().map(lane).collect(),
+            waiting,
+        }
+    }
+}
+
+#[async_trait]
+impl StatusSource for Reporter {
+    async fn status(&self) -> Status {
+        let counts = self.ledger.counts().await.unwrap_or_else(|failure| {
+            warn!(error = %failure, "the ledger cannot be counted");
+            Counts::default()
+        });
+        let mut dispatchers = Vec::with_capacity(self.handles.len());
+        for (id, handle) in &self.handles {
+            dispatchers.push(self.dispatcher(id, handle.condition()).await);
+        }
+        let channels = self.lines.iter().map(|(id, line)| {
+            ChannelStatus::new(
+                id.clone(),
+                line.kind,
+                line.channel.health().borrow().clone(),
+            )
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: self.started_at,
+            config: self.config.clone(),
+            state_dir: self.state_dir.clone(),
+            dispatchers,
+            channels: channels.collect(),
+            ledger: ledger(&self.ledger, &counts),
+            outbox: OutboxStatus {
+                pending: counts.outbox.pending,
+                sending: counts.outbox.sending,
+                failed: counts.outbox.failed,
+                unclear: counts.outbox.unclear,
+            },
+        }
+    }
+}
+
+fn state(state: Lifecycle) -> DispatcherState {
+    match state {
+        Lifecycle::Declared => DispatcherState::Declared,
+        Lifecycle::Starting => DispatcherState::Starting,
+        Lifecycle::Ready => DispatcherState::Ready,
+        Lifecycle::Degraded => DispatcherState::Degraded,
+        Lifecycle::Stopping => DispatcherState::Stopping,
+        Lifecycle::Stopped => DispatcherState::Stopped,
+    }
+}
+
+fn child_state(state: ChildState) -> &'static str {
+    match state {
+        ChildState::Idle => "idle",
+        ChildState::Starting => "starting",
+        ChildState::Running => "running",
+        ChildState::External => "external",
+        ChildState::Failed => "failed",
+        ChildState::Stopped => "stopped",
+    }
+}
+
+fn lane(lane: LaneRecord) -> LaneStatus {
+    let state = match (&lane.open, lane.waiting) {
+        (Some(_), _) => "in turn",
+        (None, 0) => "idle",
+        (None, _) => "waiting",
+    };
+    LaneStatus {
+        id: lane.id,
+        thread: lane.thread,
+        state: state.to_owned(),
+        waiting: lane.waiting as u64,
+        open_turn: lane.open.map(|open| OpenTurn {
+            id: open.key,
+            started_at: open.opened_at,
+        }),
+    }
+}
+
+fn ledger(ledger: &Ledger, counts: &Counts) -> LedgerStatus {
+    let state = match &*ledger.health().borrow() {
+        LedgerHealth::Ok => "ok".to_owned(),
+        LedgerHealth::Failing { reason, .. } => format!("failing: {reason}"),
+    };
+    let messages = &counts.messages;
+    LedgerStatus {
+        state,
+        size_bytes: counts.size_on_disk,
+        messages: BTreeMap::from(
+            [
+                ("queued", messages.queued),
+                ("in_turn", messages.in_turn),
+                ("answered", messages.answered),
+                ("failed", messages.failed),
+                ("cancelled", messages.cancelled),
+                ("unclear", messages.unclear),
+                ("refused", messages.refused),
+            ]
+            .map(|(name, count)| (name.to_owned(), count)),
+        ),
+    }
+}

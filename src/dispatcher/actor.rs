@@ -1,0 +1,385 @@
+//! The dispatcher itself: which lanes are at work, and what chats are told about the child.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tieline_channel::{Channel, ChannelId, Conversation, Message, Status};
+use tokio::sync::{Notify, watch};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, error, info, info_span, warn};
+
+use super::lane::{Lane, LaneContext, LaneStop};
+use super::status_board::StatusBoard;
+use super::supervisor::{Condition, Link, Supervisor};
+use super::wakes::Wakes;
+use super::{Line, Settings, words};
+use crate::codex::Launch;
+use crate::id::{DispatcherId, LaneId};
+use crate::ledger::{LaneRecord, Ledger, LedgerError, Origin};
+use crate::outbox;
+use crate::retry::RestartPolicy;
+
+/// How long the child may be away before the chats that wait are told.
+const TELL_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a lane that ended by a defect rests before its work is tried again.
+const DEFECT_DELAY: Duration = Duration::from_secs(5);
+
+/// How long turns in flight may go on when the daemon stops.
+const DRAIN_FOR: Duration = Duration::from_secs(8);
+
+/// What others hold of a dispatcher.
+#[derive(Clone)]
+pub struct Handle {
+    settings: Arc<Settings>,
+    wakes: Arc<Wakes>,
+    board: StatusBoard,
+    condition: watch::Receiver<Condition>,
+}
+
+impl Handle {
+    /// Returns the dispatcher's name.
+    pub fn id(&self) -> &DispatcherId {
+        &self.settings.id
+    }
+
+    /// Returns the lane of a conversation.
+    pub fn lane_of(&self, channel: &ChannelId, conversation: &Conversation) -> LaneId {
+        self.settings.lane_of(channel, conversation)
+    }
+
+    /// Says that there is work for a lane.
+    pub fn wake(&self, lane: LaneId) {
+        self.wakes.add(lane);
+    }
+
+    /// Shows the sender that a message is on disk.
+    pub fn show_received(&self, channel: &ChannelId, message: &Message) {
+        self.board.show(
+            channel.clone(),
+            message.conversation.clone(),
+            message.id.clone(),
+            Status::Received,
+        );
+    }
+
+    /// Returns what there is to show of the dispatcher and its child.
+    pub fn condition(&self) -> Condition {
+        self.condition.borrow().clone()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("id", &self.settings.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One agent at work.
+pub struct Dispatcher {
+    context: Arc<LaneContext>,
+    supervisor: Supervisor,
+    wakes: Arc<Wakes>,
+    serve_board: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// The lanes that are at work.
+struct Lanes {
+    context: Arc<LaneContext>,
+    stop: LaneStop,
+    running: JoinSet<LaneId>,
+    wakes: HashMap<LaneId, Arc<Notify>>,
+    ids: HashMap<Id, LaneId>,
+}
+
+/// Whom the outage has been told to.
+enum Outage {
+    /// There is none.
+    None,
+    /// Since then; nobody is told before `TELL_AFTER`.
+    Silent { since: Instant },
+    /// These have been told.
+    Told(HashSet<Origin>),
+}
+
+impl Dispatcher {
+    /// Makes a dispatcher that serves these channels.
+    pub fn new(
+        settings: Settings,
+        ledger: Ledger,
+        lines: BTreeMap<ChannelId, Line>,
+        launcher: Arc<dyn Launch>,
+    ) -> (Self, Handle) {
+        let restart = &settings.config.restart;
+        let (supervisor, supervised) = Supervisor::new(
+            settings.id.clone(),
+            settings.launch.clone(),
+            launcher,
+            ledger.clone(),
+            RestartPolicy::new(restart.base, restart.max),
+        );
+        let channels: BTreeMap<ChannelId, Arc<dyn Channel>> = lines
+            .iter()
+            .map(|(id, line)| (id.clone(), Arc::clone(&line.channel)))
+            .collect();
+        let (board, serve_board) = StatusBoard::new(channels);
+        let settings = Arc::new(settings);
+        let wakes = Arc::new(Wakes::default());
+        let handle = Handle {
+            settings: Arc::clone(&settings),
+            wakes: Arc::clone(&wakes),
+            board: board.clone(),
+            condition: supervised.condition.clone(),
+        };
+        let context = Arc::new(LaneContext {
+            settings,
+            ledger,
+            lines,
+            supervised,
+            board,
+        });
+        (
+            Self {
+                context,
+                supervisor,
+                wakes,
+                serve_board: Box::pin(serve_board),
+            },
+            handle,
+        )
+    }
+
+    /// Works until `stop` is cancelled: then nothing new is begun, turns in flight get a while to
+    /// end, and what is left stays open in the ledger for the next start.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self {
+            context,
+            supervisor,
+            wakes,
+            serve_board,
+        } = self;
+        let span = info_span!("dispatcher", id = %context.settings.id);
+        let stop_child = CancellationToken::new();
+        let stop_board = CancellationToken::new();
+        let mut helpers = JoinSet::new();
+        helpers.spawn(supervisor.run(stop_child.clone()).instrument(span.clone()));
+        let until = stop_board.clone();
+        helpers.spawn(async move {
+            until.run_until_cancelled(serve_board).await;
+        });
+
+        run_lanes(&context, &wakes, &stop)
+            .instrument(span.clone())
+            .await;
+
+        stop_child.cancel();
+        stop_board.cancel();
+        while let Some(ended) = helpers.join_next().await {
+            if let Err(failure) = ended {
+                error!(parent: &span, error = %failure, "a part of the dispatcher failed");
+            }
+        }
+    }
+}
+
+/// Gives the lanes their work until `stop` is cancelled, then drains them.
+async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &CancellationToken) {
+    let lane_stop = LaneStop {
+        drain: CancellationToken::new(),
+        abort: CancellationToken::new(),
+    };
+    let mut lanes = Lanes {
+        context: Arc::clone(context),
+        stop: lane_stop.clone(),
+        running: JoinSet::new(),
+        wakes: HashMap::new(),
+        ids: HashMap::new(),
+    };
+    let mut link = context.supervised.link.clone();
+    let mut outage = Outage::Silent {
+        since: Instant::now(),
+    };
+    lanes.wake_unfinished().await;
+    loop {
+        let tell_at = match &outage {
+            Outage::Silent { since } => Some(*since + TELL_AFTER),
+            Outage::None | Outage::Told(_) => None,
+        };
+        let tell = async {
+            match tell_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            woken = wakes.take() => {
+                for lane in woken {
+                    lanes.wake(lane);
+                }
+                if let Outage::Told(told) = &mut outage {
+                    tell_waiting(context, told).await;
+                }
+            }
+            Some(ended) = lanes.running.join_next_with_id() => lanes.ended(ended).await,
+            changed = link.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                let now = link.borrow_and_update().clone();
+                outage = after_change(context, outage, &now).await;
+            }
+            () = tell => {
+                info!("the chats that wait are told of the outage");
+                let mut told = HashSet::new();
+                tell_waiting(context, &mut told).await;
+                outage = Outage::Told(told);
+            }
+        }
+    }
+    lane_stop.drain.cancel();
+    let drained = async { while lanes.running.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_FOR, drained).await.is_err() {
+        info!("turns in flight stay open; the next start goes on with them");
+        lane_stop.abort.cancel();
+        while lanes.running.join_next().await.is_some() {}
+    }
+}
+
+/// Says what an outage is after the link changed, and tells those who were told of it that it is
+/// over.
+async fn after_change(context: &LaneContext, outage: Outage, link: &Link) -> Outage {
+    match (link, outage) {
+        (Link::Up(_), Outage::Told(told)) => {
+            let posts = told
+                .iter()
+                .map(|origin| outbox::notice(&origin.channel, &origin.conversation, words::BACK))
+                .collect();
+            if let Err(failure) = context.ledger.enqueue(posts).await {
+                warn!(error = %failure, "the chats were not told that codex is back");
+            }
+            Outage::None
+        }
+        (Link::Up(_) | Link::Stopped, _) => Outage::None,
+        (Link::Down { since, .. }, Outage::None) => Outage::Silent { since: *since },
+        (Link::Down { .. }, outage) => outage,
+    }
+}
+
+/// Tells every chat that waits and has not been told yet.
+async fn tell_waiting(context: &LaneContext, told: &mut HashSet<Origin>) {
+    let text = match &*context.supervised.link.borrow() {
+        Link::Down {
+            failure: Some(kind),
+            ..
+        } => words::not_starting(*kind),
+        Link::Down { failure: None, .. } | Link::Up(_) | Link::Stopped => words::RESTARTING,
+    };
+    let posts = match waiting_origins(context).await {
+        Ok(origins) => origins
+            .into_iter()
+            .filter(|origin| told.insert(origin.clone()))
+            .map(|origin| outbox::notice(&origin.channel, &origin.conversation, text))
+            .collect::<Vec<_>>(),
+        Err(failure) => {
+            warn!(error = %failure, "the chats that wait cannot be told");
+            return;
+        }
+    };
+    if !posts.is_empty()
+        && let Err(failure) = context.ledger.enqueue(posts).await
+    {
+        warn!(error = %failure, "the chats that wait were not told");
+    }
+}
+
+async fn waiting_origins(context: &LaneContext) -> Result<Vec<Origin>, LedgerError> {
+    let lanes = context.ledger.lanes(&context.settings.id).await?;
+    Ok(lanes
+        .into_iter()
+        .filter(has_work)
+        .filter_map(|lane| lane.last_from)
+        .collect())
+}
+
+fn has_work(lane: &LaneRecord) -> bool {
+    lane.open.is_some() || lane.waiting > 0
+}
+
+impl Lanes {
+    /// Wakes the lanes that an earlier run left with work, and the one that is kept loaded.
+    async fn wake_unfinished(&mut self) {
+        match self.context.ledger.lanes(&self.context.settings.id).await {
+            Ok(lanes) => {
+                for lane in lanes {
+                    if has_work(&lane) || self.context.settings.keeps_one_lane() {
+                        self.wake(lane.id);
+                    }
+                }
+            }
+            Err(failure) => error!(error = %failure, "the lanes cannot be read"),
+        }
+    }
+
+    fn wake(&mut self, id: LaneId) {
+        if let Some(wake) = self.wakes.get(&id) {
+            wake.notify_one();
+            return;
+        }
+        let wake = Arc::new(Notify::new());
+        let lane = Lane::new(
+            Arc::clone(&self.context),
+            id.clone(),
+            Arc::clone(&wake),
+            self.stop.clone(),
+        );
+        let span = info_span!("lane", %id);
+        let task = self
+            .running
+            .spawn(run_lane(lane, id.clone()).instrument(span));
+        self.wakes.insert(id.clone(), wake);
+        self.ids.insert(task.id(), id);
+    }
+
+    /// Forgets a lane that has ended; work that came in that moment wakes it again.
+    async fn ended(&mut self, ended: Result<(Id, LaneId), JoinError>) {
+        let (task, defect) = match &ended {
+            Ok((task, _)) => (*task, None),
+            Err(failure) => (failure.id(), Some(failure)),
+        };
+        let Some(id) = self.ids.remove(&task) else {
+            return;
+        };
+        self.wakes.remove(&id);
+        if let Some(failure) = defect {
+            error!(lane = %id, error = %failure, "a lane ended by a defect of tieline");
+            // Its work is still on disk. Not at once again, in case it ends the same way.
+            let resting_lane = id.clone();
+            let resting = self.running.spawn(async move {
+                tokio::time::sleep(DEFECT_DELAY).await;
+                id
+            });
+            self.ids.insert(resting.id(), resting_lane);
+            return;
+        }
+        match self.context.ledger.lane(&id).await {
+            Ok(Some(lane)) if has_work(&lane) => self.wake(id),
+            Ok(_) => {}
+            Err(failure) => {
+                warn!(lane = %id, error = %failure, "the lane cannot be read; waking it");
+                self.wake(id);
+            }
+        }
+    }
+}
+
+async fn run_lane(lane: Lane, id: LaneId) -> LaneId {
+    lane.run().await;
+    id
+}

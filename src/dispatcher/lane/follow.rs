@@ -1,0 +1,349 @@
+//! A turn of a lane, followed from its beginning to its end.
+
+use tieline_channel::Status;
+
+use super::*;
+use crate::codex::protocol::AgentPhase;
+use crate::codex::{Failure, Turn, TurnEnd, TurnEvent, TurnOptions};
+use crate::config::OnBusy;
+use crate::id::{MessageId, TurnId};
+use crate::ledger::{TurnEvent as LedgerTurnEvent, TurnPhase};
+
+/// How a turn begins.
+pub(super) enum Begin {
+    /// It is submitted; without input the model goes on with the history as it is.
+    Start {
+        input: Vec<UserInput>,
+        client_id: Option<String>,
+    },
+    /// It runs already.
+    Follow(TurnId),
+}
+
+/// How following a turn ended.
+enum Followed {
+    Ended(TurnEnd),
+    /// A newer message is to be taken instead.
+    Superseded,
+    /// The daemon stops; the turn stays open.
+    Parked,
+}
+
+/// What is to be done about messages that came while the turn runs.
+enum Newcomers {
+    Wait,
+    Interrupt,
+    Join(Vec<MessageRecord>),
+}
+
+impl Lane {
+    /// Follows a turn to its end and settles it.
+    pub(super) async fn drive(&mut self, open: OpenTurn, begin: Begin) -> Result<Next, StepError> {
+        // Whatever goes wrong in between, the thread is loaded anew before anything else is done.
+        let Some(mut attached) = self.attached.take() else {
+            return Ok(Next::Again);
+        };
+        let messages = self.messages(&open).await?;
+        self.show(&messages, &Status::Working { progress: None });
+        self.submitted_to = Some(attached.child);
+        self.first_turn = false;
+        let idle_limit = self.context.settings.config.turn_idle_timeout;
+        let options = |client_message_id| TurnOptions {
+            client_message_id,
+            idle_limit,
+            overrides: Default::default(),
+        };
+        let mut turn = match begin {
+            Begin::Start { input, client_id } => {
+                attached.thread.start_turn(input, &options(client_id))
+            }
+            Begin::Follow(id) => attached
+                .thread
+                .attach(id, &options(Some(open.key.to_string()))),
+        };
+        let followed = self.follow(&open, &messages, &mut turn).await?;
+        drop(turn);
+        match followed {
+            Followed::Parked => Ok(Next::End),
+            Followed::Superseded => {
+                self.attached = Some(attached);
+                self.settle(&open, Outcome::Cancelled, words::SUPERSEDED)
+                    .await?;
+                Ok(Next::Again)
+            }
+            Followed::Ended(TurnEnd::Lost(lost)) => {
+                info!(reason = %lost, "the turn goes on when the connection is back");
+                self.connection_lost(attached.connection).await;
+                Ok(Next::Again)
+            }
+            Followed::Ended(end) => {
+                self.attached = Some(attached);
+                self.end(open, end).await
+            }
+        }
+    }
+
+    async fn follow(
+        &self,
+        open: &OpenTurn,
+        messages: &[MessageRecord],
+        turn: &mut Turn<'_>,
+    ) -> Result<Followed, StepError> {
+        let client_id = open.key.to_string();
+        let mut superseded = false;
+        loop {
+            let event = tokio::select! {
+                event = turn.next() => event,
+                () = self.wake.notified(), if !superseded => {
+                    superseded = self.mind_queue(open, messages, turn).await?;
+                    continue;
+                }
+                () = self.stop.abort.cancelled() => return Ok(Followed::Parked),
+            };
+            let Some(event) = event else {
+                return Err(StepError::NotNow("the turn has no end".to_owned()));
+            };
+            match event {
+                TurnEvent::Started { turn_id } => {
+                    if open.phase == TurnPhase::Delivered {
+                        // A continuation: nothing will be recorded that names it.
+                        self.advance(open, LedgerTurnEvent::Submitted { turn: turn_id })
+                            .await?;
+                    }
+                    if !superseded {
+                        superseded = self.mind_queue(open, messages, turn).await?;
+                    }
+                }
+                TurnEvent::Recorded {
+                    client_id: recorded,
+                } => {
+                    if recorded == client_id {
+                        let event = LedgerTurnEvent::Delivered {
+                            turn: turn.id().cloned(),
+                        };
+                        self.advance(open, event).await?;
+                    }
+                }
+                TurnEvent::Message { text, phase, .. } => {
+                    if phase == Some(AgentPhase::Commentary) {
+                        self.show(
+                            messages,
+                            &Status::Working {
+                                progress: Some(text),
+                            },
+                        );
+                    }
+                }
+                TurnEvent::Retrying { message, details } => {
+                    info!(message, details, "codex tries the model again");
+                }
+                TurnEvent::Declined { what } => info!(what, "codex asked and was told no"),
+                TurnEvent::FoldedInto { turn_id } => {
+                    warn!(turn = %turn_id, "somebody else's turn ran on this thread");
+                }
+                TurnEvent::Settled(TurnEnd::Interrupted) if superseded => {
+                    return Ok(Followed::Superseded);
+                }
+                TurnEvent::Settled(end) => return Ok(Followed::Ended(end)),
+                TurnEvent::MessageDelta { .. }
+                | TurnEvent::Tool(_)
+                | TurnEvent::OutputDelta { .. }
+                | TurnEvent::Plan(_)
+                | TurnEvent::Compacting => {}
+            }
+        }
+    }
+
+    /// Does what `on_busy` says with what came while the turn runs. `true` when the turn was told
+    /// to end.
+    async fn mind_queue(
+        &self,
+        open: &OpenTurn,
+        messages: &[MessageRecord],
+        turn: &mut Turn<'_>,
+    ) -> Result<bool, StepError> {
+        match self.look_at_queue(messages).await? {
+            Newcomers::Wait => Ok(false),
+            Newcomers::Interrupt => {
+                info!("the turn is interrupted for a newer message");
+                turn.interrupter().interrupt();
+                Ok(true)
+            }
+            Newcomers::Join(joining) => {
+                // Before its id is known there is nothing to join; `Started` comes back here.
+                if turn.id().is_some() {
+                    for message in joining {
+                        let input = vec![UserInput::text(self.render(&message))];
+                        let call = turn.steer(input, Some(message.id.to_string()));
+                        self.steer(open, message.id, call).await?;
+                    }
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    async fn end(&mut self, open: OpenTurn, end: TurnEnd) -> Result<Next, StepError> {
+        match end {
+            TurnEnd::Completed { answer } => match answer.filter(|text| !text.trim().is_empty()) {
+                Some(answer) => self.settle(&open, Outcome::Answered, &answer).await?,
+                None => self.settle_failed(&open, &Failure::no_answer()).await?,
+            },
+            TurnEnd::Failed(failure)
+                if failure.context_exceeded && self.compacted != Some(open.key) =>
+            {
+                self.compacted = Some(open.key);
+                return self.make_room(open, failure).await;
+            }
+            TurnEnd::Failed(failure) => self.settle_failed(&open, &failure).await?,
+            TurnEnd::TimedOut {
+                failure,
+                child_deaf,
+            } => {
+                if child_deaf {
+                    self.context.supervised.replace.notify_one();
+                }
+                self.settle_failed(&open, &failure).await?;
+            }
+            TurnEnd::Refused { refusal, failure } => match refusal {
+                Refusal::Draining
+                | Refusal::Overloaded
+                | Refusal::ThreadNotFound
+                | Refusal::ActiveWriter
+                | Refusal::NotSteerable => {
+                    self.attached = None;
+                    return Err(StepError::NotNow(failure.message));
+                }
+                Refusal::UnknownMethod
+                | Refusal::NoRollout
+                | Refusal::NoTurnYet
+                | Refusal::NotSupportedYet
+                | Refusal::Archived
+                | Refusal::NoActiveTurn
+                | Refusal::OtherTurn
+                | Refusal::InputTooLarge
+                | Refusal::BadConfiguration
+                | Refusal::McpServerFailed
+                | Refusal::Other => self.settle_failed(&open, &failure).await?,
+            },
+            // Not by us: somebody else works on this thread, or codex is going down. The thread
+            // says what is left to do.
+            TurnEnd::Interrupted | TurnEnd::Lost(_) => {}
+        }
+        Ok(Next::Again)
+    }
+
+    /// Shortens a history that has become too long for the model, and goes on.
+    async fn make_room(&mut self, open: OpenTurn, exceeded: Failure) -> Result<Next, StepError> {
+        info!("the conversation is too long for the model; shortening it");
+        let Some(mut attached) = self.attached.take() else {
+            return Ok(Next::Again);
+        };
+        let options = TurnOptions {
+            client_message_id: None,
+            idle_limit: self.context.settings.config.turn_idle_timeout,
+            overrides: Default::default(),
+        };
+        let mut compaction = attached.thread.compact(&options);
+        let mut end = None;
+        while let Some(event) = compaction.next().await {
+            if let TurnEvent::Settled(settled) = event {
+                end = Some(settled);
+            }
+        }
+        drop(compaction);
+        self.attached = Some(attached);
+        match end {
+            Some(TurnEnd::Completed { .. }) => {
+                let open = self.advance(&open, LedgerTurnEvent::Continued).await?;
+                // No input: the summary has the message.
+                let begin = Begin::Start {
+                    input: Vec::new(),
+                    client_id: None,
+                };
+                Box::pin(self.drive(open, begin)).await
+            }
+            Some(TurnEnd::Failed(failure)) => {
+                self.settle_failed(&open, &failure).await?;
+                Ok(Next::Again)
+            }
+            _ => {
+                self.settle_failed(&open, &exceeded).await?;
+                Ok(Next::Again)
+            }
+        }
+    }
+
+    /// Says what `on_busy` means for what came while the turn runs.
+    async fn look_at_queue(&self, messages: &[MessageRecord]) -> Result<Newcomers, StepError> {
+        let mut waiting = self.context.ledger.waiting(&self.id, MAX_BATCH).await?;
+        let same = |message: &MessageRecord| {
+            messages
+                .first()
+                .is_some_and(|first| same_conversation(first, message))
+        };
+        if waiting.first().is_some_and(|message| message.urgent) {
+            return Ok(Newcomers::Interrupt);
+        }
+        Ok(match self.context.settings.config.on_busy {
+            OnBusy::Queue => Newcomers::Wait,
+            OnBusy::Interrupt if waiting.iter().any(same) => Newcomers::Interrupt,
+            OnBusy::Interrupt => Newcomers::Wait,
+            OnBusy::Steer => {
+                let joining = waiting.iter().take_while(|message| same(message)).count();
+                waiting.truncate(joining);
+                Newcomers::Join(waiting)
+            }
+        })
+    }
+
+    /// Adds a message to the running turn by `call`. It belongs to the turn on disk before codex
+    /// hears of it, so that recovery asks the thread about it.
+    async fn steer(
+        &self,
+        open: &OpenTurn,
+        message: MessageId,
+        call: impl Future<Output = Result<TurnId, CallError>>,
+    ) -> Result<(), StepError> {
+        let ledger = &self.context.ledger;
+        ledger.join_turn(&self.id, open.key, message).await?;
+        match call.await {
+            Ok(_) => {}
+            Err(failure) if failure.is_without_effect() => {
+                // The turn has just ended, or takes no input: the message waits for the next one.
+                ledger.leave_turn(&self.id, open.key, vec![message]).await?;
+            }
+            Err(failure) => {
+                warn!(
+                    error = &failure as &dyn Error,
+                    "unclear whether a message joined the turn"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn advance(
+        &self,
+        open: &OpenTurn,
+        event: LedgerTurnEvent,
+    ) -> Result<OpenTurn, StepError> {
+        Ok(self
+            .context
+            .ledger
+            .advance_turn(&self.id, open.key, event)
+            .await?)
+    }
+
+    /// Waits until the supervisor has noticed that this lane's connection is gone.
+    async fn connection_lost(&self, connection: u64) {
+        let mut link = self.context.supervised.link.clone();
+        let gone = link.wait_for(
+            |link| !matches!(link, Link::Up(session) if session.connection == connection),
+        );
+        tokio::select! {
+            _ = gone => {}
+            () = self.stop.drain.cancelled() => {}
+        }
+    }
+}

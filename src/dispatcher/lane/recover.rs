@@ -1,0 +1,207 @@
+//! A turn that was open when something broke, taken up again by what the thread itself says.
+
+use super::*;
+use crate::codex::protocol::TurnStatus;
+use crate::codex::rollout::{self, RolloutSearch};
+use crate::dispatcher::recovery::{self, Step, Trace};
+use crate::ledger::{TurnEvent as LedgerTurnEvent, TurnPhase};
+
+/// How long after a lost connection a message that cannot be found is looked for once more: the
+/// child may still be reading what the old connection brought.
+const SETTLE_DOWN: Duration = Duration::from_millis(300);
+
+impl Lane {
+    /// Goes on with a turn that was open when something broke.
+    pub(super) async fn recover(&mut self, mut open: OpenTurn) -> Result<Next, StepError> {
+        let Some(attached) = &self.attached else {
+            return Ok(Next::Again);
+        };
+        let messages = self.messages(&open).await?;
+        let mut trace = self.trace(attached, &open, &messages).await?;
+        let same_child = self.submitted_to == Some(attached.child);
+        if matches!(trace, Trace::Absent) && same_child {
+            tokio::time::sleep(SETTLE_DOWN).await;
+            trace = self.trace(attached, &open, &messages).await?;
+        }
+        if let Trace::Turn(turn) = &trace {
+            let event = LedgerTurnEvent::Delivered {
+                turn: Some(turn.turn_id.clone()),
+            };
+            open = self.advance(&open, event).await?;
+        }
+        let policy = self.context.settings.config.on_interrupted;
+        let delivered = open.phase == TurnPhase::Delivered;
+        let step = recovery::next_step(trace, delivered, open.continuations, policy);
+        info!(step = step.name(), turn = %open.key, "an open turn is taken up");
+        if self.first_turn && step.takes_time() {
+            self.tell_resumed(&messages).await?;
+        }
+        match step {
+            Step::Follow(id) => return self.drive(open, Begin::Follow(id)).await,
+            Step::Continue => {
+                self.return_lost(&open, &messages).await?;
+                let open = self.advance(&open, LedgerTurnEvent::Continued).await?;
+                // No input: the history has the message, once, and what was done for it.
+                let begin = Begin::Start {
+                    input: Vec::new(),
+                    client_id: None,
+                };
+                return self.drive(open, begin).await;
+            }
+            Step::Submit => {
+                let open = self.advance(&open, LedgerTurnEvent::Resubmitted).await?;
+                return self.submit(open, &messages, false).await;
+            }
+            Step::Deliver(answer) => {
+                self.return_lost(&open, &messages).await?;
+                self.settle(&open, Outcome::Answered, &answer).await?;
+            }
+            Step::Fail(failure) => self.settle_failed(&open, &failure).await?,
+            Step::Ask => {
+                let outcome = Outcome::Unclear {
+                    reason: "interrupted".to_owned(),
+                };
+                self.settle(&open, outcome, words::INTERRUPTED).await?;
+            }
+            Step::StopTrying => {
+                let reason = format!("interrupted {} times", open.continuations + 1);
+                warn!(%reason, "a turn is not tried again");
+                self.settle(
+                    &open,
+                    Outcome::Unclear { reason },
+                    words::INTERRUPTED_TOO_OFTEN,
+                )
+                .await?;
+            }
+            Step::GiveUp(reason) => {
+                warn!(%reason, "it cannot be told what became of a message");
+                self.settle(&open, Outcome::Unclear { reason }, words::UNCLEAR)
+                    .await?;
+            }
+        }
+        Ok(Next::Again)
+    }
+
+    /// Asks the thread what became of an open turn.
+    async fn trace(
+        &self,
+        attached: &Attached,
+        open: &OpenTurn,
+        messages: &[MessageRecord],
+    ) -> Result<Trace, StepError> {
+        if !attached.resumed {
+            // Begun a moment ago: nothing was ever said in it.
+            return Ok(Trace::Absent);
+        }
+        let thread = &attached.thread;
+        let client = thread.client();
+        let newest = match client.newest_turn(thread.id()).await {
+            Ok(newest) => newest,
+            Err(failure) if failure.refusal() == Some(Refusal::NoRollout) => None,
+            Err(failure) => return Err(failure.into()),
+        };
+        // Turns up to the one that was settled last are not ours; what follows is.
+        let Some(newest) = newest.filter(|turn| Some(&turn.id) != open.after.as_ref()) else {
+            return self.search(attached, messages, Trace::TextOnly).await;
+        };
+        let Some(newest) = client.turn(thread.id(), &newest.id).await? else {
+            return Err(StepError::NotNow(
+                "the newest turn of the thread is gone".to_owned(),
+            ));
+        };
+        let is_running = newest.status == TurnStatus::InProgress;
+        let is_known = client
+            .find_message(thread.id(), &open.key.to_string())
+            .await?
+            .is_some();
+        let trace = Trace::Turn(newest);
+        if is_running || is_known {
+            return Ok(trace);
+        }
+        // A turn was begun; it is ours and to be gone on with if it got as far as the text.
+        self.search(attached, messages, trace).await
+    }
+
+    /// Looks for the messages in the rollout; there, `found` holds.
+    async fn search(
+        &self,
+        attached: &Attached,
+        messages: &[MessageRecord],
+        found: Trace,
+    ) -> Result<Trace, StepError> {
+        let is_there = |text: &str| messages.iter().any(|message| is_rendering(text, message));
+        Ok(match self.search_rollout(attached, is_there).await {
+            RolloutSearch::Found => found,
+            RolloutSearch::Absent | RolloutSearch::NoFile => Trace::Absent,
+            RolloutSearch::Unreadable(failure) => {
+                Trace::Unreadable(format!("the rollout cannot be read: {failure}"))
+            }
+        })
+    }
+
+    async fn search_rollout(
+        &self,
+        attached: &Attached,
+        predicate: impl Fn(&str) -> bool,
+    ) -> RolloutSearch {
+        let located = match attached.thread.rollout_path() {
+            Some(path) => Ok(Some(path.to_owned())),
+            None => {
+                let home = &self.context.settings.launch.home;
+                rollout::locate(home, attached.thread.id()).await
+            }
+        };
+        match located {
+            Ok(Some(path)) => rollout::search(&path, Role::User, predicate).await,
+            Ok(None) => RolloutSearch::NoFile,
+            Err(failure) => RolloutSearch::Unreadable(failure),
+        }
+    }
+
+    /// Puts steered messages that the thread does not have back to the head of the queue.
+    async fn return_lost(
+        &self,
+        open: &OpenTurn,
+        messages: &[MessageRecord],
+    ) -> Result<(), StepError> {
+        let Some(attached) = &self.attached else {
+            return Ok(());
+        };
+        let mut lost = Vec::new();
+        for message in messages.iter().skip(1) {
+            let is_there = |text: &str| is_rendering(text, message);
+            if let RolloutSearch::Absent = self.search_rollout(attached, is_there).await {
+                lost.push(message.id);
+            }
+        }
+        if !lost.is_empty() {
+            info!(
+                count = lost.len(),
+                "messages that had joined the turn wait again"
+            );
+            self.context
+                .ledger
+                .leave_turn(&self.id, open.key, lost)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_resumed(&self, messages: &[MessageRecord]) -> Result<(), StepError> {
+        if let Some(last) = messages.last() {
+            let post = outbox::notice(&last.channel, &last.message.conversation, words::RESUMED);
+            self.context.ledger.enqueue(vec![post]).await?;
+        }
+        Ok(())
+    }
+}
+
+fn is_rendering(text: &str, message: &MessageRecord) -> bool {
+    let conversation = &message.message.conversation;
+    envelope::is_marked(
+        text,
+        &message.channel,
+        &conversation.chat,
+        &message.message.id,
+    )
+}

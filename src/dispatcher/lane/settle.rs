@@ -1,0 +1,115 @@
+//! What a turn leads to: its messages settled and their people told, in one commit.
+
+use tieline_channel::Status;
+
+use super::*;
+use crate::codex::Failure;
+use crate::ledger::NewPost;
+
+impl Lane {
+    pub(super) async fn settle_failed(
+        &self,
+        open: &OpenTurn,
+        failure: &Failure,
+    ) -> Result<(), StepError> {
+        warn!(kind = failure.kind.as_str(), reason = %failure.message, "the turn failed");
+        let outcome = Outcome::Failed {
+            kind: failure.kind.as_str().to_owned(),
+            message: failure.message.clone(),
+        };
+        self.settle(open, outcome, words::failure(failure.kind))
+            .await
+    }
+
+    /// Ends the open turn: its messages, and what their people are told, in one commit.
+    pub(super) async fn settle(
+        &self,
+        open: &OpenTurn,
+        outcome: Outcome,
+        text: &str,
+    ) -> Result<(), StepError> {
+        let ledger = &self.context.ledger;
+        let current = ledger.lane(&self.id).await?.and_then(|record| record.open);
+        let messages = self.messages(current.as_ref().unwrap_or(open)).await?;
+        let (kind, status) = match &outcome {
+            Outcome::Answered => (PostKind::Answer, Status::Done),
+            Outcome::Cancelled => (PostKind::Notice, Status::Failed),
+            Outcome::Failed { .. } | Outcome::Unclear { .. } => (PostKind::Failure, Status::Failed),
+        };
+        let posts = self.reply(&messages, kind, text);
+        ledger
+            .settle_turn(&self.id, open.key, outcome, posts)
+            .await?;
+        self.show(&messages, &status);
+        Ok(())
+    }
+
+    /// Makes the posts that answer these messages, all of one conversation.
+    pub(super) fn reply(
+        &self,
+        messages: &[MessageRecord],
+        kind: PostKind,
+        text: &str,
+    ) -> Vec<NewPost> {
+        let Some(last) = messages.last() else {
+            return Vec::new();
+        };
+        let reply = outbox::Reply {
+            channel: last.channel.clone(),
+            to: last.message.conversation.clone(),
+            reply_to: last.message.id.clone(),
+            settles: messages
+                .iter()
+                .map(|message| message.message.id.clone())
+                .collect(),
+            kind,
+        };
+        let limit = self.context.lines.get(&last.channel).map(Line::text_limit);
+        outbox::compose(&reply, text, limit)
+    }
+
+    pub(super) async fn messages(&self, open: &OpenTurn) -> Result<Vec<MessageRecord>, StepError> {
+        let mut messages = Vec::with_capacity(open.messages.len());
+        for id in &open.messages {
+            match self.context.ledger.message(*id).await? {
+                Some(message) => messages.push(message),
+                None => warn!(message = %id, "an open turn names a message that is gone"),
+            }
+        }
+        Ok(messages)
+    }
+
+    pub(super) fn render(&self, message: &MessageRecord) -> String {
+        let context = RenderContext {
+            channel: &message.channel,
+            source: self
+                .context
+                .lines
+                .get(&message.channel)
+                .map_or("unknown", |line| line.kind),
+            now: SystemTime::now(),
+            stale_after: self.context.settings.config.stale_after,
+        };
+        envelope::render(&context, &message.message)
+    }
+
+    /// Shows how far messages are; best effort, and never waited for.
+    pub(super) fn show(&self, messages: &[MessageRecord], status: &Status) {
+        let shown = match status {
+            // One sign of work for all of them.
+            Status::Working { .. } => messages
+                .last()
+                .map(std::slice::from_ref)
+                .unwrap_or_default(),
+            Status::Received | Status::Done | Status::Failed => messages,
+        };
+        for message in shown {
+            self.context.board.show(
+                message.channel.clone(),
+                message.message.conversation.clone(),
+                message.message.id.clone(),
+                status.clone(),
+            );
+        }
+    }
+}

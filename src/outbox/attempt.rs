@@ -1,0 +1,399 @@
+//! One attempt to deliver one post, and what its outcome means.
+
+use std::time::{Duration, SystemTime};
+
+use tieline_channel::{Channel, Post, PostKey, Posted, Repeat, SendError, TextLimit};
+use tracing::{debug, error};
+
+use crate::ledger::{Ledger, LedgerError, OutboxEntry, PostEvent, PostState};
+use crate::outbox::pace::Pace;
+use crate::outbox::split;
+
+/// What is put before a post that may be there already, on platforms that cannot tell.
+const REPEAT_MARK: &str =
+    "*(tieline was interrupted while it sent this; you may have seen it already)*\n\n";
+
+/// What comes after an attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The post is settled.
+    Settled,
+    /// It is tried again.
+    Later {
+        /// Why.
+        reason: String,
+        /// When.
+        pause: Pause,
+    },
+}
+
+/// How long to wait before the next attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// By our own policy.
+    Own,
+    /// As the platform asked.
+    Asked(Duration),
+    /// Until a look-up can be trusted, and by our own policy.
+    Unclear,
+    /// Until a person has done something, which only another attempt can tell.
+    Operator {
+        /// What the person must do.
+        remedy: String,
+    },
+}
+
+/// What was known of a post when it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    /// The platform certainly did not have it.
+    Absent,
+    /// An earlier attempt was unclear, and the platform said that it does not have it.
+    LookedUp,
+    /// An earlier attempt was unclear, and still is.
+    Unclear,
+}
+
+/// Attempts to deliver `entry`. A drop in the middle leaves it as being sent.
+///
+/// # Errors
+///
+/// When the ledger cannot say or record how far the post is. A disk that fails after the platform
+/// has answered is waited for: what is known must not be lost.
+pub(super) async fn deliver(
+    ledger: &Ledger,
+    channel: &dyn Channel,
+    pace: &Pace,
+    entry: &OutboxEntry,
+) -> Result<Next, LedgerError> {
+    let attempt = Attempt {
+        ledger,
+        channel,
+        pace,
+        entry,
+    };
+    attempt.run().await
+}
+
+struct Attempt<'a> {
+    ledger: &'a Ledger,
+    channel: &'a dyn Channel,
+    pace: &'a Pace,
+    entry: &'a OutboxEntry,
+}
+
+impl Attempt<'_> {
+    async fn run(&self) -> Result<Next, LedgerError> {
+        let mut posts = vec![as_post(self.entry)];
+        let mut before = Before::Absent;
+        if let PostState::Sending { since } = self.entry.state {
+            let capabilities = self.channel.capabilities();
+            before = Before::Unclear;
+            match capabilities.repeat {
+                Repeat::Idempotent => {}
+                Repeat::Findable => match self.bounded(self.channel.find(&posts[0], since)).await {
+                    Ok(Some(posted)) => {
+                        debug!(wire = %posted.id, "an unclear post was found");
+                        return self.delivered(posted).await;
+                    }
+                    Ok(None) => before = Before::LookedUp,
+                    Err(failure) => return self.failed(failure, before).await,
+                },
+                Repeat::Blind => posts = marked(posts.remove(0), capabilities.text),
+            }
+        }
+        self.advance(PostEvent::Attempt {
+            at: SystemTime::now(),
+        })
+        .await?;
+        let mut last = None;
+        for post in &posts {
+            match self.bounded(self.channel.post(post)).await {
+                Ok(posted) => last = Some(posted),
+                Err(failure) => return self.failed(failure, before).await,
+            }
+        }
+        match last {
+            Some(posted) => self.delivered(posted).await,
+            None => unreachable!("a post has at least one part"),
+        }
+    }
+
+    async fn delivered(&self, posted: Posted) -> Result<Next, LedgerError> {
+        self.record(PostEvent::Delivered {
+            wire: posted.id,
+            at: SystemTime::now(),
+        })
+        .await?;
+        Ok(Next::Settled)
+    }
+
+    async fn failed(&self, failure: SendError, before: Before) -> Result<Next, LedgerError> {
+        if matches!(failure, SendError::Never { .. }) {
+            error!(error = %failure, "a post cannot be delivered and is given up");
+        }
+        let (event, next) = after_failure(failure, before, SystemTime::now(), self.pace);
+        self.record(event).await?;
+        Ok(next)
+    }
+
+    /// Records an outcome, for as long as it takes: the platform would not tell it again.
+    async fn record(&self, event: PostEvent) -> Result<(), LedgerError> {
+        loop {
+            match self.advance(event.clone()).await {
+                Err(LedgerError::NotWritten { reason }) => {
+                    debug!(reason, "the outcome of a post is not recorded yet");
+                    tokio::time::sleep(self.pace.ledger).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn advance(&self, event: PostEvent) -> Result<(), LedgerError> {
+        self.ledger.advance_post(self.entry.id, event).await?;
+        Ok(())
+    }
+
+    /// Bounds a call to the platform: a channel that does not return leaves the fate unclear.
+    async fn bounded<T>(
+        &self,
+        call: impl Future<Output = Result<T, SendError>>,
+    ) -> Result<T, SendError> {
+        match tokio::time::timeout(self.pace.call, call).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(SendError::Unclear {
+                reason: format!("no answer within {} s", self.pace.call.as_secs()),
+            }),
+        }
+    }
+}
+
+/// Returns what is recorded after a failure, and when the post is tried again.
+///
+/// An attempt that certainly failed says nothing about an unclear one before it: the post stays
+/// unclear, and what comes next looks it up or marks it again.
+fn after_failure(
+    failure: SendError,
+    before: Before,
+    now: SystemTime,
+    pace: &Pace,
+) -> (PostEvent, Next) {
+    let reason = failure.to_string();
+    let pause = match failure {
+        SendError::Never { .. } => {
+            let event = match before {
+                Before::Absent | Before::LookedUp => PostEvent::Failed { reason, at: now },
+                Before::Unclear => PostEvent::Unclear { reason, at: now },
+            };
+            return (event, Next::Settled);
+        }
+        SendError::Again { after: None, .. } => Pause::Own,
+        SendError::Again {
+            after: Some(after), ..
+        } => Pause::Asked(after.min(pace.longest)),
+        SendError::Operator { remedy, .. } => Pause::Operator { remedy },
+        SendError::Unclear { .. } => Pause::Unclear,
+    };
+    // Only what the platform needs is remembered over a restart, which may be what an operator
+    // did to mend things.
+    let not_before = match pause {
+        Pause::Own | Pause::Operator { .. } => now,
+        Pause::Asked(after) => now + after,
+        Pause::Unclear => now + pace.settling,
+    };
+    let event = match (&pause, before) {
+        (Pause::Unclear, _) | (_, Before::LookedUp | Before::Unclear) => PostEvent::PutOff {
+            not_before,
+            reason: reason.clone(),
+        },
+        (Pause::Own | Pause::Asked(_) | Pause::Operator { .. }, Before::Absent) => {
+            PostEvent::Again {
+                not_before,
+                reason: reason.clone(),
+            }
+        }
+    };
+    (event, Next::Later { reason, pause })
+}
+
+/// Marks a post as a possible repeat, in as many parts as that takes; the last one settles.
+fn marked(post: Post, limit: TextLimit) -> Vec<Post> {
+    let text = format!("{REPEAT_MARK}{}", post.text);
+    let mut parts = split::split(&text, limit);
+    let last = Post {
+        text: parts.pop().unwrap_or_default(),
+        ..post
+    };
+    let mut posts = Vec::with_capacity(parts.len() + 1);
+    for (index, text) in parts.into_iter().enumerate() {
+        posts.push(Post {
+            key: PostKey::new(format!("{}/{index}", last.key)),
+            settles: Vec::new(),
+            buttons: Vec::new(),
+            text,
+            ..last.clone()
+        });
+    }
+    posts.push(last);
+    posts
+}
+
+fn as_post(entry: &OutboxEntry) -> Post {
+    let post = &entry.post;
+    Post {
+        key: PostKey::new(entry.id.to_string()),
+        to: post.to.clone(),
+        reply_to: post.reply_to.clone(),
+        settles: post.settles.clone(),
+        kind: post.kind,
+        text: post.text.clone(),
+        buttons: post.buttons.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pretty_assertions::assert_eq;
+    use tieline_channel::{ChatId, Conversation, PostKind, TextUnit, WireId};
+
+    use super::*;
+
+    /// What is recorded, in short.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Recorded {
+        Again(Duration),
+        PutOff(Duration),
+        Failed,
+        GivenUp,
+    }
+
+    #[test]
+    fn failures_are_recorded_for_what_they_say_about_all_attempts() {
+        use self::Recorded as R;
+        const ZERO: Duration = Duration::ZERO;
+        const MINUTE: Duration = Duration::from_secs(60);
+        let reason = "because".to_owned();
+        let never = SendError::Never {
+            reason: reason.clone(),
+        };
+        let again = |after| SendError::Again {
+            after,
+            reason: reason.clone(),
+        };
+        let operator = SendError::Operator {
+            remedy: "invite it".to_owned(),
+            reason: reason.clone(),
+        };
+        let unclear = SendError::Unclear {
+            reason: reason.clone(),
+        };
+        let invite = Pause::Operator {
+            remedy: "invite it".to_owned(),
+        };
+        let pace = Pace::standard();
+        let settling = pace.settling;
+        let asked = Pause::Asked(MINUTE);
+        let longest = Pause::Asked(pace.longest);
+        let (certain, looked_up, doubtful) = (Before::Absent, Before::LookedUp, Before::Unclear);
+
+        for (failure, before, recorded, pause) in [
+            (&never, certain, R::Failed, None),
+            (&never, looked_up, R::Failed, None),
+            (&never, doubtful, R::GivenUp, None),
+            (&again(None), certain, R::Again(ZERO), Some(Pause::Own)),
+            (&again(None), looked_up, R::PutOff(ZERO), Some(Pause::Own)),
+            (&again(None), doubtful, R::PutOff(ZERO), Some(Pause::Own)),
+            (
+                &again(Some(MINUTE)),
+                certain,
+                R::Again(MINUTE),
+                Some(asked.clone()),
+            ),
+            (
+                &again(Some(MINUTE)),
+                doubtful,
+                R::PutOff(MINUTE),
+                Some(asked),
+            ),
+            (
+                &again(Some(Duration::MAX)),
+                certain,
+                R::Again(pace.longest),
+                Some(longest),
+            ),
+            (&operator, certain, R::Again(ZERO), Some(invite.clone())),
+            (&operator, looked_up, R::PutOff(ZERO), Some(invite.clone())),
+            (&operator, doubtful, R::PutOff(ZERO), Some(invite)),
+            (&unclear, certain, R::PutOff(settling), Some(Pause::Unclear)),
+            (
+                &unclear,
+                looked_up,
+                R::PutOff(settling),
+                Some(Pause::Unclear),
+            ),
+            (
+                &unclear,
+                doubtful,
+                R::PutOff(settling),
+                Some(Pause::Unclear),
+            ),
+        ] {
+            let now = SystemTime::now();
+            let (event, next) = after_failure(failure.clone(), before, now, &pace);
+            let after = |at: SystemTime| at.duration_since(now).unwrap();
+            let seen = match event {
+                PostEvent::Again { not_before, .. } => R::Again(after(not_before)),
+                PostEvent::PutOff { not_before, .. } => R::PutOff(after(not_before)),
+                PostEvent::Failed { .. } => R::Failed,
+                PostEvent::Unclear { .. } => R::GivenUp,
+                PostEvent::Attempt { .. } | PostEvent::Delivered { .. } => {
+                    panic!("{event:?} is no failure")
+                }
+            };
+            assert_eq!(seen, recorded, "{failure} when {before:?}");
+            let expected = match pause {
+                None => Next::Settled,
+                Some(pause) => Next::Later {
+                    reason: failure.to_string(),
+                    pause,
+                },
+            };
+            assert_eq!(next, expected, "{failure} when {before:?}");
+        }
+    }
+
+    #[test]
+    fn mark_never_makes_a_post_too_long_and_loses_none_of_it() {
+        let limit = TextLimit {
+            max: 100,
+            unit: TextUnit::Chars,
+        };
+        let words = "word ".repeat(20).trim_end().to_owned();
+        let post = Post {
+            key: PostKey::new("key"),
+            to: Conversation {
+                chat: ChatId::new("C1"),
+                thread: None,
+            },
+            reply_to: None,
+            settles: vec![WireId::new("m")],
+            kind: PostKind::Answer,
+            text: words,
+            buttons: Vec::new(),
+        };
+        let posts = marked(post.clone(), limit);
+        assert!(posts.len() > 1, "it does not fit in one");
+        assert!(posts.iter().all(|part| limit.allows(&part.text)));
+        assert!(posts[0].text.starts_with(REPEAT_MARK.trim_end()));
+        let text = posts.iter().map(|part| part.text.as_str());
+        let found = text.collect::<Vec<_>>().join(" ").matches("word").count();
+        assert_eq!(found, 20);
+        let (last, others) = posts.split_last().unwrap();
+        assert_eq!((&last.key, &last.settles), (&post.key, &post.settles));
+        for (index, other) in others.iter().enumerate() {
+            assert_eq!(other.key, PostKey::new(format!("key/{index}")));
+            assert_eq!(other.settles, []);
+        }
+    }
+}

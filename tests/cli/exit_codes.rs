@@ -1,0 +1,261 @@
+//! What each verb prints, where, and with which exit code it ends.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use pretty_assertions::assert_eq;
+use tieline::control::{
+    ControlServer, LedgerStatus, OutboxStatus, Status, StatusSource, create_private_directory,
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::workbench::Workbench;
+
+#[test]
+fn help_and_version_are_results() {
+    let workbench = Workbench::new();
+    for arguments in [
+        &["--help"][..],
+        &["-h"],
+        &["help"],
+        &["help", "run"],
+        &["status", "--help"],
+    ] {
+        let ran = workbench.run(arguments);
+        assert_eq!(
+            (ran.code, ran.stderr.as_str()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+        assert!(ran.stdout.contains("Usage: tieline"), "{}", ran.stdout);
+    }
+    let ran = workbench.run(&["--version"]);
+    assert_eq!(ran.code, Some(0));
+    assert_eq!(
+        ran.stdout,
+        format!("tieline {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn help_tells_the_verbs_and_the_exit_codes() {
+    insta::assert_snapshot!(Workbench::new().run(&["--help"]).stdout);
+}
+
+#[test]
+fn bad_usage_exits_64() {
+    let workbench = Workbench::new();
+    for arguments in [
+        &[][..],
+        &["frobnicate"],
+        &["run", "extra"],
+        &["run", "--confg", "x"],
+        &["check", "--config"],
+    ] {
+        let ran = workbench.run(arguments);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(64), ""),
+            "{arguments:?}"
+        );
+        assert!(
+            ran.stderr.contains("--help") || ran.stderr.contains("Usage:"),
+            "{}",
+            ran.stderr
+        );
+    }
+    let ran = workbench.run(&["chekc"]);
+    assert!(ran.stderr.contains("'check'"), "{}", ran.stderr);
+}
+
+#[test]
+fn no_configuration_exits_78_and_says_how_to_begin() {
+    for verb in ["run", "check", "status", "console"] {
+        let ran = Workbench::new().run(&[verb]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(78), ""), "{verb}");
+        insta::assert_snapshot!("no_configuration", ran.stderr);
+    }
+}
+
+#[test]
+fn configuration_that_was_named_and_is_not_there_exits_78() {
+    let ran = Workbench::new().run(&["check", "--config", "other.toml"]);
+    assert_eq!(ran.code, Some(78));
+    insta::assert_snapshot!(ran.stderr, @r"
+    error: cannot read the configuration other.toml
+      caused by: No such file or directory (os error 2)
+    hint: `--config` and $TIELINE_CONFIG name the file itself; leave them out to look for it
+    ");
+}
+
+#[test]
+fn bad_configuration_exits_78_with_all_its_mistakes() {
+    let workbench = Workbench::new();
+    workbench.write("tieline.toml", include_str!("invalid/ten_mistakes.toml"));
+    for verb in ["run", "check"] {
+        let ran = workbench.run(&[verb]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(78), ""), "{verb}");
+        assert_eq!(ran.stderr.matches("\ntieline.toml:").count() + 1, 10);
+        assert!(ran.stderr.starts_with("tieline.toml:3:1: error: "));
+        assert!(ran.stderr.ends_with("error: tieline.toml has 10 errors\n"));
+    }
+}
+
+#[test]
+fn good_configuration_is_summarised() {
+    let ran = Workbench::configured().run(&["check"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(ran.stdout);
+}
+
+#[test]
+fn warnings_do_not_fail_a_check() {
+    let workbench = Workbench::configured();
+    let path = workbench.path("tieline.toml");
+    let text = fs::read_to_string(&path).unwrap() + "[channels.spare]\nkind = \"console\"\n";
+    fs::write(path, text).unwrap();
+    let ran = workbench.run(&["check"]);
+    assert_eq!(ran.code, Some(0));
+    assert!(
+        ran.stderr
+            .starts_with("tieline.toml:13:11: warning: no dispatcher has channel `spare`")
+    );
+}
+
+#[test]
+fn variable_names_the_configuration() {
+    let workbench = Workbench::configured();
+    fs::rename(
+        workbench.path("tieline.toml"),
+        workbench.path("workspace/other.toml"),
+    )
+    .unwrap();
+    let output = workbench
+        .tieline(&["check"])
+        .env("TIELINE_CONFIG", "workspace/other.toml")
+        .output()
+        .unwrap();
+    let ran = workbench.ran(output);
+    assert_eq!(ran.code, Some(78));
+    // Its paths start at its own directory.
+    let missing = "there is no directory $DIR/workspace/workspace";
+    assert!(ran.stderr.contains(missing), "{}", ran.stderr);
+}
+
+#[test]
+fn status_without_a_daemon_exits_69() {
+    let workbench = Workbench::configured();
+    let ran = workbench.run(&["status"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(69), ""));
+    insta::assert_snapshot!(ran.stderr, @r"
+    error: no daemon is running: nobody listens on $DIR/state/control.sock
+    hint: start it with `tieline run`; if it runs with another configuration, name that with --config
+    ");
+
+    // What a daemon that was killed leaves behind.
+    create_private_directory(&workbench.path("state")).unwrap();
+    drop(UnixListener::bind(workbench.path("state/control.sock")).unwrap());
+    assert_eq!(workbench.run(&["status", "--json"]).code, Some(69));
+}
+
+#[test]
+fn choice_of_a_console_is_checked() {
+    let workbench = Workbench::configured();
+    let ran = workbench.run(&["console", "--channel", "other"]);
+    assert_eq!(ran.code, Some(64));
+    insta::assert_snapshot!(ran.stderr, @r"
+    error: there is no console channel `other`
+    hint: one of terminal
+    ");
+
+    let path = workbench.path("tieline.toml");
+    let text = fs::read_to_string(&path).unwrap() + "[channels.spare]\nkind = \"console\"\n";
+    fs::write(path, text).unwrap();
+    let ran = workbench.run(&["console"]);
+    assert_eq!(ran.code, Some(64));
+    insta::assert_snapshot!(ran.stderr, @r"
+    error: there are several consoles: --channel must say which
+    hint: one of spare, terminal
+    ");
+}
+
+struct Quiet;
+
+#[async_trait]
+impl StatusSource for Quiet {
+    async fn status(&self) -> Status {
+        Status {
+            version: "0.1.0".into(),
+            pid: 4242,
+            started_at: SystemTime::now() - Duration::from_secs(3 * 86_400),
+            config: PathBuf::from("/etc/tieline.toml"),
+            state_dir: PathBuf::from("/var/lib/tieline"),
+            dispatchers: Vec::new(),
+            channels: Vec::new(),
+            ledger: LedgerStatus::default(),
+            outbox: OutboxStatus::default(),
+        }
+    }
+}
+
+/// Runs `scene` while a daemon answers.
+async fn with_a_daemon<T: Send + 'static>(
+    scene: impl FnOnce(&Workbench) -> T + Send + 'static,
+) -> T {
+    let workbench = Workbench::configured();
+    let server =
+        ControlServer::bind(&workbench.path("state/control.sock")).expect("the socket is free");
+    let stop = CancellationToken::new();
+    let mut serving = JoinSet::new();
+    serving.spawn(server.serve(Arc::new(Quiet), stop.clone()));
+    let result = std::thread::spawn(move || scene(&workbench));
+    while !result.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    serving.join_all().await;
+    result.join().expect("the scene does not panic")
+}
+
+#[tokio::test]
+async fn status_of_a_daemon_is_shown() {
+    let ran = with_a_daemon(|workbench| workbench.run(&["status"])).await;
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert!(
+        ran.stdout
+            .starts_with("tieline 0.1.0, process 4242, up 3d 0h\n"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[tokio::test]
+async fn status_as_json_is_what_the_daemon_said() {
+    let ran = with_a_daemon(|workbench| workbench.run(&["status", "--json"])).await;
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    let answer: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(answer["pid"], 4242);
+    assert_eq!(answer["dispatchers"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn reader_that_goes_away_is_no_failure() {
+    let code = with_a_daemon(|workbench| {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        workbench
+            .tieline(&["status"])
+            .stdout(Stdio::from(writer))
+            .status()
+            .expect("the program runs")
+            .code()
+    })
+    .await;
+    assert_eq!(code, Some(0));
+}

@@ -1,0 +1,119 @@
+//! Threads over restarts: resumed, begun again, or lost and said so.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use super::*;
+use crate::support::model::told;
+
+#[tokio::test]
+async fn a_conversation_goes_on_in_its_thread_after_a_restart() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    let one = world.platform.write("a", "remember the milk");
+    world.platform.settled(&one).await;
+    assert_eq!(world.stop_daemon().await, Some(0));
+    world.start();
+    let two = world.platform.write("a", "what was it");
+    world.platform.settled(&two).await;
+    let told = told(&world.model);
+    assert_eq!(told.len(), 1, "two threads: {told:#?}");
+    let texts = told.values().next().unwrap().join("\n");
+    assert!(
+        texts.contains("remember the milk") && texts.contains("what was it"),
+        "{texts}"
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_lost_thread_is_begun_anew_and_people_are_told() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    let one = world.platform.write("a", "before the loss");
+    world.platform.settled(&one).await;
+    assert_eq!(world.stop_daemon().await, Some(0));
+    forget_sessions(&world.home());
+    world.start();
+    let two = world.platform.write("a", "after the loss");
+    assert_eq!(
+        world.platform.settled(&two).await[0].text,
+        "echo: after the loss"
+    );
+    let notices: Vec<_> = world
+        .platform
+        .posts("a")
+        .into_iter()
+        .filter(|post| post.text.contains("history of this conversation was lost"))
+        .collect();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    // The model is told as well.
+    let told = told(&world.model);
+    let texts: String = told.values().flatten().cloned().collect();
+    assert!(
+        texts.contains("<notice source=\"tieline\" kind=\"thread-lost\">"),
+        "{texts}"
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn with_stop_a_lost_thread_is_never_replaced() {
+    let echo = Echo::new();
+    let choices = Choices::standard().with("on_lost_thread = \"stop\"");
+    let mut world = running(&echo, &choices).await;
+    let one = world.platform.write("a", "before the loss");
+    world.platform.settled(&one).await;
+    assert_eq!(world.stop_daemon().await, Some(0));
+    let hidden = world.path().join("hidden");
+    fs::rename(world.home(), &hidden).unwrap();
+    fs::create_dir(world.home()).unwrap();
+    world.start();
+    let two = world.platform.write("a", "after the loss");
+    let posts = world.platform.settled(&two).await;
+    assert_eq!(posts[0].kind, "failure");
+    assert!(posts[0].text.contains("on_lost_thread"), "{posts:?}");
+    assert_eq!(world.stop_daemon().await, Some(0));
+
+    // The old thread was kept: once its history is back, the conversation goes on.
+    fs::remove_dir_all(world.home()).unwrap();
+    fs::rename(&hidden, world.home()).unwrap();
+    world.start();
+    let three = world.platform.write("a", "restored");
+    assert_eq!(
+        world.platform.settled(&three).await[0].text,
+        "echo: restored"
+    );
+    assert_eq!(told(&world.model).len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_thread_is_told_of_a_restart_when_nothing_live_came_first() {
+    let echo = Echo::new();
+    let choices = Choices::standard();
+    let mut world = running(&echo, &choices).await;
+    let one = world.platform.write("a", "hello");
+    world.platform.settled(&one).await;
+    let killed = world.signal_app_server(Signal::KILL);
+    world.next_app_server(killed).await;
+    // The rollout tells when the notice is in.
+    world.until_rollout_has("Codex was restarted").await;
+    let two = world.platform.write("a", "hello again");
+    world.platform.settled(&two).await;
+    let last = world.model.requests().last().cloned().unwrap();
+    let notices = last
+        .developer_texts()
+        .iter()
+        .filter(|text| text.contains("kind=\"restarted\""))
+        .count();
+    assert_eq!(notices, 1);
+    world.finish().await;
+}
+
+fn forget_sessions(home: &Path) {
+    fs::remove_dir_all(home).unwrap();
+    fs::create_dir(home).unwrap();
+}

@@ -1,0 +1,351 @@
+//! The daemon as a process of its own, to be broken.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tieline::control::{Client, DispatcherState};
+use tieline::demo::model::{ScriptedModel, provider_config};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+use super::codex::codex_bin;
+use super::platform::Platform;
+
+/// A daemon's whole world: directories, configuration, scripted model, platform.
+pub(crate) struct World {
+    directory: TempDir,
+    pub(crate) model: ScriptedModel,
+    pub(crate) platform: Platform,
+    daemon: Option<Child>,
+    logging: JoinSet<()>,
+}
+
+/// What may differ between worlds.
+#[derive(Clone, Debug)]
+pub(crate) struct Choices {
+    /// More lines of `[dispatchers.test]`.
+    pub(crate) dispatcher: String,
+    /// In place of the child that the daemon starts.
+    pub(crate) transport: Option<String>,
+}
+
+impl Choices {
+    pub(crate) fn standard() -> Self {
+        Self {
+            dispatcher: "sessions = \"chat\"\nrestart = { base = \"20ms\", max = \"100ms\" }\n"
+                .to_owned(),
+            transport: None,
+        }
+    }
+
+    pub(crate) fn with(mut self, lines: &str) -> Self {
+        self.dispatcher.push_str(lines);
+        self.dispatcher.push('\n');
+        self
+    }
+}
+
+impl World {
+    /// Makes a world around a model; the daemon is not started yet.
+    pub(crate) fn new(model: ScriptedModel, choices: &Choices) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("tl-")
+            .tempdir_in("/tmp")
+            .unwrap();
+        let at = directory.path();
+        for name in ["work", "home"] {
+            fs::create_dir(at.join(name)).unwrap();
+        }
+        let settings: Vec<String> = provider_config(&model.base_url())
+            .iter()
+            .map(|it| format!("{it:?}"))
+            .collect();
+        let transport = choices.transport.as_deref().unwrap_or("unix");
+        let config = format!(
+            "[daemon]\nstate_dir = {state:?}\nlog = \"info,tieline=debug\"\n\n\
+             [codex]\nbin = {bin:?}\nhome = {home:?}\ntransport = {transport:?}\nconfig = [{settings}]\n\n\
+             [channels.term]\nkind = \"console\"\n\n\
+             [dispatchers.test]\nworkspace = {work:?}\nchannels = [\"term\"]\nsandbox = \"read-only\"\n{more}\n",
+            state = at.join("state"),
+            bin = codex_bin(),
+            home = at.join("home"),
+            work = at.join("work"),
+            settings = settings.join(", "),
+            more = choices.dispatcher,
+        );
+        fs::write(at.join("tieline.toml"), config).unwrap();
+        let platform = Platform::new(&at.join("state/console-term.sock"));
+        Self {
+            directory,
+            model,
+            platform,
+            daemon: None,
+            logging: JoinSet::new(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.path().join("home")
+    }
+
+    /// Starts the daemon.
+    pub(crate) fn start(&mut self) {
+        assert!(self.daemon.is_none(), "the daemon runs already");
+        let child = Command::new(env!("CARGO_BIN_EXE_tieline"))
+            .args(["run", "--config"])
+            .arg(self.path().join("tieline.toml"))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = child.unwrap();
+        // Not straight into the file: the daemon may be told that files are full.
+        let mut log = child.stderr.take().unwrap();
+        let path = self.path().join("daemon.log");
+        self.logging.spawn(async move {
+            let mut file = tokio::fs::File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .await
+                .unwrap();
+            tokio::io::copy(&mut log, &mut file).await.unwrap();
+            file.flush().await.unwrap();
+        });
+        self.daemon = Some(child);
+    }
+
+    /// Returns the daemon's process.
+    pub(crate) fn daemon_pid(&self) -> Pid {
+        let id = self
+            .daemon
+            .as_ref()
+            .and_then(Child::id)
+            .expect("the daemon runs");
+        Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
+    }
+
+    /// Kills the daemon as a power cut would, nearly.
+    pub(crate) async fn kill_daemon(&mut self) {
+        let mut child = self.daemon.take().expect("the daemon runs");
+        child.start_kill().unwrap();
+        child.wait().await.unwrap();
+    }
+
+    /// Ends the daemon as a service manager does, and returns its exit code.
+    pub(crate) async fn stop_daemon(&mut self) -> Option<i32> {
+        let pid = self.daemon_pid();
+        let mut child = self.daemon.take().expect("the daemon runs");
+        kill_process(pid, Signal::TERM).unwrap();
+        let status = tokio::time::timeout(Duration::from_secs(20), child.wait())
+            .await
+            .unwrap_or_else(|_| panic!("no end within 20 s of SIGTERM:\n{}", self.log()))
+            .unwrap();
+        assert_eq!(status.signal(), None, "{}", self.log());
+        status.code()
+    }
+
+    /// Waits until the dispatcher is ready after so many restarts.
+    pub(crate) async fn ready(&self, restarts: u64) {
+        let client = Client::new(&self.path().join("state/control.sock"));
+        let is_ready = async {
+            loop {
+                if let Ok(status) = client.status().await
+                    && status.dispatchers.iter().all(|dispatcher| {
+                        dispatcher.state == DispatcherState::Ready
+                            && dispatcher.restarts >= restarts
+                    })
+                {
+                    return;
+                }
+                // The socket is asked, for it does not tell by itself.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(60), is_ready)
+            .await
+            .is_err()
+        {
+            panic!("not ready after 60 s:\n{}", self.log());
+        }
+    }
+
+    /// Returns the codex processes of this world, by their `CODEX_HOME`.
+    pub(crate) fn codex_pids(&self) -> Vec<Pid> {
+        let marker = format!("CODEX_HOME={}\0", self.home().display());
+        let mut pids = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let Some(id) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<i32>().ok())
+            else {
+                continue;
+            };
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            let is_ours = environment
+                .windows(marker.len())
+                .any(|at| at == marker.as_bytes());
+            let is_running = !is_zombie(id);
+            if is_ours && is_running {
+                pids.extend(Pid::from_raw(id));
+            }
+        }
+        pids
+    }
+
+    /// Returns the app-server of this world, when there is one.
+    pub(crate) fn app_server(&self) -> Option<Pid> {
+        self.codex_pids().into_iter().find(|pid| {
+            let command =
+                fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+            command
+                .split(|byte| *byte == 0)
+                .any(|argument| argument == b"app-server")
+        })
+    }
+
+    /// Waits until there is an app-server that is not `other`.
+    pub(crate) async fn next_app_server(&self, other: Option<Pid>) -> Pid {
+        let found = async {
+            loop {
+                match self.app_server() {
+                    Some(pid) if Some(pid) != other => return pid,
+                    // Nothing tells of a process but looking.
+                    _ => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        match tokio::time::timeout(Duration::from_secs(60), found).await {
+            Ok(pid) => pid,
+            Err(_) => panic!("no app-server within 60 s:\n{}", self.log()),
+        }
+    }
+
+    /// Sends a signal to the app-server, if there is one right now.
+    pub(crate) fn signal_app_server(&self, signal: Signal) -> Option<Pid> {
+        let pid = self.app_server()?;
+        // It may have ended by itself in this moment.
+        kill_process(pid, signal).ok()?;
+        Some(pid)
+    }
+
+    /// Waits until a process is gone.
+    pub(crate) async fn gone(&self, pid: Pid) {
+        while self.codex_pids().contains(&pid) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until a rollout of this world contains `text`.
+    pub(crate) async fn until_rollout_has(&self, text: &str) {
+        let found = async {
+            while !rollouts(&self.home().join("sessions"))
+                .iter()
+                .any(|path| fs::read_to_string(path).is_ok_and(|content| content.contains(text)))
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(60), found)
+            .await
+            .is_err()
+        {
+            panic!("no rollout has {text:?} after 60 s:\n{}", self.log());
+        }
+    }
+
+    /// Ends the daemon and fails when anything of it is left.
+    pub(crate) async fn finish(mut self) {
+        if self.daemon.is_some() {
+            assert_eq!(self.stop_daemon().await, Some(0), "{}", self.log());
+        }
+        assert_eq!(
+            self.codex_pids(),
+            Vec::<Pid>::new(),
+            "processes are left:\n{}",
+            self.log()
+        );
+        let run = self.path().join("state/run");
+        let left: Vec<_> = fs::read_dir(&run)
+            .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+            .unwrap_or_default();
+        assert_eq!(
+            left,
+            Vec::<PathBuf>::new(),
+            "files are left:\n{}",
+            self.log()
+        );
+    }
+
+    /// Returns the lines of the whole log that contain `text`.
+    pub(crate) fn logged(&self, text: &str) -> Vec<String> {
+        let log = fs::read_to_string(self.path().join("daemon.log")).unwrap_or_default();
+        log.lines()
+            .filter(|line| line.contains(text))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Returns the end of what the daemon logged.
+    pub(crate) fn log(&self) -> String {
+        let log = fs::read_to_string(self.path().join("daemon.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(120)..].join("\n")
+    }
+}
+
+impl Drop for World {
+    /// A failed test leaves no process behind.
+    fn drop(&mut self) {
+        if let Some(daemon) = &mut self.daemon {
+            // It may have ended already.
+            let _ended = daemon.start_kill();
+        }
+        for pid in self.codex_pids() {
+            let _ended = kill_process(pid, Signal::KILL);
+        }
+        if std::thread::panicking() {
+            let mut error = std::io::stderr();
+            let _shown = std::io::Write::write_all(&mut error, self.log().as_bytes());
+        }
+    }
+}
+
+/// Returns the rollouts below a directory.
+pub(crate) fn rollouts(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(rollouts(&path));
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "jsonl")
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn is_zombie(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')')
+        .next()
+        .is_none_or(|rest| rest.trim_start().starts_with('Z'))
+}
