@@ -434,7 +434,8 @@ impl Ledger {
         self.health.clone()
     }
 
-    async fn call<T, F>(&self, operation: F) -> Result<T, LedgerError>
+    /// Has the thread run `operation` in its next group.
+    pub(super) async fn call<T, F>(&self, operation: F) -> Result<T, LedgerError>
     where
         F: FnOnce(&mut Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
         T: Send + 'static,

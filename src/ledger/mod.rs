@@ -12,7 +12,7 @@
 //! - `message`, `lane`, `post`, `dispatcher`, `counts`, `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
-//! - `store`, `watchdog`, `spool`, `opening`, `migration`: the files
+//! - `lock`, `store`, `watchdog`, `spool`, `opening`, `migration`: the files
 //! - `key`, `value`, `time`: the encoding
 
 mod command;
@@ -25,6 +25,7 @@ mod handle;
 mod health;
 mod key;
 mod lane;
+mod lock;
 mod message;
 mod migration;
 mod opening;

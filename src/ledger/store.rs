@@ -6,9 +6,8 @@
 //! commit.
 
 use std::any::Any;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -61,7 +60,7 @@ pub(super) struct Store {
 impl Store {
     /// Opens the store in `dir/store`; if there is none, makes one that has the changes `first`.
     ///
-    /// The caller holds the [`Lock`] of `dir`.
+    /// The caller holds the [`Lock`](super::lock::Lock) of `dir`.
     pub(super) fn open(
         dir: &Path,
         first: &[Change],
@@ -218,59 +217,6 @@ impl Store {
     }
 }
 
-/// The proof that no other process uses the directory.
-#[derive(Debug)]
-pub(super) struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    /// Takes the lock of `dir`, and makes the directory if need be.
-    pub(super) fn take(dir: &Path) -> Result<Self, OpenError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                    OpenError::NotADirectory {
-                        path: dir.to_owned(),
-                    }
-                }
-                _ => io_error("create", dir, source),
-            })?;
-        // So that a power cut does not take the whole directory.
-        for made in dir.ancestors().take(2) {
-            if !made.as_os_str().is_empty() {
-                sync(made)?;
-            }
-        }
-        let path = dir.join("lock");
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|source| io_error("open", &path, source))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(OpenError::Locked {
-                    dir: dir.to_owned(),
-                    holder: fs::read_to_string(&path)
-                        .ok()
-                        .and_then(|text| text.trim().parse().ok()),
-                });
-            }
-            Err(fs::TryLockError::Error(source)) => return Err(io_error("lock", &path, source)),
-        }
-        // Only for the message above, so a full disk does not matter here.
-        fs::write(&path, format!("{}\n", std::process::id())).ok();
-        Ok(Self { _file: file })
-    }
-}
-
 /// Removes what keeps a store from opening, and refuses one that is not safe.
 fn prepare(dir: &Path, path: &Path) -> Result<(), OpenError> {
     let entries = match fs::read_dir(path) {
@@ -302,7 +248,7 @@ fn prepare(dir: &Path, path: &Path) -> Result<(), OpenError> {
 }
 
 /// Syncs a file or directory by its path.
-fn sync(path: &Path) -> Result<(), OpenError> {
+pub(super) fn sync(path: &Path) -> Result<(), OpenError> {
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(|source| io_error("sync", path, source))

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::Peekable;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,7 +17,7 @@ use crate::ledger::counts::State;
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Key, Table};
 use crate::ledger::spool::{Spool, SpoolName, SpoolOwner};
-use crate::ledger::store::{Change, Store};
+use crate::ledger::store::{Change, Store, panic_text};
 use crate::ledger::value::Value;
 
 /// Where a value is.
@@ -89,7 +90,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Runs one command; if it fails, it has changed nothing.
+    /// Runs one command; if it fails, it has changed nothing. If it panics, the group fails.
     pub(super) fn run<T>(
         &mut self,
         command: impl FnOnce(&mut Self) -> Result<T, LedgerError>,
@@ -98,7 +99,8 @@ impl<'a> Transaction<'a> {
             state: self.state,
             ..Savepoint::default()
         };
-        let result = command(self);
+        let result = catch_unwind(AssertUnwindSafe(|| command(self)))
+            .unwrap_or_else(|panic| self.unbroken("run a command", Err(panic_text(&*panic))));
         let savepoint = mem::take(&mut self.command);
         match &result {
             Ok(_) => {

@@ -16,10 +16,11 @@ use crate::ledger::command::{Answer, Command, Request};
 use crate::ledger::counts::State;
 use crate::ledger::error::{LedgerError, OpenError};
 use crate::ledger::health::LedgerHealth;
+use crate::ledger::lock::Lock;
 use crate::ledger::migration::{MIGRATIONS, Migration};
 use crate::ledger::opening;
 use crate::ledger::spool::{Spool, SpoolName};
-use crate::ledger::store::{Barrier, Change, Fsync, Lock, Store, panic_text};
+use crate::ledger::store::{Barrier, Change, Fsync, Store, panic_text};
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
 
@@ -231,21 +232,20 @@ impl Writer {
     ) -> Result<Committed, Broken> {
         let mut transaction = Transaction::new(store, &self.spool, state);
         let mut next = Some(first);
-        catch_unwind(AssertUnwindSafe(|| {
-            while let Some(command) = next.take() {
-                answers.push(command.run(&mut transaction));
-                if answers.len() < MAX_GROUP && transaction.size() < MAX_GROUP_BYTES {
-                    match self.waiting.try_recv() {
-                        Ok(Request::Run(command)) => next = Some(command),
-                        // What was queued before still comes.
-                        Ok(Request::Stop) => self.waiting.close(),
-                        Err(_) => {}
-                    }
+        while let Some(command) = next.take() {
+            answers.push(command.run(&mut transaction));
+            if answers.len() < MAX_GROUP && transaction.size() < MAX_GROUP_BYTES {
+                match self.waiting.try_recv() {
+                    Ok(Request::Run(command)) => next = Some(command),
+                    // What was queued before still comes.
+                    Ok(Request::Stop) => self.waiting.close(),
+                    Err(_) => {}
                 }
             }
-        }))
-        .map_err(|panic| Broken::harmless(panic_text(&*panic)))?;
-        let prepared = transaction.prepare().map_err(Broken::harmless)?;
+        }
+        let prepared = catch_unwind(AssertUnwindSafe(|| transaction.prepare()))
+            .unwrap_or_else(|panic| Err(panic_text(&*panic)))
+            .map_err(Broken::harmless)?;
         if !prepared.changes.is_empty()
             && let Err(reason) = store.commit(&prepared.changes, &mut *self.barrier)
         {

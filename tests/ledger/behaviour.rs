@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use pretty_assertions::assert_eq;
@@ -705,6 +708,27 @@ async fn directory_is_free_once_the_last_handle_is_gone() {
     drop(clone);
     thread.join();
     accept(&open(&dir), &lane("a"), "2").await;
+}
+
+#[tokio::test]
+async fn directory_is_free_although_processes_are_being_started() {
+    // A process that is just being started has all open files, and with them the lock.
+    let dir = TempDir::new().unwrap();
+    let ended = Arc::new(AtomicBool::new(false));
+    let starter = std::thread::spawn({
+        let ended = Arc::clone(&ended);
+        move || {
+            while !ended.load(Ordering::SeqCst) {
+                Command::new("true").status().unwrap();
+            }
+        }
+    });
+    for _ in 0..20 {
+        let (_ledger, thread) = Ledger::open(dir.path(), LedgerSettings::standard()).unwrap();
+        thread.close().await;
+    }
+    ended.store(true, Ordering::SeqCst);
+    starter.join().unwrap();
 }
 
 #[tokio::test]

@@ -520,7 +520,7 @@ fn ledger_is_what_the_model_is() {
         .build()
         .unwrap();
     let mut runner = TestRunner::new(Config {
-        cases: 40,
+        cases: 24,
         failure_persistence: None,
         max_shrink_iters: 200,
         ..Config::default()

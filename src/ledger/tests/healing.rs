@@ -1,7 +1,5 @@
 //! A disk that fails and recovers, as the ledger sees it through its barrier.
 
-use std::fs::File;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,39 +8,16 @@ use tieline_channel::Segment;
 
 use super::fixture::{accept, lane, new_message};
 use crate::id::TurnKey;
-use crate::ledger::migration::MIGRATIONS;
-use crate::ledger::store::Barrier;
-use crate::ledger::writer::Parts;
+use crate::ledger::flaky;
 use crate::ledger::{
     Accepted, Ledger, LedgerError, LedgerHealth, LedgerSettings, MessageState, Outcome,
 };
-
-/// A disk that takes every write and fails to sync while it is told so.
-struct Flaky {
-    fails: Arc<AtomicBool>,
-}
-
-impl Barrier for Flaky {
-    fn sync(&mut self, file: &File) -> io::Result<()> {
-        if self.fails.load(Ordering::SeqCst) {
-            return Err(io::Error::from(io::ErrorKind::StorageFull));
-        }
-        file.sync_all()
-    }
-}
 
 #[tokio::test]
 async fn what_was_reported_as_not_written_is_not_there_after_healing() {
     let dir = TempDir::new().unwrap();
     let fails = Arc::new(AtomicBool::new(false));
-    let parts = Parts {
-        barrier: Box::new(Flaky {
-            fails: Arc::clone(&fails),
-        }),
-        migrations: MIGRATIONS,
-    };
-    let (ledger, thread) =
-        Ledger::open_with(dir.path(), LedgerSettings::standard(), parts).unwrap();
+    let (ledger, thread) = flaky::open(dir.path(), &fails);
     let first = accept(&ledger, "1").await.unwrap();
     let second = accept(&ledger, "2").await.unwrap();
     let turn = TurnKey::new();
@@ -132,17 +107,32 @@ async fn spool_that_cannot_be_written_is_an_alarm() {
 }
 
 #[tokio::test]
+async fn panic_over_one_request_is_survived() {
+    let dir = TempDir::new().unwrap();
+    let (ledger, thread) = Ledger::open(dir.path(), LedgerSettings::standard()).unwrap();
+    let id = accept(&ledger, "1").await.unwrap();
+    let failed: Result<(), _> = ledger
+        .call(|transaction| {
+            transaction.state.counts.keys = 1000;
+            panic!("a bug")
+        })
+        .await;
+    assert!(matches!(failed, Err(LedgerError::NotWritten { .. })));
+    let mut health = ledger.health();
+    health
+        .wait_for(|health| *health == LedgerHealth::Ok)
+        .await
+        .unwrap();
+    assert!(ledger.message(id).await.unwrap().is_some());
+    assert_eq!(ledger.counts().await.unwrap().keys, 1);
+    thread.close().await;
+}
+
+#[tokio::test]
 async fn failing_ledger_can_be_closed() {
     let dir = TempDir::new().unwrap();
     let fails = Arc::new(AtomicBool::new(false));
-    let parts = Parts {
-        barrier: Box::new(Flaky {
-            fails: Arc::clone(&fails),
-        }),
-        migrations: MIGRATIONS,
-    };
-    let (ledger, thread) =
-        Ledger::open_with(dir.path(), LedgerSettings::standard(), parts).unwrap();
+    let (ledger, thread) = flaky::open(dir.path(), &fails);
     fails.store(true, Ordering::SeqCst);
     accept(&ledger, "1").await.unwrap_err();
     thread.close().await;

@@ -109,6 +109,10 @@ fn post_transitions() {
             not_before: at,
             reason: reason(),
         },
+        PostEvent::PutOff {
+            not_before: at,
+            reason: reason(),
+        },
         PostEvent::Failed {
             reason: reason(),
             at,
@@ -122,21 +126,29 @@ fn post_transitions() {
     let started = PostState::Sending { since: at };
     let no = None;
     let expected = [
-        // Attempt, Delivered, Again, Failed, Unclear
-        [Some(&started), no, Some(pending), Some(failed), no],
+        // Attempt, Delivered, Again, PutOff, Failed, Unclear
+        [
+            Some(&started),
+            no,
+            Some(pending),
+            Some(pending),
+            Some(failed),
+            no,
+        ],
         [
             Some(sending),
             Some(delivered),
             Some(pending),
+            Some(sending),
             Some(failed),
             Some(unclear),
         ],
-        [no; 5],
-        [no; 5],
-        [no; 5],
+        [no; 6],
+        [no; 6],
+        [no; 6],
     ];
     for (state, row) in states.iter().zip(expected) {
-        assert_eq!(state.is_settled(), row == [no; 5], "{state:?}");
+        assert_eq!(state.is_settled(), row == [no; 6], "{state:?}");
         for (event, next) in events.iter().zip(row) {
             let found = state.clone().on(event);
             assert_eq!(found.as_ref().ok(), next, "{state:?} on {event:?}");
