@@ -89,6 +89,27 @@ async fn long_answer_arrives_in_order_and_settles_with_its_last_part() {
     assert!(others.iter().all(|shown| shown.settles.is_empty()));
 }
 
+#[tokio::test]
+async fn post_that_a_line_was_too_late_to_see_is_not_forgotten() {
+    let mut bench = Bench::new(Platform::answering(Repeat::Idempotent, []));
+    let settled = bench.enqueue("C1", "settled").await;
+    let event = PostEvent::Failed {
+        reason: "it is done".to_owned(),
+        at: SystemTime::now(),
+    };
+    bench.ledger.advance_post(settled, event).await.unwrap();
+    let late = bench.enqueue("C1", "late").await;
+    // The line saw nothing behind its last post and ended; then the late one was read.
+    let mut worker = bench.worker();
+    worker.read_to = Some(late);
+    let ended = (conversation("C1"), settled);
+    let task = worker.tasks.spawn(async { Some(ended) });
+    let line = Running { task, more: true };
+    worker.lines.insert(conversation("C1"), line);
+    bench.start_worker(worker);
+    bench.settled(late).await;
+}
+
 // === What is unclear ===
 
 #[tokio::test]
