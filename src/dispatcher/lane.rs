@@ -417,6 +417,8 @@ fn is_lost(refusal: &Refusal) -> bool {
         Refusal::NoRollout | Refusal::Archived | Refusal::Other => true,
         // Another process has it for now, or codex is not in a state to answer.
         Refusal::UnknownMethod
+        | Refusal::NoTurnYet
+        | Refusal::NotSupportedYet
         | Refusal::ActiveWriter
         | Refusal::ThreadNotFound
         | Refusal::NoActiveTurn

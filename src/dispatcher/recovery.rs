@@ -9,8 +9,9 @@ use crate::codex::{Failure, FoundTurn};
 use crate::config::OnInterrupted;
 use crate::id::TurnId;
 
-/// How often an interrupted turn is continued before people are asked.
-pub(super) const MAX_CONTINUATIONS: u32 = 5;
+/// How often an interrupted turn is continued before people are asked: a message that brings codex
+/// down each time must come to an end.
+pub(super) const MAX_CONTINUATIONS: u32 = 10;
 
 /// What the thread knows of an open turn.
 #[derive(Clone, Debug)]
@@ -40,7 +41,9 @@ pub(super) enum Step {
     Submit,
     /// It was cut off, and people are to decide.
     Ask,
-    /// It cannot be told what became of it, or going on does not help.
+    /// It was cut off so often that going on does not help.
+    StopTrying,
+    /// It cannot be told what became of it.
     GiveUp(String),
 }
 
@@ -53,9 +56,7 @@ pub(super) fn next_step(
 ) -> Step {
     let go_on = || match policy {
         OnInterrupted::Ask => Step::Ask,
-        OnInterrupted::Continue if continuations >= MAX_CONTINUATIONS => {
-            Step::GiveUp(format!("it was interrupted {} times", continuations + 1))
-        }
+        OnInterrupted::Continue if continuations >= MAX_CONTINUATIONS => Step::StopTrying,
         OnInterrupted::Continue => Step::Continue,
     };
     match trace {
@@ -102,6 +103,7 @@ impl Step {
             Self::Continue => "continue",
             Self::Submit => "submit",
             Self::Ask => "ask",
+            Self::StopTrying => "stop trying",
             Self::GiveUp(_) => "give up",
         }
     }
@@ -110,7 +112,9 @@ impl Step {
     pub(super) fn takes_time(&self) -> bool {
         match self {
             Self::Follow(_) | Self::Continue | Self::Submit => true,
-            Self::Deliver(_) | Self::Fail(_) | Self::Ask | Self::GiveUp(_) => false,
+            Self::Deliver(_) | Self::Fail(_) | Self::Ask | Self::StopTrying | Self::GiveUp(_) => {
+                false
+            }
         }
     }
 }

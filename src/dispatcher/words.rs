@@ -73,6 +73,10 @@ pub(super) const SUPERSEDED: &str = "⏹️ Stopped; taking your newer message i
 pub(super) const INTERRUPTED: &str =
     "⚠️ I was interrupted while working on this. Send “continue” to go on.";
 
+/// A turn was cut off so often that it may be the cause.
+pub(super) const INTERRUPTED_TOO_OFTEN: &str = "❓ I was interrupted again and again while working on this, so I stopped trying. Some of it may \
+     be done. Look at `tieline status` on the machine, then send “continue” to go on.";
+
 /// It is not known what became of a message.
 pub(super) const UNCLEAR: &str = "❓ I cannot tell whether this message was worked on before I was interrupted, so I did not run \
      it again. Check, and send it again if it is needed.";

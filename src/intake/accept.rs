@@ -135,7 +135,7 @@ impl Intake for ChannelIntake {
                     .await
                     .map(revised)
             }
-            Happening::Deleted { target } => self
+            Happening::Deleted { target, .. } => self
                 .ledger
                 .withdraw(channel, event.key, target)
                 .await

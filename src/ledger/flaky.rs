@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::ledger::handle::{Ledger, LedgerSettings};
+use crate::ledger::handle::Ledger;
 use crate::ledger::migration::MIGRATIONS;
+use crate::ledger::settings::LedgerSettings;
 use crate::ledger::store::Barrier;
 use crate::ledger::writer::{LedgerThread, Parts};
 

@@ -68,7 +68,9 @@ async fn two_hundred_faults_lose_nothing_and_repeat_nothing() {
     );
     std::io::stderr().write_all(report.as_bytes()).unwrap();
     for line in world.logged("cannot be told") {
-        std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
+        std::io::stderr()
+            .write_all(format!("{line}\n").as_bytes())
+            .unwrap();
     }
     tally.assert_exactly_once();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

@@ -269,6 +269,7 @@ async fn refused_message_is_recorded_without_its_text() {
         message: message("1", "SECRET WORDS"),
         received_at: SystemTime::UNIX_EPOCH,
         reason: RefusalReason::UserNotListed,
+        posts: vec![post("not for you")],
     };
     let accepted = ledger.refuse(refused.clone()).await.unwrap();
     let Accepted::New { id, waiting: 0 } = accepted else {
@@ -282,6 +283,8 @@ async fn refused_message_is_recorded_without_its_text() {
         }
     );
     assert_eq!(record.message.body, []);
+    let told = ledger.undelivered(&channel(), None, 10).await.unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(record.message.sender, refused.message.sender);
     assert_eq!(ledger.lane(&lane("a")).await.unwrap(), None);
     // Neither comes in by being delivered again.
@@ -434,12 +437,7 @@ async fn turn_holds_as_many_messages_as_it_says() {
     ledger.open_turn(&lane, turn, messages).await.unwrap();
     for number in 0..2 * MAX_REMEMBERED {
         let after = TurnId::new(format!("0197{number:032}"));
-        for event in [
-            TurnEvent::Submitted {
-                turn: after.clone(),
-            },
-            TurnEvent::Continued { after },
-        ] {
+        for event in [TurnEvent::Submitted { turn: after }, TurnEvent::Continued] {
             ledger.advance_turn(&lane, turn, event).await.unwrap();
         }
     }

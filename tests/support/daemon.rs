@@ -117,7 +117,12 @@ impl World {
         let mut log = child.stderr.take().unwrap();
         let path = self.path().join("daemon.log");
         self.logging.spawn(async move {
-            let mut file = tokio::fs::File::options().create(true).append(true).open(path).await.unwrap();
+            let mut file = tokio::fs::File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .await
+                .unwrap();
             tokio::io::copy(&mut log, &mut file).await.unwrap();
             file.flush().await.unwrap();
         });
@@ -290,7 +295,10 @@ impl World {
     /// Returns the lines of the whole log that contain `text`.
     pub(crate) fn logged(&self, text: &str) -> Vec<String> {
         let log = fs::read_to_string(self.path().join("daemon.log")).unwrap_or_default();
-        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+        log.lines()
+            .filter(|line| line.contains(text))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Returns the end of what the daemon logged.

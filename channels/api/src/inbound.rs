@@ -60,6 +60,8 @@ pub enum Happening {
     },
     /// A message is gone. It counts while the message still waits.
     Deleted {
+        /// Where it was.
+        conversation: Conversation,
         /// The key of the event that brought the message.
         target: EventKey,
     },

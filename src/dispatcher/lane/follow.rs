@@ -216,6 +216,8 @@ impl Lane {
                 }
                 Refusal::UnknownMethod
                 | Refusal::NoRollout
+                | Refusal::NoTurnYet
+                | Refusal::NotSupportedYet
                 | Refusal::Archived
                 | Refusal::NoActiveTurn
                 | Refusal::OtherTurn

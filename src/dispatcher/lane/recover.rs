@@ -63,6 +63,16 @@ impl Lane {
                 };
                 self.settle(&open, outcome, words::INTERRUPTED).await?;
             }
+            Step::StopTrying => {
+                let reason = format!("interrupted {} times", open.continuations + 1);
+                warn!(%reason, "a turn is not tried again");
+                self.settle(
+                    &open,
+                    Outcome::Unclear { reason },
+                    words::INTERRUPTED_TOO_OFTEN,
+                )
+                .await?;
+            }
             Step::GiveUp(reason) => {
                 warn!(%reason, "it cannot be told what became of a message");
                 self.settle(&open, Outcome::Unclear { reason }, words::UNCLEAR)

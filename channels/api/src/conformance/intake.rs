@@ -113,13 +113,9 @@ impl Intake for RecordingIntake {
                 reason: "the disk is full".into(),
             });
         }
-        let chat = chat(&event.happening).cloned();
-        self.until(|state| {
-            let is_held =
-                state.holds_all || chat.as_ref().is_some_and(|chat| state.held.contains(chat));
-            (!is_held).then_some(())
-        })
-        .await;
+        let chat = chat(&event.happening).clone();
+        self.until(|state| (!state.holds_all && !state.held.contains(&chat)).then_some(()))
+            .await;
         let is_new = {
             let mut state = self.state();
             if let Some(reason) = state.refusal.take() {
@@ -140,12 +136,12 @@ impl Intake for RecordingIntake {
     }
 }
 
-fn chat(happening: &Happening) -> Option<&ChatId> {
+fn chat(happening: &Happening) -> &ChatId {
     match happening {
         Happening::Message(message) | Happening::Edited { message, .. } => {
-            Some(&message.conversation.chat)
+            &message.conversation.chat
         }
-        Happening::Deleted { .. } => None,
-        Happening::Pressed(press) => Some(&press.conversation.chat),
+        Happening::Deleted { conversation, .. } => &conversation.chat,
+        Happening::Pressed(press) => &press.conversation.chat,
     }
 }
