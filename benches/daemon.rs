@@ -13,10 +13,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
-use tieline::codex::protocol::{SandboxMode, ThreadSettings};
-use tieline::codex::{
-    AppServer, LaunchConfig, Spawner, TurnEnd, TurnEvent, TurnOptions, UserInput,
-};
+use tieline::codex::protocol::{SandboxMode, ThreadSettings, TurnOverrides, UserInput};
+use tieline::codex::{AppServer, LaunchConfig, Spawner, Thread, TurnEnd, TurnEvent, TurnOptions};
 use tieline::demo::model::provider_config;
 
 use support::codex::codex_bin;
@@ -27,7 +25,10 @@ use support::model::Echo;
 const TURNS: usize = 200;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         // Interleaved, so that a machine that gets slower does so for both.
         let mut direct = Vec::new();
@@ -39,7 +40,10 @@ fn main() {
         println!("turns, one after the other   median      p95");
         let direct_median = report("direct client", &mut direct);
         let whole_median = report("through tieline", &mut whole);
-        println!("ratio of the medians      {:9.3}", whole_median.as_secs_f64() / direct_median.as_secs_f64());
+        println!(
+            "ratio of the medians      {:9.3}",
+            whole_median.as_secs_f64() / direct_median.as_secs_f64()
+        );
         println!();
         lives().await;
         memory().await;
@@ -49,7 +53,11 @@ fn main() {
 fn report(name: &str, times: &mut [Duration]) -> Duration {
     times.sort();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    println!("{name:24} {:7.2} ms {:7.2} ms", millis(at(0.5)), millis(at(0.95)));
+    println!(
+        "{name:24} {:7.2} ms {:7.2} ms",
+        millis(at(0.5)),
+        millis(at(0.95))
+    );
     at(0.5)
 }
 
@@ -60,7 +68,10 @@ fn millis(duration: Duration) -> f64 {
 /// Turns of a client that does nothing but ask.
 async fn direct_turns() -> Vec<Duration> {
     let model = Echo::new().start().await;
-    let directory = tempfile::Builder::new().prefix("tl-").tempdir_in("/tmp").expect("a directory");
+    let directory = tempfile::Builder::new()
+        .prefix("tl-")
+        .tempdir_in("/tmp")
+        .expect("a directory");
     let home = directory.path().join("home");
     let work = directory.path().join("work");
     fs::create_dir_all(&home).expect("a home");
@@ -75,22 +86,32 @@ async fn direct_turns() -> Vec<Duration> {
     launch.bin = Some(codex_bin().to_owned());
     launch.config = provider_config(&model.base_url());
     let spawner = Spawner::new().expect("a spawner");
-    let server = AppServer::start(&launch, &spawner).await.expect("codex starts");
+    let server = AppServer::start(&launch, &spawner)
+        .await
+        .expect("codex starts");
     let settings = ThreadSettings {
         cwd: Some(work),
         sandbox: Some(SandboxMode::ReadOnly),
         ..ThreadSettings::default()
     };
-    let mut thread = server.client().start_thread(&settings).await.expect("a thread");
+    let mut thread = Thread::start(server.client(), &settings)
+        .await
+        .expect("a thread");
     let mut times = Vec::with_capacity(TURNS);
     for n in 0..TURNS + 10 {
         let began = Instant::now();
-        let options =
-            TurnOptions { client_message_id: None, idle_limit: Duration::from_secs(60) };
-        let mut turn = thread.start_turn(vec![UserInput::text(format!("turn {n}"))], options);
+        let options = TurnOptions {
+            client_message_id: None,
+            idle_limit: Duration::from_secs(60),
+            overrides: TurnOverrides::default(),
+        };
+        let mut turn = thread.start_turn(vec![UserInput::text(format!("turn {n}"))], &options);
         loop {
-            if let TurnEvent::Settled(end) = turn.next().await {
-                assert!(matches!(end, TurnEnd::Completed { answer: Some(_) }), "{end:?}");
+            if let Some(TurnEvent::Settled(end)) = turn.next().await {
+                assert!(
+                    matches!(end, TurnEnd::Completed { answer: Some(_) }),
+                    "{end:?}"
+                );
                 break;
             }
         }
@@ -152,16 +173,24 @@ async fn memory() {
     world.start();
     world.ready(0).await;
     println!("resident memory of the daemon");
-    println!("idle                     {:7.1} MB", resident(world.daemon_pid()));
+    println!(
+        "idle                     {:7.1} MB",
+        resident(world.daemon_pid())
+    );
     for lane in 0..50 {
         world.platform.write(&format!("chat{lane}"), "hello");
     }
     world.platform.all_settled().await;
-    println!("with 50 lanes            {:7.1} MB", resident(world.daemon_pid()));
+    println!(
+        "with 50 lanes            {:7.1} MB",
+        resident(world.daemon_pid())
+    );
     let began = Instant::now();
     for round in 0..200 {
         for lane in 0..50 {
-            world.platform.write(&format!("chat{lane}"), &format!("message {round}"));
+            world
+                .platform
+                .write(&format!("chat{lane}"), &format!("message {round}"));
         }
         if round % 20 == 19 {
             world.platform.all_settled().await;
@@ -169,16 +198,30 @@ async fn memory() {
     }
     world.platform.all_settled().await;
     let took = began.elapsed();
-    println!("after 10,000 messages    {:7.1} MB", resident(world.daemon_pid()));
-    println!("10,000 messages in bursts over 50 lanes took {:.1} s", took.as_secs_f64());
+    println!(
+        "after 10,000 messages    {:7.1} MB",
+        resident(world.daemon_pid())
+    );
+    println!(
+        "10,000 messages in bursts over 50 lanes took {:.1} s",
+        took.as_secs_f64()
+    );
     world.platform.tally().assert_exactly_once();
     world.finish().await;
 }
 
 /// Returns the resident set of a process, in megabytes.
 fn resident(pid: Pid) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).expect("a process");
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("its memory");
-    let kib: f64 = line.split_whitespace().nth(1).and_then(|it| it.parse().ok()).expect("a number");
+    let status =
+        fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).expect("a process");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .expect("its memory");
+    let kib: f64 = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|it| it.parse().ok())
+        .expect("a number");
     kib * 1024.0 / 1e6
 }

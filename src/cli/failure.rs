@@ -188,7 +188,7 @@ impl From<ClientError> for Failure {
             | ClientError::Connect { .. }
             | ClientError::Slow
             | ClientError::Broken { .. }
-            | ClientError::Unreadable { .. } => Exit::Unreachable,
+            | ClientError::TooLong => Exit::Unreachable,
             ClientError::Refused { .. } | ClientError::NotUnderstood { .. } => Exit::Internal,
         };
         let hints = error.hint().into_iter().collect();

@@ -1,17 +1,13 @@
 //! The other end of the control API, for the command line.
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::http::{Request, StatusCode, header};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::net::UnixStream;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::control::server::{ErrorBody, ErrorEnvelope};
@@ -52,14 +48,11 @@ pub enum ClientError {
     #[error("the daemon broke off")]
     Broken {
         /// What happened.
-        source: hyper::Error,
+        source: reqwest::Error,
     },
-    /// The answer cannot be read to its end.
-    #[error("the answer of the daemon cannot be read")]
-    Unreadable {
-        /// What happened.
-        source: axum::Error,
-    },
+    /// The answer is longer than any answer is.
+    #[error("the answer of the daemon is longer than {} MiB", MAX_ANSWER >> 20)]
+    TooLong,
     /// The daemon says no.
     #[error("{message}")]
     Refused {
@@ -96,7 +89,7 @@ impl ClientError {
                 "the daemon may be of another version: compare `tieline --version` with what runs"
                     .to_owned(),
             ),
-            Self::Connect { .. } | Self::Broken { .. } | Self::Unreadable { .. } => {
+            Self::Connect { .. } | Self::Broken { .. } | Self::TooLong => {
                 Some("look at the daemon's log, and try again".to_owned())
             }
         }
@@ -147,36 +140,51 @@ impl Client {
     }
 
     async fn ask(&self, route: &str) -> Result<(StatusCode, Vec<u8>), ClientError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|source| self.failed_to_connect(source))?;
-        let broken = |source| ClientError::Broken { source };
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(broken)?;
-        // Ends with this question: dropping the set aborts what is in it.
-        let mut driver = JoinSet::new();
-        driver.spawn(connection);
-        let mut request = Request::new(Body::empty());
-        *request.uri_mut() = route.parse().unwrap_or_default();
-        request
-            .headers_mut()
-            .insert(header::HOST, header::HeaderValue::from_static("localhost"));
-        let response = sender.send_request(request).await.map_err(broken)?;
-        let status = response.status();
-        let bytes = to_bytes(Body::new(response.into_body()), MAX_ANSWER)
-            .await
-            .map_err(|source| ClientError::Unreadable { source })?;
-        Ok((status, bytes.into()))
+        let socket = self.socket.as_path();
+        let client = reqwest::Client::builder()
+            .unix_socket(socket)
+            .no_proxy()
+            .build()
+            .map_err(|error| self.failed(error))?;
+        let request = client.get(format!("http://localhost{route}"));
+        let mut answer = request.send().await.map_err(|error| self.failed(error))?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.failed(error))? {
+            if bytes.len() + chunk.len() > MAX_ANSWER {
+                return Err(ClientError::TooLong);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok((answer.status(), bytes))
     }
 
-    fn failed_to_connect(&self, source: io::Error) -> ClientError {
+    fn failed(&self, error: reqwest::Error) -> ClientError {
         let socket = self.socket.clone();
-        match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+        if !error.is_connect() {
+            return ClientError::Broken {
+                source: error.without_url(),
+            };
+        }
+        match io_kind(&error) {
+            Some(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
                 ClientError::NotRunning { socket }
             }
-            _ => ClientError::Connect { socket, source },
+            kind => ClientError::Connect {
+                socket,
+                source: kind.map_or_else(|| io::Error::other(error.without_url()), io::Error::from),
+            },
         }
     }
+}
+
+/// Returns what the system said, somewhere among the causes.
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        cause = error.source();
+    }
+    None
 }
