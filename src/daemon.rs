@@ -4,8 +4,6 @@
 //! in its time is on disk and goes on at the next start.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,7 +17,7 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::codex::{self, Launch, Spawner};
 use crate::config::{ChannelConfig, Config};
-use crate::control::ControlServer;
+use crate::control::{self, ControlServer};
 use crate::dispatcher::{Dispatcher, Handle, Line};
 use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door};
@@ -207,6 +205,7 @@ pub(crate) struct Directories {
 }
 
 impl Directories {
+    /// Makes them. One that others may enter and that is not ours to close is refused.
     fn create(state_dir: &Path) -> anyhow::Result<Self> {
         let directories = Self {
             ledger: state_dir.join("ledger"),
@@ -214,17 +213,7 @@ impl Directories {
             logs: state_dir.join("logs"),
         };
         for directory in [state_dir, &directories.run, &directories.logs] {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(directory)
-                .and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o700)))
-                .with_context(|| {
-                    format!(
-                        "the directory {} cannot be made private",
-                        directory.display()
-                    )
-                })?;
+            control::create_private_directory(directory)?;
         }
         Ok(directories)
     }
