@@ -6,28 +6,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tieline_channel::{Channel, ChannelId, Conversation, Message, Status};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use super::lane::{Lane, LaneContext, LaneStop};
+use super::lane::{Lane, LaneContext};
 use super::status_board::StatusBoard;
 use super::supervisor::{Condition, Link, Supervisor};
+use super::waiting::{self, has_work};
 use super::wakes::Wakes;
-use super::{Line, Settings, words};
+use super::{Line, Settings, TELL_AFTER, words};
 use crate::codex::Launch;
 use crate::id::{DispatcherId, LaneId};
-use crate::ledger::{LaneRecord, Ledger, LedgerError, Origin};
+use crate::ledger::{Ledger, LedgerError, Origin};
 use crate::outbox;
 use crate::retry::RestartPolicy;
 
-/// How long the child may be away before the chats that wait are told.
-const TELL_AFTER: Duration = Duration::from_secs(5);
-
 /// How long a lane that ended by a defect rests before its work is tried again.
 const DEFECT_DELAY: Duration = Duration::from_secs(5);
+
+/// How many threads are loaded at once.
+const LOADING: usize = 8;
+
+/// When the ledger is asked again which lanes have work, after it could not tell.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long turns in flight may go on when the daemon stops.
 const DRAIN_FOR: Duration = Duration::from_secs(8);
@@ -60,7 +64,7 @@ impl Handle {
     /// Shows the sender that a message is on disk.
     pub fn show_received(&self, channel: &ChannelId, message: &Message) {
         self.board.show(
-            channel.clone(),
+            channel,
             message.conversation.clone(),
             message.id.clone(),
             Status::Received,
@@ -92,7 +96,10 @@ pub struct Dispatcher {
 /// The lanes that are at work.
 struct Lanes {
     context: Arc<LaneContext>,
-    stop: LaneStop,
+    /// Lanes take nothing new and finish the turn in flight.
+    drain: CancellationToken,
+    /// Lanes are dropped as they are; the next start goes on with what is in flight.
+    abort: CancellationToken,
     running: JoinSet<LaneId>,
     wakes: HashMap<LaneId, Arc<Notify>>,
     ids: HashMap<Id, LaneId>,
@@ -143,6 +150,7 @@ impl Dispatcher {
             lines,
             supervised,
             board,
+            loading: Semaphore::new(LOADING),
         });
         (
             Self {
@@ -190,13 +198,10 @@ impl Dispatcher {
 
 /// Gives the lanes their work until `stop` is cancelled, then drains them.
 async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &CancellationToken) {
-    let lane_stop = LaneStop {
-        drain: CancellationToken::new(),
-        abort: CancellationToken::new(),
-    };
     let mut lanes = Lanes {
         context: Arc::clone(context),
-        stop: lane_stop.clone(),
+        drain: CancellationToken::new(),
+        abort: CancellationToken::new(),
         running: JoinSet::new(),
         wakes: HashMap::new(),
         ids: HashMap::new(),
@@ -205,26 +210,21 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
     let mut outage = Outage::Silent {
         since: Instant::now(),
     };
-    lanes.wake_unfinished().await;
+    let mut read_at = Some(Instant::now());
     loop {
         let tell_at = match &outage {
             Outage::Silent { since } => Some(*since + TELL_AFTER),
             Outage::None | Outage::Told(_) => None,
         };
-        let tell = async {
-            match tell_at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = stop.cancelled() => break,
+            () = sleep_until(read_at) => read_at = lanes.wake_unfinished().await,
             woken = wakes.take() => {
+                if let Outage::Told(told) = &mut outage {
+                    tell_waiting(context, told, Some(&woken)).await;
+                }
                 for lane in woken {
                     lanes.wake(lane);
-                }
-                if let Outage::Told(told) = &mut outage {
-                    tell_waiting(context, told).await;
                 }
             }
             Some(ended) = lanes.running.join_next_with_id() => lanes.ended(ended).await,
@@ -235,20 +235,28 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
                 let now = link.borrow_and_update().clone();
                 outage = after_change(context, outage, &now).await;
             }
-            () = tell => {
+            () = sleep_until(tell_at) => {
                 info!("the chats that wait are told of the outage");
                 let mut told = HashSet::new();
-                tell_waiting(context, &mut told).await;
+                tell_waiting(context, &mut told, None).await;
                 outage = Outage::Told(told);
             }
         }
     }
-    lane_stop.drain.cancel();
+    lanes.drain.cancel();
     let drained = async { while lanes.running.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_FOR, drained).await.is_err() {
         info!("turns in flight stay open; the next start goes on with them");
-        lane_stop.abort.cancel();
+        lanes.abort.cancel();
         while lanes.running.join_next().await.is_some() {}
+    }
+}
+
+/// Waits for a moment, for ever if there is none.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -272,8 +280,12 @@ async fn after_change(context: &LaneContext, outage: Outage, link: &Link) -> Out
     }
 }
 
-/// Tells every chat that waits and has not been told yet.
-async fn tell_waiting(context: &LaneContext, told: &mut HashSet<Origin>) {
+/// Tells every chat that waits for these lanes, or for any, and has not been told yet.
+async fn tell_waiting(
+    context: &LaneContext,
+    told: &mut HashSet<Origin>,
+    lanes: Option<&HashSet<LaneId>>,
+) {
     let text = match &*context.supervised.link.borrow() {
         Link::Down {
             failure: Some(kind),
@@ -281,49 +293,66 @@ async fn tell_waiting(context: &LaneContext, told: &mut HashSet<Origin>) {
         } => words::not_starting(*kind),
         Link::Down { failure: None, .. } | Link::Up(_) | Link::Stopped => words::RESTARTING,
     };
-    let posts = match waiting_origins(context).await {
-        Ok(origins) => origins
-            .into_iter()
-            .filter(|origin| told.insert(origin.clone()))
-            .map(|origin| outbox::notice(&origin.channel, &origin.conversation, text))
-            .collect::<Vec<_>>(),
+    let new = match waiting_origins(context, lanes).await {
+        Ok(origins) => origins.difference(told).cloned().collect::<Vec<_>>(),
         Err(failure) => {
             warn!(error = %failure, "the chats that wait cannot be told");
             return;
         }
     };
-    if !posts.is_empty()
-        && let Err(failure) = context.ledger.enqueue(posts).await
-    {
-        warn!(error = %failure, "the chats that wait were not told");
+    if new.is_empty() {
+        return;
+    }
+    let posts = new
+        .iter()
+        .map(|origin| outbox::notice(&origin.channel, &origin.conversation, text))
+        .collect();
+    match context.ledger.enqueue(posts).await {
+        Ok(_) => told.extend(new),
+        Err(failure) => warn!(error = %failure, "the chats that wait were not told"),
     }
 }
 
-async fn waiting_origins(context: &LaneContext) -> Result<Vec<Origin>, LedgerError> {
-    let lanes = context.ledger.lanes(&context.settings.id).await?;
-    Ok(lanes
-        .into_iter()
-        .filter(has_work)
-        .filter_map(|lane| lane.last_from)
-        .collect())
-}
-
-fn has_work(lane: &LaneRecord) -> bool {
-    lane.open.is_some() || lane.waiting > 0
+async fn waiting_origins(
+    context: &LaneContext,
+    lanes: Option<&HashSet<LaneId>>,
+) -> Result<HashSet<Origin>, LedgerError> {
+    let ledger = &context.ledger;
+    let records = match lanes {
+        None => ledger.lanes(&context.settings.id).await?,
+        Some(lanes) => {
+            let mut records = Vec::with_capacity(lanes.len());
+            for lane in lanes {
+                records.extend(ledger.lane(lane).await?);
+            }
+            records
+        }
+    };
+    let mut origins = HashSet::new();
+    for lane in records.iter().filter(|lane| has_work(lane)) {
+        origins.extend(waiting::origins(ledger, lane).await?);
+    }
+    Ok(origins)
 }
 
 impl Lanes {
     /// Wakes the lanes that an earlier run left with work, and the one that is kept loaded.
-    async fn wake_unfinished(&mut self) {
-        match self.context.ledger.lanes(&self.context.settings.id).await {
+    /// Returns when to try again if they cannot be read.
+    async fn wake_unfinished(&mut self) -> Option<Instant> {
+        let settings = Arc::clone(&self.context.settings);
+        match self.context.ledger.lanes(&settings.id).await {
             Ok(lanes) => {
                 for lane in lanes {
-                    if has_work(&lane) || self.context.settings.keeps_one_lane() {
+                    if has_work(&lane) || settings.is_shared_lane(&lane.id) {
                         self.wake(lane.id);
                     }
                 }
+                None
             }
-            Err(failure) => error!(error = %failure, "the lanes cannot be read"),
+            Err(failure) => {
+                error!(error = %failure, "the lanes cannot be read; trying again");
+                Some(Instant::now() + READ_AGAIN)
+            }
         }
     }
 
@@ -337,12 +366,12 @@ impl Lanes {
             Arc::clone(&self.context),
             id.clone(),
             Arc::clone(&wake),
-            self.stop.clone(),
+            self.drain.clone(),
         );
         let span = info_span!("lane", %id);
         let task = self
             .running
-            .spawn(run_lane(lane, id.clone()).instrument(span));
+            .spawn(run_lane(lane, id.clone(), self.abort.clone()).instrument(span));
         self.wakes.insert(id.clone(), wake);
         self.ids.insert(task.id(), id);
     }
@@ -356,10 +385,10 @@ impl Lanes {
         let Some(id) = self.ids.remove(&task) else {
             return;
         };
-        self.wakes.remove(&id);
         if let Some(failure) = defect {
             error!(lane = %id, error = %failure, "a lane ended by a defect of tieline");
-            // Its work is still on disk. Not at once again, in case it ends the same way.
+            // Its work is still on disk. Not at once again, in case it ends the same way; it
+            // keeps its place meanwhile, so that nobody begins a second one beside it.
             let resting_lane = id.clone();
             let resting = self.running.spawn(async move {
                 tokio::time::sleep(DEFECT_DELAY).await;
@@ -368,6 +397,7 @@ impl Lanes {
             self.ids.insert(resting.id(), resting_lane);
             return;
         }
+        self.wakes.remove(&id);
         match self.context.ledger.lane(&id).await {
             Ok(Some(lane)) if has_work(&lane) => self.wake(id),
             Ok(_) => {}
@@ -379,7 +409,7 @@ impl Lanes {
     }
 }
 
-async fn run_lane(lane: Lane, id: LaneId) -> LaneId {
-    lane.run().await;
+async fn run_lane(lane: Lane, id: LaneId, abort: CancellationToken) -> LaneId {
+    abort.run_until_cancelled(lane.run()).await;
     id
 }
