@@ -1,6 +1,6 @@
-//! The dispatcher itself: which lanes are at work, and what chats are told about the child.
+//! The dispatcher itself: which lanes are at work.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::lane::{Lane, LaneContext};
+use super::outage::Outage;
 use super::status_board::StatusBoard;
-use super::supervisor::{Condition, Link, Supervisor};
-use super::waiting::{self, has_work};
+use super::supervisor::{Condition, Supervisor};
+use super::waiting::has_work;
 use super::wakes::Wakes;
-use super::{Line, Settings, TELL_AFTER, words};
+use super::{Line, Settings};
 use crate::codex::Launch;
 use crate::id::{DispatcherId, LaneId};
-use crate::ledger::{Ledger, LedgerError, Origin};
-use crate::outbox;
+use crate::ledger::Ledger;
 use crate::retry::RestartPolicy;
 
 /// How long a lane that ended by a defect rests before its work is tried again.
@@ -103,16 +103,6 @@ struct Lanes {
     running: JoinSet<LaneId>,
     wakes: HashMap<LaneId, Arc<Notify>>,
     ids: HashMap<Id, LaneId>,
-}
-
-/// Whom the outage has been told to.
-enum Outage {
-    /// There is none.
-    None,
-    /// Since then; nobody is told before `TELL_AFTER`.
-    Silent { since: Instant },
-    /// These have been told.
-    Told(HashSet<Origin>),
 }
 
 impl Dispatcher {
@@ -207,22 +197,14 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
         ids: HashMap::new(),
     };
     let mut link = context.supervised.link.clone();
-    let mut outage = Outage::Silent {
-        since: Instant::now(),
-    };
+    let mut outage = Outage::since(Instant::now());
     let mut read_at = Some(Instant::now());
     loop {
-        let tell_at = match &outage {
-            Outage::Silent { since } => Some(*since + TELL_AFTER),
-            Outage::None | Outage::Told(_) => None,
-        };
         tokio::select! {
             () = stop.cancelled() => break,
             () = sleep_until(read_at) => read_at = lanes.wake_unfinished().await,
             woken = wakes.take() => {
-                if let Outage::Told(told) = &mut outage {
-                    tell_waiting(context, told, Some(&woken)).await;
-                }
+                outage.tell_woken(context, &woken).await;
                 for lane in woken {
                     lanes.wake(lane);
                 }
@@ -233,14 +215,9 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
                     break;
                 }
                 let now = link.borrow_and_update().clone();
-                outage = after_change(context, outage, &now).await;
+                outage.link_changed(context, &now).await;
             }
-            () = sleep_until(tell_at) => {
-                info!("the chats that wait are told of the outage");
-                let mut told = HashSet::new();
-                tell_waiting(context, &mut told, None).await;
-                outage = Outage::Told(told);
-            }
+            () = sleep_until(outage.tell_at()) => outage.tell(context).await,
         }
     }
     lanes.drain.cancel();
@@ -258,81 +235,6 @@ async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-/// Says what an outage is after the link changed, and tells those who were told of it that it is
-/// over.
-async fn after_change(context: &LaneContext, outage: Outage, link: &Link) -> Outage {
-    match (link, outage) {
-        (Link::Up(_), Outage::Told(told)) => {
-            let posts = told
-                .iter()
-                .map(|origin| outbox::notice(&origin.channel, &origin.conversation, words::BACK))
-                .collect();
-            if let Err(failure) = context.ledger.enqueue(posts).await {
-                warn!(error = %failure, "the chats were not told that codex is back");
-            }
-            Outage::None
-        }
-        (Link::Up(_) | Link::Stopped, _) => Outage::None,
-        (Link::Down { since, .. }, Outage::None) => Outage::Silent { since: *since },
-        (Link::Down { .. }, outage) => outage,
-    }
-}
-
-/// Tells every chat that waits for these lanes, or for any, and has not been told yet.
-async fn tell_waiting(
-    context: &LaneContext,
-    told: &mut HashSet<Origin>,
-    lanes: Option<&HashSet<LaneId>>,
-) {
-    let text = match &*context.supervised.link.borrow() {
-        Link::Down {
-            failure: Some(kind),
-            ..
-        } => words::not_starting(*kind),
-        Link::Down { failure: None, .. } | Link::Up(_) | Link::Stopped => words::RESTARTING,
-    };
-    let new = match waiting_origins(context, lanes).await {
-        Ok(origins) => origins.difference(told).cloned().collect::<Vec<_>>(),
-        Err(failure) => {
-            warn!(error = %failure, "the chats that wait cannot be told");
-            return;
-        }
-    };
-    if new.is_empty() {
-        return;
-    }
-    let posts = new
-        .iter()
-        .map(|origin| outbox::notice(&origin.channel, &origin.conversation, text))
-        .collect();
-    match context.ledger.enqueue(posts).await {
-        Ok(_) => told.extend(new),
-        Err(failure) => warn!(error = %failure, "the chats that wait were not told"),
-    }
-}
-
-async fn waiting_origins(
-    context: &LaneContext,
-    lanes: Option<&HashSet<LaneId>>,
-) -> Result<HashSet<Origin>, LedgerError> {
-    let ledger = &context.ledger;
-    let records = match lanes {
-        None => ledger.lanes(&context.settings.id).await?,
-        Some(lanes) => {
-            let mut records = Vec::with_capacity(lanes.len());
-            for lane in lanes {
-                records.extend(ledger.lane(lane).await?);
-            }
-            records
-        }
-    };
-    let mut origins = HashSet::new();
-    for lane in records.iter().filter(|lane| has_work(lane)) {
-        origins.extend(waiting::origins(ledger, lane).await?);
-    }
-    Ok(origins)
 }
 
 impl Lanes {
@@ -412,4 +314,76 @@ impl Lanes {
 async fn run_lane(lane: Lane, id: LaneId, abort: CancellationToken) -> LaneId {
     abort.run_until_cancelled(lane.run()).await;
     id
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::codex::protocol::ThreadSettings;
+    use crate::codex::{AppServer, LaunchConfig, StartError};
+    use crate::config::Config;
+    use crate::ledger::LedgerSettings;
+
+    /// A codex that is for ever about to start.
+    struct Never;
+
+    #[async_trait]
+    impl Launch for Never {
+        async fn launch(&self, _: &LaunchConfig) -> Result<AppServer, StartError> {
+            std::future::pending().await
+        }
+    }
+
+    fn settings() -> Settings {
+        let text = "[channels.t]\nkind = \"console\"\n\
+                    [dispatchers.a]\nworkspace = \"/\"\nchannels = [\"t\"]\n";
+        let root = Path::new("/");
+        let config = Config::parse(text, &root.join("tieline.toml"), Some(root)).unwrap();
+        let (id, config) = config.config.dispatchers.into_iter().next().unwrap();
+        Settings {
+            launch: LaunchConfig::new(id.as_str(), root, root, root, root),
+            id,
+            config,
+            thread: ThreadSettings::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_that_rests_after_a_defect_is_not_begun_a_second_time_by_a_message() {
+        let directory = tempfile::tempdir().unwrap();
+        let (ledger, thread) = Ledger::open(directory.path(), LedgerSettings::standard()).unwrap();
+        let (dispatcher, _handle) =
+            Dispatcher::new(settings(), ledger.clone(), BTreeMap::new(), Arc::new(Never));
+        let mut lanes = Lanes {
+            context: dispatcher.context,
+            drain: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            running: JoinSet::new(),
+            wakes: HashMap::new(),
+            ids: HashMap::new(),
+        };
+        let id = LaneId::new("a/t/1");
+        let broken = lanes.running.spawn(async { panic!("a defect") });
+        lanes.ids.insert(broken.id(), id.clone());
+        lanes.wakes.insert(id.clone(), Arc::new(Notify::new()));
+        let ended = lanes.running.join_next_with_id().await.unwrap();
+        lanes.ended(ended).await;
+        assert_eq!(lanes.running.len(), 1, "it rests");
+
+        lanes.wake(id.clone());
+        assert_eq!(lanes.running.len(), 1, "two tasks work on one lane");
+
+        let ended = lanes.running.join_next_with_id().await.unwrap();
+        lanes.ended(ended).await;
+        assert!(
+            lanes.wakes.is_empty() && lanes.ids.is_empty(),
+            "it is not forgotten"
+        );
+        drop((lanes, ledger));
+        thread.close().await;
+    }
 }

@@ -6,6 +6,7 @@
 
 mod follow;
 mod load;
+mod newcomers;
 mod recover;
 mod settle;
 

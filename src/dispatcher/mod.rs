@@ -2,6 +2,7 @@
 //!
 //! - `supervisor` keeps the child alive and tells lanes whether there is a connection;
 //! - `lane` works through one conversation's queue, a turn at a time;
+//! - `outage` tells chats that there is no child, and when it is back;
 //! - `recovery` says, without IO, what to do with a turn that something broke;
 //! - `envelope` is how a message reads for the model, `words` what people are told.
 //!
@@ -11,6 +12,7 @@
 mod actor;
 pub mod envelope;
 mod lane;
+mod outage;
 mod recovery;
 mod status_board;
 mod supervisor;
