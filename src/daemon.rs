@@ -31,7 +31,7 @@ mod status;
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long posts that wait are still sent when the daemon stops.
-const FLUSH_FOR: Duration = Duration::from_secs(3);
+const FLUSH_FOR: Duration = Duration::from_secs(2);
 
 /// A daemon that is built and not yet running.
 pub struct Daemon {

@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 use self::follow::Begin;
 use super::envelope::{self, RenderContext};
 use super::status_board::StatusBoard;
-use super::supervisor::{Link, Session, Supervised};
+use super::supervisor::{Link, Session, Supervised, with_sources};
 use super::{Line, Settings, TELL_AFTER, waiting, words};
 use crate::codex::protocol::{Role, UserInput};
 use crate::codex::{CallError, HistoryError, Refusal, Thread};
@@ -100,6 +100,9 @@ enum Next {
 /// Steps that fail one after the other.
 struct Trouble {
     since: Instant,
+    attempts: u32,
+    /// The failure that was logged last.
+    logged: String,
     /// Those who wait have been told.
     is_told: bool,
 }
@@ -108,7 +111,26 @@ impl Trouble {
     fn new() -> Self {
         Self {
             since: Instant::now(),
+            attempts: 0,
+            logged: String::new(),
             is_told: false,
+        }
+    }
+
+    /// Logs a step that failed: a reason is worth a warning once.
+    fn log(&mut self, failure: &StepError, delay: Duration) {
+        self.attempts += 1;
+        let attempt = self.attempts;
+        let retry_in_ms = delay.as_millis();
+        let error = with_sources(failure);
+        if self.logged == error {
+            debug!(attempt, retry_in_ms, error, "a step failed again");
+        } else {
+            warn!(
+                attempt,
+                retry_in_ms, error, "a step failed; trying until it works"
+            );
+            self.logged = error;
         }
     }
 }
@@ -169,12 +191,8 @@ impl Lane {
                 Err(failure) => failure,
             };
             let delay = retry.next_delay();
-            warn!(
-                error = &failure as &dyn Error,
-                retry_in_ms = delay.as_millis(),
-                "a step failed; trying again"
-            );
             let trouble = trouble.get_or_insert_with(Trouble::new);
+            trouble.log(&failure, delay);
             self.tell_held_up(&failure, trouble).await;
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
@@ -197,10 +215,12 @@ impl Lane {
         if trouble.is_told || trouble.since.elapsed() < TELL_AFTER {
             return;
         }
-        let (StepError::Resume(call) | StepError::Call(call)) = failure else {
-            return;
+        let refusal = match failure {
+            StepError::Resume(call) | StepError::Call(call) => call.refusal(),
+            StepError::NotNow(_) => Some(Refusal::Other),
+            StepError::Ledger(_) | StepError::History(_) => None,
         };
-        let Some(refusal) = call.refusal() else {
+        let Some(refusal) = refusal else {
             return;
         };
         let told = async {

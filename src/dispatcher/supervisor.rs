@@ -339,7 +339,7 @@ impl Refusals {
 }
 
 /// Returns an error with everything that caused it, in one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
+pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

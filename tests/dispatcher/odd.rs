@@ -314,3 +314,25 @@ async fn an_end_that_never_came_is_looked_up_when_codex_has_nothing_to_interrupt
     assert_eq!(text, "it was over");
     played.world.kill_daemon().await;
 }
+
+#[tokio::test]
+async fn nothing_is_added_to_a_turn_of_somebody_else() {
+    let mut played = Played::new().await;
+    let (one, asked) = played.first("hello").await;
+    played.run(&asked, "1").await;
+    played.complete("1", "hi").await;
+    played.world.platform.settled(&one).await;
+    played.reconnect().await;
+    let two = played.world.platform.write("a", "and me?");
+    for _ in 0..2 {
+        let resume = played.codex.expect("thread/resume").await;
+        played.codex.answer(&resume, thread("active")).await;
+    }
+    let resume = played.codex.expect("thread/resume").await;
+    played.codex.answer(&resume, thread("idle")).await;
+    let next = played.codex.expect("turn/start").await;
+    played.run(&next, "2").await;
+    played.complete("2", "now you").await;
+    assert_eq!(played.world.platform.settled(&two).await[0].text, "now you");
+    played.world.kill_daemon().await;
+}

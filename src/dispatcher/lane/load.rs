@@ -4,7 +4,7 @@ use tieline_channel::PostKind;
 
 use super::*;
 use crate::codex::FailureKind;
-use crate::codex::protocol::InjectedItem;
+use crate::codex::protocol::{InjectedItem, ThreadStatus};
 use crate::config::OnLostThread;
 use crate::id::ThreadId;
 use crate::ledger::LostThread;
@@ -101,6 +101,16 @@ impl Lane {
             },
         };
         self.odd_refusals = 0;
+        if let Some(thread) = &resumed
+            && thread.opened().thread.status == ThreadStatus::Active
+            && record.open.is_none()
+        {
+            // What is sent to a busy thread is added to a turn of which nobody knows.
+            return Err(StepError::NotNow(format!(
+                "somebody else's turn runs on thread {}",
+                thread.id()
+            )));
+        }
         let (thread, is_new) = match resumed {
             Some(thread) => (thread, false),
             None => {
