@@ -4,13 +4,11 @@
 //! in its time is on disk and goes on at the next start.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use tieline_channel::{Channel, ChannelId};
 use tieline_console::ConsoleChannel;
 use tokio::task::JoinSet;
@@ -19,7 +17,7 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::codex::{self, Launch, Spawner};
 use crate::config::{ChannelConfig, Config};
-use crate::control::ControlServer;
+use crate::control::{self, ControlServer};
 use crate::dispatcher::{Dispatcher, Handle, Line};
 use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door};
@@ -33,7 +31,7 @@ mod status;
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long posts that wait are still sent when the daemon stops.
-const FLUSH_FOR: Duration = Duration::from_secs(3);
+const FLUSH_FOR: Duration = Duration::from_secs(2);
 
 /// A daemon that is built and not yet running.
 pub struct Daemon {
@@ -57,10 +55,9 @@ struct Parts {
 /// # Errors
 ///
 /// When it cannot be built: another one runs, the ledger cannot be opened, a socket cannot be
-/// bound. A running daemon does not fail: its parts are mended.
+/// bound. A running daemon mends its parts; it fails only when one of them ends by a defect.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    Daemon::build(config)?.run(stop).await;
-    Ok(())
+    Daemon::build(config)?.run(stop).await
 }
 
 impl Daemon {
@@ -142,7 +139,12 @@ impl Daemon {
     }
 
     /// Runs until `stop` is cancelled, and returns when everything has ended.
-    pub async fn run(self, stop: CancellationToken) {
+    ///
+    /// # Errors
+    ///
+    /// When a part ended by a defect: whoever started the daemon should start it again, for what
+    /// was accepted would wait for ever.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self {
             parts,
             ledger,
@@ -157,10 +159,11 @@ impl Daemon {
             stopping,
         } = parts;
 
+        let stop_dispatchers = stop.child_token();
         let stop_rest = CancellationToken::new();
         let mut working = JoinSet::new();
         for dispatcher in dispatchers {
-            working.spawn(dispatcher.run(stop.clone()));
+            working.spawn(dispatcher.run(stop_dispatchers.clone()));
         }
         let mut rest = JoinSet::new();
         rest.spawn(control.serve(status, stop_rest.clone()));
@@ -178,9 +181,13 @@ impl Daemon {
         }
         info!("running");
 
-        stop.cancelled().await;
+        let outcome = stop
+            .run_until_cancelled(defect(&mut working, &mut rest))
+            .await
+            .map_or(Ok(()), Err);
         info!("stopping: nothing more is accepted");
         stopping.cancel();
+        stop_dispatchers.cancel();
         join(&mut working).await;
         if tokio::time::timeout(FLUSH_FOR, flushed(&ledger, &lines))
             .await
@@ -193,6 +200,7 @@ impl Daemon {
         drop(ledger);
         ledger_thread.close().await;
         info!("stopped");
+        outcome
     }
 }
 
@@ -207,6 +215,7 @@ pub(crate) struct Directories {
 }
 
 impl Directories {
+    /// Makes them. One that others may enter and that is not ours to close is refused.
     fn create(state_dir: &Path) -> anyhow::Result<Self> {
         let directories = Self {
             ledger: state_dir.join("ledger"),
@@ -214,17 +223,7 @@ impl Directories {
             logs: state_dir.join("logs"),
         };
         for directory in [state_dir, &directories.run, &directories.logs] {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(directory)
-                .and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o700)))
-                .with_context(|| {
-                    format!(
-                        "the directory {} cannot be made private",
-                        directory.display()
-                    )
-                })?;
+            control::create_private_directory(directory)?;
         }
         Ok(directories)
     }
@@ -285,10 +284,57 @@ async fn flushed(ledger: &Ledger, lines: &BTreeMap<ChannelId, Line>) {
     }
 }
 
+/// Waits until a part ends that must not: a dispatcher at all, another one by a defect. A channel
+/// may end; it has said why.
+async fn defect(dispatchers: &mut JoinSet<()>, rest: &mut JoinSet<()>) -> anyhow::Error {
+    loop {
+        let (what, ended) = tokio::select! {
+            Some(ended) = dispatchers.join_next() => ("a dispatcher", ended),
+            Some(ended) = rest.join_next() => match ended {
+                Ok(()) => continue,
+                Err(_) => ("a part", ended),
+            },
+        };
+        let error = match ended {
+            Ok(()) => anyhow!("{what} has ended"),
+            Err(failure) => anyhow!(failure).context(format!("{what} has ended")),
+        };
+        error!(error = format!("{error:#}"), "this is a defect of tieline");
+        return error.context("stopped by a defect of tieline; start it again, nothing is lost");
+    }
+}
+
 async fn join(tasks: &mut JoinSet<()>) {
     while let Some(ended) = tasks.join_next().await {
         if let Err(failure) = ended {
             error!(error = %failure, "a part ended by a defect of tieline");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_channel_may_end_and_a_part_that_breaks_or_a_dispatcher_may_not() {
+        let mut dispatchers = JoinSet::new();
+        dispatchers.spawn(std::future::pending());
+        let mut rest = JoinSet::new();
+        rest.spawn(async {});
+        rest.spawn(async { panic!("a defect") });
+        let error = defect(&mut dispatchers, &mut rest).await;
+        assert!(
+            format!("{error:#}").contains("a part has ended"),
+            "{error:#}"
+        );
+
+        dispatchers.spawn(async {});
+        rest.spawn(std::future::pending());
+        let error = defect(&mut dispatchers, &mut rest).await;
+        assert!(
+            format!("{error:#}").contains("a dispatcher has ended"),
+            "{error:#}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 
 mod busy;
 mod failures;
+mod odd;
 mod threads;
 
 use crate::support::daemon::{Choices, World};

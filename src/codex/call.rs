@@ -130,6 +130,8 @@ impl CallError {
                 ..
             }
             | Self::TimedOut { .. } => FailureKind::BackendTimeout,
+            // Nothing but a shorter message helps, as when the provider says so.
+            _ if self.refusal() == Some(Refusal::InputTooLarge) => FailureKind::ProviderHttpError,
             Self::Closed { .. }
             | Self::Refused { .. }
             | Self::TooLarge { .. }

@@ -29,6 +29,8 @@ const INTERRUPT_AGAIN: Duration = Duration::from_millis(20);
 const INTERRUPT_TRIES: Duration = Duration::from_secs(5);
 /// How long a turn may take to end once it was interrupted; it takes 8 ms.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(15);
+/// How long the end of a turn that is over may be on its way.
+const END_GRACE: Duration = Duration::from_secs(1);
 
 /// How a turn is to be run.
 #[derive(Clone, Debug)]
@@ -80,7 +82,8 @@ struct Ending {
     give_up_at: Instant,
     /// The interrupt has been sent; that takes an id to send it for.
     is_sent: bool,
-    is_answered: bool,
+    /// Codex says that there is nothing to interrupt.
+    is_over: bool,
 }
 
 enum Cause {
@@ -312,8 +315,8 @@ impl<'a> Turn<'a> {
                 };
                 self.cut_short(Cause::Idle(failure));
             }
+            Some(ending) if ending.is_over => self.lose(LostReason::Missed),
             Some(ending) => {
-                let child_deaf = !ending.is_answered;
                 let failure = match &ending.cause {
                     Cause::Idle(failure) => failure.clone(),
                     Cause::Asked => Failure::new(
@@ -323,7 +326,7 @@ impl<'a> Turn<'a> {
                 };
                 self.settle(TurnEnd::TimedOut {
                     failure,
-                    child_deaf,
+                    child_deaf: true,
                 });
             }
         }
@@ -334,7 +337,7 @@ impl<'a> Turn<'a> {
             cause,
             give_up_at: Instant::now() + INTERRUPT_GRACE,
             is_sent: false,
-            is_answered: false,
+            is_over: false,
         });
         self.interrupt_if_due();
     }
@@ -361,7 +364,19 @@ impl<'a> Turn<'a> {
             return;
         };
         match answer {
-            Ok(()) | Err(CallError::Refused { .. }) => ending.is_answered = true,
+            Ok(()) => {}
+            Err(error)
+                if matches!(
+                    error.refusal(),
+                    Some(Refusal::NoActiveTurn | Refusal::OtherTurn)
+                ) =>
+            {
+                // Its end is on the way, or came before we listened.
+                ending.is_over = true;
+                ending.give_up_at = Instant::now() + END_GRACE;
+            }
+            // It was not told to end; that it does not is all we know.
+            Err(CallError::Refused { .. }) => {}
             Err(error) => {
                 tracing::warn!(
                     error = super::call::chain(&error),

@@ -213,6 +213,27 @@ fn channel_that_nobody_has_is_a_warning() {
 }
 
 #[test]
+fn settings_without_effect_say_what_happens_instead() {
+    let settings = "approvals = \"chat\"\nreply = \"tool\"\nskills = [\"/\"]\n";
+    let loaded = parse(&format!("{MINIMAL}{settings}")).unwrap();
+    let warnings = loaded.warnings.to_string();
+    for instead in [
+        "8:13: warning: `approvals` has no effect in this version: whatever needs an approval is \
+         denied",
+        "9:9: warning: `reply` has no effect in this version: the final answer of each turn is \
+         posted",
+        "10:10: warning: `skills` has no effect in this version: the model gets the skills that \
+         Codex finds by itself",
+    ] {
+        assert!(warnings.contains(instead), "{warnings}");
+    }
+    assert_eq!(loaded.warnings.n_warnings(), 3, "{warnings}");
+    let settings = "approvals = \"deny\"\nreply = \"final\"\nskills = []\n";
+    let loaded = parse(&format!("{MINIMAL}{settings}")).unwrap();
+    assert_eq!(loaded.warnings.to_string(), "");
+}
+
+#[test]
 fn marks_stand_below_wide_characters_and_tabs() {
     let report = parse(&format!("{MINIMAL}\tmodel = [\"日本\", 5] # 日本")).unwrap_err();
     insta::assert_snapshot!(report, @r#"
@@ -342,7 +363,10 @@ fn home_of_the_example() -> tempfile::TempDir {
 fn config_at(text: &str, home: &Path) -> Config {
     let loaded = Config::parse(text, Path::new("/etc/tieline.toml"), Some(home));
     let loaded = loaded.unwrap_or_else(|report| panic!("{report}"));
-    assert_eq!(loaded.warnings.to_string(), "");
+    // The example shows every setting, also those that have no effect yet.
+    for problem in loaded.warnings.problems() {
+        assert!(problem.message.contains("no effect"), "{}", loaded.warnings);
+    }
     loaded.config
 }
 

@@ -1,33 +1,37 @@
-//! The dispatcher itself: which lanes are at work, and what chats are told about the child.
+//! The dispatcher itself: which lanes are at work.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tieline_channel::{Channel, ChannelId, Conversation, Message, Status};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use super::lane::{Lane, LaneContext, LaneStop};
+use super::lane::{Lane, LaneContext};
+use super::outage::Outage;
 use super::status_board::StatusBoard;
-use super::supervisor::{Condition, Link, Supervisor};
+use super::supervisor::{Condition, Supervisor};
+use super::waiting::has_work;
 use super::wakes::Wakes;
-use super::{Line, Settings, words};
+use super::{Line, Settings};
 use crate::codex::Launch;
 use crate::id::{DispatcherId, LaneId};
-use crate::ledger::{LaneRecord, Ledger, LedgerError, Origin};
-use crate::outbox;
+use crate::ledger::Ledger;
 use crate::retry::RestartPolicy;
-
-/// How long the child may be away before the chats that wait are told.
-const TELL_AFTER: Duration = Duration::from_secs(5);
 
 /// How long a lane that ended by a defect rests before its work is tried again.
 const DEFECT_DELAY: Duration = Duration::from_secs(5);
+
+/// How many threads are loaded at once.
+const LOADING: usize = 8;
+
+/// When the ledger is asked again which lanes have work, after it could not tell.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long turns in flight may go on when the daemon stops.
 const DRAIN_FOR: Duration = Duration::from_secs(8);
@@ -60,7 +64,7 @@ impl Handle {
     /// Shows the sender that a message is on disk.
     pub fn show_received(&self, channel: &ChannelId, message: &Message) {
         self.board.show(
-            channel.clone(),
+            channel,
             message.conversation.clone(),
             message.id.clone(),
             Status::Received,
@@ -92,20 +96,13 @@ pub struct Dispatcher {
 /// The lanes that are at work.
 struct Lanes {
     context: Arc<LaneContext>,
-    stop: LaneStop,
+    /// Lanes take nothing new and finish the turn in flight.
+    drain: CancellationToken,
+    /// Lanes are dropped as they are; the next start goes on with what is in flight.
+    abort: CancellationToken,
     running: JoinSet<LaneId>,
     wakes: HashMap<LaneId, Arc<Notify>>,
     ids: HashMap<Id, LaneId>,
-}
-
-/// Whom the outage has been told to.
-enum Outage {
-    /// There is none.
-    None,
-    /// Since then; nobody is told before `TELL_AFTER`.
-    Silent { since: Instant },
-    /// These have been told.
-    Told(HashSet<Origin>),
 }
 
 impl Dispatcher {
@@ -143,6 +140,7 @@ impl Dispatcher {
             lines,
             supervised,
             board,
+            loading: Semaphore::new(LOADING),
         });
         (
             Self {
@@ -190,41 +188,25 @@ impl Dispatcher {
 
 /// Gives the lanes their work until `stop` is cancelled, then drains them.
 async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &CancellationToken) {
-    let lane_stop = LaneStop {
-        drain: CancellationToken::new(),
-        abort: CancellationToken::new(),
-    };
     let mut lanes = Lanes {
         context: Arc::clone(context),
-        stop: lane_stop.clone(),
+        drain: CancellationToken::new(),
+        abort: CancellationToken::new(),
         running: JoinSet::new(),
         wakes: HashMap::new(),
         ids: HashMap::new(),
     };
     let mut link = context.supervised.link.clone();
-    let mut outage = Outage::Silent {
-        since: Instant::now(),
-    };
-    lanes.wake_unfinished().await;
+    let mut outage = Outage::since(Instant::now());
+    let mut read_at = Some(Instant::now());
     loop {
-        let tell_at = match &outage {
-            Outage::Silent { since } => Some(*since + TELL_AFTER),
-            Outage::None | Outage::Told(_) => None,
-        };
-        let tell = async {
-            match tell_at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = stop.cancelled() => break,
+            () = sleep_until(read_at) => read_at = lanes.wake_unfinished().await,
             woken = wakes.take() => {
+                outage.tell_woken(context, &woken).await;
                 for lane in woken {
                     lanes.wake(lane);
-                }
-                if let Outage::Told(told) = &mut outage {
-                    tell_waiting(context, told).await;
                 }
             }
             Some(ended) = lanes.running.join_next_with_id() => lanes.ended(ended).await,
@@ -233,97 +215,46 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
                     break;
                 }
                 let now = link.borrow_and_update().clone();
-                outage = after_change(context, outage, &now).await;
+                outage.link_changed(context, &now).await;
             }
-            () = tell => {
-                info!("the chats that wait are told of the outage");
-                let mut told = HashSet::new();
-                tell_waiting(context, &mut told).await;
-                outage = Outage::Told(told);
-            }
+            () = sleep_until(outage.tell_at()) => outage.tell(context).await,
         }
     }
-    lane_stop.drain.cancel();
+    lanes.drain.cancel();
     let drained = async { while lanes.running.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_FOR, drained).await.is_err() {
         info!("turns in flight stay open; the next start goes on with them");
-        lane_stop.abort.cancel();
+        lanes.abort.cancel();
         while lanes.running.join_next().await.is_some() {}
     }
 }
 
-/// Says what an outage is after the link changed, and tells those who were told of it that it is
-/// over.
-async fn after_change(context: &LaneContext, outage: Outage, link: &Link) -> Outage {
-    match (link, outage) {
-        (Link::Up(_), Outage::Told(told)) => {
-            let posts = told
-                .iter()
-                .map(|origin| outbox::notice(&origin.channel, &origin.conversation, words::BACK))
-                .collect();
-            if let Err(failure) = context.ledger.enqueue(posts).await {
-                warn!(error = %failure, "the chats were not told that codex is back");
-            }
-            Outage::None
-        }
-        (Link::Up(_) | Link::Stopped, _) => Outage::None,
-        (Link::Down { since, .. }, Outage::None) => Outage::Silent { since: *since },
-        (Link::Down { .. }, outage) => outage,
+/// Waits for a moment, for ever if there is none.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
-}
-
-/// Tells every chat that waits and has not been told yet.
-async fn tell_waiting(context: &LaneContext, told: &mut HashSet<Origin>) {
-    let text = match &*context.supervised.link.borrow() {
-        Link::Down {
-            failure: Some(kind),
-            ..
-        } => words::not_starting(*kind),
-        Link::Down { failure: None, .. } | Link::Up(_) | Link::Stopped => words::RESTARTING,
-    };
-    let posts = match waiting_origins(context).await {
-        Ok(origins) => origins
-            .into_iter()
-            .filter(|origin| told.insert(origin.clone()))
-            .map(|origin| outbox::notice(&origin.channel, &origin.conversation, text))
-            .collect::<Vec<_>>(),
-        Err(failure) => {
-            warn!(error = %failure, "the chats that wait cannot be told");
-            return;
-        }
-    };
-    if !posts.is_empty()
-        && let Err(failure) = context.ledger.enqueue(posts).await
-    {
-        warn!(error = %failure, "the chats that wait were not told");
-    }
-}
-
-async fn waiting_origins(context: &LaneContext) -> Result<Vec<Origin>, LedgerError> {
-    let lanes = context.ledger.lanes(&context.settings.id).await?;
-    Ok(lanes
-        .into_iter()
-        .filter(has_work)
-        .filter_map(|lane| lane.last_from)
-        .collect())
-}
-
-fn has_work(lane: &LaneRecord) -> bool {
-    lane.open.is_some() || lane.waiting > 0
 }
 
 impl Lanes {
     /// Wakes the lanes that an earlier run left with work, and the one that is kept loaded.
-    async fn wake_unfinished(&mut self) {
-        match self.context.ledger.lanes(&self.context.settings.id).await {
+    /// Returns when to try again if they cannot be read.
+    async fn wake_unfinished(&mut self) -> Option<Instant> {
+        let settings = Arc::clone(&self.context.settings);
+        match self.context.ledger.lanes(&settings.id).await {
             Ok(lanes) => {
                 for lane in lanes {
-                    if has_work(&lane) || self.context.settings.keeps_one_lane() {
+                    if has_work(&lane) || settings.is_shared_lane(&lane.id) {
                         self.wake(lane.id);
                     }
                 }
+                None
             }
-            Err(failure) => error!(error = %failure, "the lanes cannot be read"),
+            Err(failure) => {
+                error!(error = %failure, "the lanes cannot be read; trying again");
+                Some(Instant::now() + READ_AGAIN)
+            }
         }
     }
 
@@ -337,12 +268,12 @@ impl Lanes {
             Arc::clone(&self.context),
             id.clone(),
             Arc::clone(&wake),
-            self.stop.clone(),
+            self.drain.clone(),
         );
         let span = info_span!("lane", %id);
         let task = self
             .running
-            .spawn(run_lane(lane, id.clone()).instrument(span));
+            .spawn(run_lane(lane, id.clone(), self.abort.clone()).instrument(span));
         self.wakes.insert(id.clone(), wake);
         self.ids.insert(task.id(), id);
     }
@@ -356,10 +287,10 @@ impl Lanes {
         let Some(id) = self.ids.remove(&task) else {
             return;
         };
-        self.wakes.remove(&id);
         if let Some(failure) = defect {
             error!(lane = %id, error = %failure, "a lane ended by a defect of tieline");
-            // Its work is still on disk. Not at once again, in case it ends the same way.
+            // Its work is still on disk. Not at once again, in case it ends the same way; it
+            // keeps its place meanwhile, so that nobody begins a second one beside it.
             let resting_lane = id.clone();
             let resting = self.running.spawn(async move {
                 tokio::time::sleep(DEFECT_DELAY).await;
@@ -368,6 +299,7 @@ impl Lanes {
             self.ids.insert(resting.id(), resting_lane);
             return;
         }
+        self.wakes.remove(&id);
         match self.context.ledger.lane(&id).await {
             Ok(Some(lane)) if has_work(&lane) => self.wake(id),
             Ok(_) => {}
@@ -379,7 +311,79 @@ impl Lanes {
     }
 }
 
-async fn run_lane(lane: Lane, id: LaneId) -> LaneId {
-    lane.run().await;
+async fn run_lane(lane: Lane, id: LaneId, abort: CancellationToken) -> LaneId {
+    abort.run_until_cancelled(lane.run()).await;
     id
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::codex::protocol::ThreadSettings;
+    use crate::codex::{AppServer, LaunchConfig, StartError};
+    use crate::config::Config;
+    use crate::ledger::LedgerSettings;
+
+    /// A codex that is for ever about to start.
+    struct Never;
+
+    #[async_trait]
+    impl Launch for Never {
+        async fn launch(&self, _: &LaunchConfig) -> Result<AppServer, StartError> {
+            std::future::pending().await
+        }
+    }
+
+    fn settings() -> Settings {
+        let text = "[channels.t]\nkind = \"console\"\n\
+                    [dispatchers.a]\nworkspace = \"/\"\nchannels = [\"t\"]\n";
+        let root = Path::new("/");
+        let config = Config::parse(text, &root.join("tieline.toml"), Some(root)).unwrap();
+        let (id, config) = config.config.dispatchers.into_iter().next().unwrap();
+        Settings {
+            launch: LaunchConfig::new(id.as_str(), root, root, root, root),
+            id,
+            config,
+            thread: ThreadSettings::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_that_rests_after_a_defect_is_not_begun_a_second_time_by_a_message() {
+        let directory = tempfile::tempdir().unwrap();
+        let (ledger, thread) = Ledger::open(directory.path(), LedgerSettings::standard()).unwrap();
+        let (dispatcher, _handle) =
+            Dispatcher::new(settings(), ledger.clone(), BTreeMap::new(), Arc::new(Never));
+        let mut lanes = Lanes {
+            context: dispatcher.context,
+            drain: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            running: JoinSet::new(),
+            wakes: HashMap::new(),
+            ids: HashMap::new(),
+        };
+        let id = LaneId::new("a/t/1");
+        let broken = lanes.running.spawn(async { panic!("a defect") });
+        lanes.ids.insert(broken.id(), id.clone());
+        lanes.wakes.insert(id.clone(), Arc::new(Notify::new()));
+        let ended = lanes.running.join_next_with_id().await.unwrap();
+        lanes.ended(ended).await;
+        assert_eq!(lanes.running.len(), 1, "it rests");
+
+        lanes.wake(id.clone());
+        assert_eq!(lanes.running.len(), 1, "two tasks work on one lane");
+
+        let ended = lanes.running.join_next_with_id().await.unwrap();
+        lanes.ended(ended).await;
+        assert!(
+            lanes.wakes.is_empty() && lanes.ids.is_empty(),
+            "it is not forgotten"
+        );
+        drop((lanes, ledger));
+        thread.close().await;
+    }
 }

@@ -5,6 +5,8 @@
 //! the next step begins from what is on disk and what the thread itself says.
 
 mod follow;
+mod load;
+mod newcomers;
 mod recover;
 mod settle;
 
@@ -14,31 +16,30 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
-use tieline_channel::{ChannelId, PostKind};
-use tokio::sync::Notify;
+use tieline_channel::ChannelId;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::follow::Begin;
 use super::envelope::{self, RenderContext};
 use super::status_board::StatusBoard;
-use super::supervisor::{Link, Session, Supervised};
-use super::{Line, Settings, words};
-use crate::codex::protocol::{InjectedItem, Role, UserInput};
-use crate::codex::{CallError, FailureKind, HistoryError, Refusal, Thread};
-use crate::config::OnLostThread;
-use crate::id::{LaneId, ThreadId, TurnKey};
-use crate::ledger::{
-    LaneRecord, Ledger, LedgerError, LostThread, MessageRecord, OpenTurn, Outcome,
-};
+use super::supervisor::{Link, Session, Supervised, with_sources};
+use super::{Line, Settings, TELL_AFTER, waiting, words};
+use crate::codex::protocol::{Role, UserInput};
+use crate::codex::{CallError, HistoryError, Refusal, Thread};
+use crate::id::{LaneId, TurnKey};
+use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, OpenTurn, Outcome};
 use crate::outbox;
 use crate::retry::RetryPolicy;
 
 /// How many waiting messages of one conversation go into one turn.
 const MAX_BATCH: usize = 32;
 
-/// How many characters of waiting messages go into one turn; Codex takes 1,048,576.
-const MAX_BATCH_CHARS: usize = 600_000;
+/// How many characters of waiting messages, as the model gets them, go together; Codex takes
+/// 1,048,576.
+const MAX_BATCH_CHARS: usize = 1_000_000;
 
 /// How long a lane without work keeps its thread loaded.
 const IDLE_FOR: Duration = Duration::from_secs(30 * 60);
@@ -50,15 +51,9 @@ pub(super) struct LaneContext {
     pub(super) lines: BTreeMap<ChannelId, Line>,
     pub(super) supervised: Supervised,
     pub(super) board: StatusBoard,
-}
-
-/// How a lane is told to end.
-#[derive(Clone)]
-pub(super) struct LaneStop {
-    /// Take nothing new; finish the turn in flight.
-    pub(super) drain: CancellationToken,
-    /// Leave the turn in flight as it is; the next start goes on with it.
-    pub(super) abort: CancellationToken,
+    /// Loading threads is the one thing that keeps codex busy for long: without a limit many
+    /// lanes at once would make it look deaf.
+    pub(super) loading: Semaphore,
 }
 
 /// One lane at work.
@@ -66,7 +61,8 @@ pub(super) struct Lane {
     context: Arc<LaneContext>,
     id: LaneId,
     wake: Arc<Notify>,
-    stop: LaneStop,
+    /// Take nothing new; finish the turn in flight.
+    drain: CancellationToken,
     attached: Option<Attached>,
     /// The child that was last given something to do.
     submitted_to: Option<u64>,
@@ -78,6 +74,10 @@ pub(super) struct Lane {
     first_turn: bool,
     /// The turn whose history was already shortened once to make room.
     compacted: Option<TurnKey>,
+    /// The turn that codex gave no account of once already.
+    doubted: Option<TurnKey>,
+    /// How often in a row codex has refused the thread for a reason that we do not know.
+    odd_refusals: u32,
 }
 
 /// The thread, as loaded over one connection.
@@ -85,7 +85,8 @@ struct Attached {
     connection: u64,
     child: u64,
     thread: Thread,
-    resumed: bool,
+    /// It was begun here, and nothing has been said in it yet.
+    is_new: bool,
 }
 
 /// What a step led to.
@@ -94,6 +95,44 @@ enum Next {
     Again,
     /// The lane has nothing to do, or is told to stop.
     End,
+}
+
+/// Steps that fail one after the other.
+struct Trouble {
+    since: Instant,
+    attempts: u32,
+    /// The failure that was logged last.
+    logged: String,
+    /// Those who wait have been told.
+    is_told: bool,
+}
+
+impl Trouble {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            attempts: 0,
+            logged: String::new(),
+            is_told: false,
+        }
+    }
+
+    /// Logs a step that failed: a reason is worth a warning once.
+    fn log(&mut self, failure: &StepError, delay: Duration) {
+        self.attempts += 1;
+        let attempt = self.attempts;
+        let retry_in_ms = delay.as_millis();
+        let error = with_sources(failure);
+        if self.logged == error {
+            debug!(attempt, retry_in_ms, error, "a step failed again");
+        } else {
+            warn!(
+                attempt,
+                retry_in_ms, error, "a step failed; trying until it works"
+            );
+            self.logged = error;
+        }
+    }
 }
 
 /// Why a step did not work. The lane tries again, from what is on disk.
@@ -116,41 +155,50 @@ impl Lane {
         context: Arc<LaneContext>,
         id: LaneId,
         wake: Arc<Notify>,
-        stop: LaneStop,
+        drain: CancellationToken,
     ) -> Self {
         Self {
             context,
             id,
             wake,
-            stop,
+            drain,
             attached: None,
             submitted_to: None,
             noticed: false,
             new: true,
             first_turn: true,
             compacted: None,
+            doubted: None,
+            odd_refusals: 0,
         }
     }
 
-    /// Works until there has been nothing to do for a while, or until it is told to stop.
+    /// Works until there has been nothing to do for a while, or until it is told to stop. May be
+    /// dropped at any moment: whatever is in flight is taken up again from what is on disk.
     pub(super) async fn run(mut self) {
         let mut retry = RetryPolicy::new();
+        let mut trouble = None;
+        let mut link = self.context.supervised.link.clone();
         loop {
-            match self.step().await {
-                Ok(Next::Again) => retry = RetryPolicy::new(),
-                Ok(Next::End) => break,
-                Err(failure) => {
-                    let delay = retry.next_delay();
-                    warn!(
-                        error = &failure as &dyn Error,
-                        retry_in_ms = delay.as_millis(),
-                        "a step failed; trying again"
-                    );
-                    tokio::select! {
-                        () = tokio::time::sleep(delay) => {}
-                        () = self.stop.drain.cancelled() => break,
-                    }
+            link.mark_unchanged();
+            let failure = match self.step().await {
+                Ok(Next::Again) => {
+                    retry = RetryPolicy::new();
+                    trouble = None;
+                    continue;
                 }
+                Ok(Next::End) => break,
+                Err(failure) => failure,
+            };
+            let delay = retry.next_delay();
+            let trouble = trouble.get_or_insert_with(Trouble::new);
+            trouble.log(&failure, delay);
+            self.tell_held_up(&failure, trouble).await;
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                // Another connection is a reason not to wait.
+                _ = link.changed() => {}
+                () = self.drain.cancelled() => break,
             }
         }
         if let Some(attached) = self.attached.take()
@@ -161,11 +209,47 @@ impl Lane {
         }
     }
 
+    /// Tells those who wait what the lane waits for, once, when it takes long. An outage of the
+    /// whole child is told by the dispatcher.
+    async fn tell_held_up(&self, failure: &StepError, trouble: &mut Trouble) {
+        if trouble.is_told || trouble.since.elapsed() < TELL_AFTER {
+            return;
+        }
+        let refusal = match failure {
+            StepError::Resume(call) | StepError::Call(call) => call.refusal(),
+            StepError::NotNow(_) => Some(Refusal::Other),
+            StepError::Ledger(_) | StepError::History(_) => None,
+        };
+        let Some(refusal) = refusal else {
+            return;
+        };
+        let told = async {
+            let Some(record) = self.context.ledger.lane(&self.id).await? else {
+                return Ok(());
+            };
+            let posts = waiting::origins(&self.context.ledger, &record)
+                .await?
+                .iter()
+                .map(|origin| {
+                    let text = words::held_up(&refusal);
+                    outbox::notice(&origin.channel, &origin.conversation, text)
+                })
+                .collect();
+            self.context.ledger.enqueue(posts).await.map(drop)
+        };
+        match told.await {
+            Ok(()) => trouble.is_told = true,
+            Err::<(), LedgerError>(failure) => {
+                warn!(error = %failure, "those who wait were not told what for");
+            }
+        }
+    }
+
     async fn step(&mut self) -> Result<Next, StepError> {
         let Some(record) = self.context.ledger.lane(&self.id).await? else {
             return Ok(Next::End);
         };
-        if self.stop.drain.is_cancelled() {
+        if self.drain.is_cancelled() {
             return Ok(Next::End);
         }
         if record.open.is_none() && record.waiting == 0 {
@@ -192,47 +276,14 @@ impl Lane {
         if let Link::Up(session) = now
             && self.should_reload(&session, record)
         {
-            self.reload(&session, record).await?;
-            return Ok(Next::Again);
+            return self.reload(&session, record).await;
         }
         tokio::select! {
             () = self.wake.notified() => Ok(Next::Again),
-            () = self.stop.drain.cancelled() => Ok(Next::End),
+            () = self.drain.cancelled() => Ok(Next::End),
             changed = link.changed() => Ok(if changed.is_ok() { Next::Again } else { Next::End }),
             () = tokio::time::sleep(IDLE_FOR) => Ok(Next::End),
         }
-    }
-
-    fn should_reload(&self, session: &Session, record: &LaneRecord) -> bool {
-        let loaded_elsewhere = match &self.attached {
-            Some(attached) => attached.child != session.child,
-            None => self.new && self.context.settings.keeps_one_lane(),
-        };
-        loaded_elsewhere && record.had_turn && record.thread.is_some()
-    }
-
-    async fn reload(&mut self, session: &Session, record: &LaneRecord) -> Result<(), StepError> {
-        let attached = self.attach(session, record).await?;
-        self.new = false;
-        let Some(now) = self.context.ledger.lane(&self.id).await? else {
-            return Ok(());
-        };
-        let live_came_first = now.waiting > 0 || now.open.is_some();
-        if !attached || live_came_first || self.noticed {
-            return Ok(());
-        }
-        if let Some(attached) = &self.attached
-            && attached.resumed
-        {
-            let notice = envelope::render_notice("restarted", words::RESTART_NOTICE);
-            attached
-                .thread
-                .inject(vec![InjectedItem::message(Role::Developer, notice)])
-                .await?;
-            self.noticed = true;
-            info!("the thread was told of the restart");
-        }
-        Ok(())
     }
 
     /// Waits for a connection; `None` when there will be none.
@@ -244,115 +295,8 @@ impl Lane {
                 Link::Up(session) => Some(session),
                 Link::Down { .. } | Link::Stopped => None,
             },
-            () = self.stop.drain.cancelled() => None,
+            () = self.drain.cancelled() => None,
         }
-    }
-
-    /// Loads the lane's thread over this connection. `false` when the lane's work was settled
-    /// instead, because its thread is lost.
-    async fn attach(&mut self, session: &Session, record: &LaneRecord) -> Result<bool, StepError> {
-        if self
-            .attached
-            .as_ref()
-            .is_some_and(|it| it.connection == session.connection)
-        {
-            return Ok(true);
-        }
-        self.attached = None;
-        let settings = &self.context.settings.thread;
-        let resumed = match &record.thread {
-            None => None,
-            Some(id) => match Thread::resume(&session.client, id, settings).await {
-                Ok(thread) => Some(thread),
-                Err(failure) => match (failure.refusal(), record.had_turn) {
-                    (Some(Refusal::NoRollout), false) => {
-                        info!(thread = %id, "the thread had never been used; beginning it again");
-                        None
-                    }
-                    (Some(refusal), _) if is_lost(&refusal) => {
-                        return self.lose_thread(record, id, &failure, &refusal).await;
-                    }
-                    _ => return Err(StepError::Resume(failure)),
-                },
-            },
-        };
-        let (thread, resumed) = match resumed {
-            Some(thread) => (thread, true),
-            None => {
-                let thread = Thread::start(&session.client, settings).await?;
-                self.context
-                    .ledger
-                    .set_thread(&self.id, thread.id().clone())
-                    .await?;
-                (thread, false)
-            }
-        };
-        info!(thread = %thread.id(), resumed, "thread loaded");
-        self.attached = Some(Attached {
-            connection: session.connection,
-            child: session.child,
-            thread,
-            resumed,
-        });
-        Ok(true)
-    }
-
-    /// Acts by `on_lost_thread`; never silently.
-    async fn lose_thread(
-        &self,
-        record: &LaneRecord,
-        thread: &ThreadId,
-        failure: &CallError,
-        refusal: &Refusal,
-    ) -> Result<bool, StepError> {
-        warn!(%thread, error = failure as &dyn Error, "the thread is lost");
-        let reason = failure.to_failure().message;
-        let ledger = &self.context.ledger;
-        match self.context.settings.config.on_lost_thread {
-            OnLostThread::Fresh => {
-                if let Some(open) = &record.open {
-                    self.settle(
-                        open,
-                        Outcome::Unclear {
-                            reason: reason.clone(),
-                        },
-                        words::UNCLEAR,
-                    )
-                    .await?;
-                }
-                let lost = LostThread {
-                    thread: thread.clone(),
-                    at: SystemTime::now(),
-                    reason,
-                };
-                let notice = record.last_from.as_ref().map(|origin| {
-                    outbox::notice(&origin.channel, &origin.conversation, words::THREAD_LOST)
-                });
-                ledger
-                    .lose_thread(&self.id, lost, notice.into_iter().collect())
-                    .await?;
-            }
-            OnLostThread::Stop => {
-                let kind = match refusal {
-                    Refusal::NoRollout => FailureKind::SessionStoreEvicted,
-                    _ => FailureKind::ThreadResumeFailed,
-                };
-                let outcome = Outcome::Failed {
-                    kind: kind.as_str().to_owned(),
-                    message: reason,
-                };
-                match &record.open {
-                    Some(open) => self.settle(open, outcome, words::failure(kind)).await?,
-                    None => {
-                        let batch = self.batch().await?;
-                        let posts = self.reply(&batch, PostKind::Failure, words::failure(kind));
-                        let ids = batch.iter().map(|message| message.id).collect();
-                        ledger.settle_waiting(&self.id, ids, outcome, posts).await?;
-                    }
-                }
-            }
-        }
-        Ok(false)
     }
 
     /// Takes what waits into a new turn.
@@ -367,8 +311,10 @@ impl Lane {
             .ledger
             .open_turn(&self.id, TurnKey::new(), ids)
             .await?;
+        // Until then they could be edited.
+        let messages = self.messages(&open).await?;
         let begins_anew = !record.lost.is_empty() && !record.had_turn;
-        self.submit(open, &batch, begins_anew).await
+        self.submit(open, &messages, begins_anew).await
     }
 
     /// Returns the waiting messages that go together: those of one conversation that stand at the
@@ -378,7 +324,7 @@ impl Lane {
         let mut batch: Vec<MessageRecord> = Vec::new();
         let mut chars = 0;
         for message in waiting {
-            chars += message.message.plain_text().chars().count();
+            chars += self.render(&message).chars().count();
             let fits = batch.first().is_none_or(|first| {
                 same_conversation(first, &message)
                     && !first.urgent
@@ -407,28 +353,6 @@ impl Lane {
         let input = vec![UserInput::text(blocks.join("\n"))];
         let client_id = Some(open.key.to_string());
         self.drive(open, Begin::Start { input, client_id }).await
-    }
-}
-
-/// Returns whether a refused resume means that the thread will not come back by itself.
-fn is_lost(refusal: &Refusal) -> bool {
-    match refusal {
-        // Its history is gone, or cannot be read.
-        Refusal::NoRollout | Refusal::Archived | Refusal::Other => true,
-        // Another process has it for now, or codex is not in a state to answer.
-        Refusal::UnknownMethod
-        | Refusal::NoTurnYet
-        | Refusal::NotSupportedYet
-        | Refusal::ActiveWriter
-        | Refusal::ThreadNotFound
-        | Refusal::NoActiveTurn
-        | Refusal::OtherTurn
-        | Refusal::NotSteerable
-        | Refusal::Draining
-        | Refusal::Overloaded
-        | Refusal::InputTooLarge
-        | Refusal::BadConfiguration
-        | Refusal::McpServerFailed => false,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - `supervisor` keeps the child alive and tells lanes whether there is a connection;
 //! - `lane` works through one conversation's queue, a turn at a time;
+//! - `outage` tells chats that there is no child, and when it is back;
 //! - `recovery` says, without IO, what to do with a turn that something broke;
 //! - `envelope` is how a message reads for the model, `words` what people are told.
 //!
@@ -11,13 +12,16 @@
 mod actor;
 pub mod envelope;
 mod lane;
+mod outage;
 mod recovery;
 mod status_board;
 mod supervisor;
+mod waiting;
 mod wakes;
 mod words;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tieline_channel::{Channel, ChannelId, Conversation, TextLimit};
 
@@ -27,6 +31,9 @@ use crate::codex::LaunchConfig;
 use crate::codex::protocol::ThreadSettings;
 use crate::config::{DispatcherConfig, Sessions};
 use crate::id::{DispatcherId, LaneId};
+
+/// How long people wait without being told what for.
+const TELL_AFTER: Duration = Duration::from_secs(5);
 
 /// Everything a dispatcher is told when it is made.
 #[derive(Clone, Debug)]
@@ -42,35 +49,44 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Returns whether all conversations share one lane.
-    fn keeps_one_lane(&self) -> bool {
-        self.config.sessions == Sessions::Shared
+    /// Returns whether a lane is the one that all conversations share: it stays loaded.
+    fn is_shared_lane(&self, lane: &LaneId) -> bool {
+        self.config.sessions == Sessions::Shared && lane.as_str() == self.id.as_str()
     }
 
     /// Returns the lane of a conversation: the same one for ever.
     fn lane_of(&self, channel: &ChannelId, conversation: &Conversation) -> LaneId {
-        let mut name = self.id.as_str().to_owned();
-        let mut add = |part: &str| {
-            name.push('/');
-            // Platforms name chats as they like; a slash in a name is not a step.
-            name.push_str(&part.replace('%', "%25").replace('/', "%2F"));
-        };
-        match self.config.sessions {
-            Sessions::Shared => {}
-            Sessions::Chat => {
-                add(channel.as_str());
-                add(conversation.chat.as_str());
-            }
-            Sessions::Thread => {
-                add(channel.as_str());
-                add(conversation.chat.as_str());
-                if let Some(thread) = &conversation.thread {
-                    add(thread.as_str());
-                }
+        lane_of(&self.id, self.config.sessions, channel, conversation)
+    }
+}
+
+fn lane_of(
+    dispatcher: &DispatcherId,
+    sessions: Sessions,
+    channel: &ChannelId,
+    conversation: &Conversation,
+) -> LaneId {
+    let mut name = dispatcher.as_str().to_owned();
+    let mut add = |part: &str| {
+        name.push('/');
+        // Platforms name chats as they like; a slash in a name is not a step.
+        name.push_str(&part.replace('%', "%25").replace('/', "%2F"));
+    };
+    match sessions {
+        Sessions::Shared => {}
+        Sessions::Chat => {
+            add(channel.as_str());
+            add(conversation.chat.as_str());
+        }
+        Sessions::Thread => {
+            add(channel.as_str());
+            add(conversation.chat.as_str());
+            if let Some(thread) = &conversation.thread {
+                add(thread.as_str());
             }
         }
-        LaneId::new(name)
     }
+    LaneId::new(name)
 }
 
 /// A channel, as dispatchers use it.
@@ -85,5 +101,67 @@ pub struct Line {
 impl Line {
     fn text_limit(&self) -> TextLimit {
         self.channel.capabilities().text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tieline_channel::{ChatId, ThreadKey};
+
+    use super::*;
+
+    /// Names as platforms give them, among them those that could run into each other.
+    const NAMES: [&str; 9] = ["a", "b", "a/b", "a%2Fb", "a%", "%2F", "/", "", "ä b"];
+
+    fn conversations() -> Vec<(ChannelId, Conversation)> {
+        let mut all = Vec::new();
+        for channel in ["a", "b"] {
+            for chat in NAMES {
+                for thread in [None].into_iter().chain(NAMES.map(Some)) {
+                    let conversation = Conversation {
+                        chat: ChatId::new(chat),
+                        thread: thread.map(ThreadKey::new),
+                    };
+                    all.push((ChannelId::new(channel), conversation));
+                }
+            }
+        }
+        all
+    }
+
+    /// Asserts that two conversations have the same lane exactly when they have the same `part`.
+    fn assert_lanes<P: Ord + std::fmt::Debug>(
+        sessions: Sessions,
+        part: impl Fn(&ChannelId, &Conversation) -> P,
+    ) {
+        let mut lanes = BTreeMap::new();
+        let mut parts = BTreeMap::new();
+        for (channel, conversation) in conversations() {
+            let lane = lane_of(&DispatcherId::new("a"), sessions, &channel, &conversation);
+            let part = format!("{:?}", part(&channel, &conversation));
+            let other = lanes.insert(lane.as_str().to_owned(), part.clone());
+            assert!(
+                other.is_none_or(|other| other == part),
+                "{lane} is shared: {conversation:?}"
+            );
+            let other = parts.insert(part, lane.clone());
+            assert!(
+                other.is_none_or(|other| other == lane),
+                "{lane} is one of two: {conversation:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn conversations_share_a_lane_only_when_the_sessions_say_so() {
+        assert_lanes(Sessions::Shared, |_, _| ());
+        assert_lanes(Sessions::Chat, |channel, at| {
+            (channel.clone(), at.chat.clone())
+        });
+        assert_lanes(Sessions::Thread, |channel, at| {
+            (channel.clone(), at.clone())
+        });
     }
 }

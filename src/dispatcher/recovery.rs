@@ -4,6 +4,9 @@
 //! for the message in the envelope, because Codex writes a user's text a moment before the key.
 //! This module does no IO: it takes what was found and says the next step.
 
+#[cfg(test)]
+mod tests;
+
 use crate::codex::protocol::{AgentPhase, Item, TurnStatus};
 use crate::codex::{Failure, FoundTurn};
 use crate::config::OnInterrupted;
@@ -64,6 +67,8 @@ pub(super) fn next_step(
             TurnStatus::InProgress => Step::Follow(turn.turn_id),
             TurnStatus::Completed => match turn.answer {
                 Some(answer) => Step::Deliver(answer),
+                // Room was made for it, and it was not gone on with.
+                None if is_compaction(&turn) => go_on(),
                 None => Step::Fail(Failure::no_answer()),
             },
             TurnStatus::Interrupted => match complete_answer(turn) {
@@ -91,6 +96,15 @@ fn complete_answer(turn: FoundTurn) -> Option<String> {
         } => turn.answer,
         _ => None,
     }
+}
+
+/// Returns whether all that a turn did was to shorten the history.
+fn is_compaction(turn: &FoundTurn) -> bool {
+    !turn.items.is_empty()
+        && turn
+            .items
+            .iter()
+            .all(|item| matches!(item, Item::ContextCompaction { .. }))
 }
 
 impl Step {

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use crate::codex::{
     AppServer, ChildSnapshot, Client, CloseReason, FailureKind, Launch, LaunchConfig, ServerFacts,
@@ -20,6 +20,13 @@ use crate::retry::RestartPolicy;
 
 /// How long a living child is asked for a new connection before it is replaced.
 const RECONNECT_FOR: Duration = Duration::from_secs(5);
+
+/// A connection that lasts so long is steady.
+const STEADY_AFTER: Duration = Duration::from_secs(1);
+
+/// How many connections in a row may be lost before they are steady; then the child is replaced,
+/// which takes longer each time.
+const MAX_DROPS: u32 = 5;
 
 /// How long a child may take to end by itself when the daemon stops.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -71,9 +78,18 @@ pub(super) struct Supervisor {
     policy: RestartPolicy,
     link: watch::Sender<Link>,
     condition: watch::Sender<Condition>,
-    replace: Arc<Notify>,
+    /// Children up to this number are to be replaced.
+    unwanted: watch::Receiver<u64>,
     connections: u64,
     children: u64,
+    refusals: Refusals,
+}
+
+/// Starts that failed one after the other.
+#[derive(Debug, Default)]
+struct Refusals {
+    count: u32,
+    reason: String,
 }
 
 /// What others hold of a supervisor.
@@ -83,8 +99,18 @@ pub(super) struct Supervised {
     pub(super) link: watch::Receiver<Link>,
     /// What there is to show.
     pub(super) condition: watch::Receiver<Condition>,
-    /// Asks for another child: this one does not do what it is told.
-    pub(super) replace: Arc<Notify>,
+    unwanted: Arc<watch::Sender<u64>>,
+}
+
+impl Supervised {
+    /// Asks for another child in place of this one, which does not do what it is told.
+    pub(super) fn replace_child(&self, child: u64) {
+        self.unwanted.send_if_modified(|unwanted| {
+            let is_news = *unwanted < child;
+            *unwanted = child.max(*unwanted);
+            is_news
+        });
+    }
 }
 
 /// Why a child is no longer tended.
@@ -120,11 +146,11 @@ impl Supervisor {
             child: None,
             facts: None,
         });
-        let replace = Arc::new(Notify::new());
+        let (unwanted, unwanted_seen) = watch::channel(0);
         let supervised = Supervised {
             link: link_seen,
             condition: condition_seen,
-            replace: Arc::clone(&replace),
+            unwanted: Arc::new(unwanted),
         };
         let supervisor = Self {
             id,
@@ -134,9 +160,10 @@ impl Supervisor {
             policy,
             link,
             condition,
-            replace,
+            unwanted: unwanted_seen,
             connections: 0,
             children: 0,
+            refusals: Refusals::default(),
         };
         (supervisor, supervised)
     }
@@ -152,6 +179,7 @@ impl Supervisor {
             let uptime = match started {
                 Ok(mut server) => {
                     let ready_at = Instant::now();
+                    self.refusals = Refusals::default();
                     self.children += 1;
                     self.show_child(server.snapshot());
                     let end = self.tend(&mut server, &stop).await;
@@ -160,7 +188,7 @@ impl Supervisor {
                 }
                 Err(failure) => {
                     let reason = with_sources(&failure);
-                    warn!(error = %reason, "codex did not start");
+                    self.refusals.log(&reason);
                     self.show_child(ChildSnapshot::of_failure(&failure));
                     self.link.send_modify(|link| {
                         if let Link::Down { failure: last, .. } = link {
@@ -177,7 +205,7 @@ impl Supervisor {
             let delay = self.policy.after_run(uptime);
             self.condition
                 .send_modify(|condition| condition.record.restarts += 1);
-            info!(delay_ms = delay.as_millis(), "codex is started again");
+            debug!(delay_ms = delay.as_millis(), "codex is started again");
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(delay) => {}
@@ -190,8 +218,10 @@ impl Supervisor {
     /// Watches one child until it is lost or the dispatcher stops.
     async fn tend(&mut self, server: &mut AppServer, stop: &CancellationToken) -> End {
         let mut client = server.client().clone();
+        let mut dropped_at_once = 0;
         loop {
             self.connections += 1;
+            let connected_at = Instant::now();
             self.link.send_replace(Link::Up(Session {
                 connection: self.connections,
                 child: self.children,
@@ -205,8 +235,8 @@ impl Supervisor {
                 () = stop.cancelled() => return End::Stop,
                 exit = server.exited() => return End::Lost(exit.to_string()),
                 reason = client.closed() => reason,
-                () = self.replace.notified() => {
-                    return End::Lost("codex did not end a turn it was told to end".to_owned());
+                Ok(_) = self.unwanted.wait_for(|unwanted| *unwanted >= self.children) => {
+                    return End::Lost("codex did not do what it was told".to_owned());
                 }
             };
             self.link.send_replace(Link::Down {
@@ -215,6 +245,13 @@ impl Supervisor {
             });
             if matches!(reason, CloseReason::Deaf(_)) {
                 return End::Lost(reason.to_string());
+            }
+            if connected_at.elapsed() >= STEADY_AFTER {
+                dropped_at_once = 0;
+            }
+            dropped_at_once += 1;
+            if dropped_at_once > MAX_DROPS {
+                return End::Lost(format!("codex keeps dropping its connection: {reason}"));
             }
             let exited = server.exited();
             let reconnected = tokio::select! {
@@ -287,8 +324,22 @@ impl Supervisor {
     }
 }
 
+impl Refusals {
+    /// Logs a start that failed: a reason is worth a warning once.
+    fn log(&mut self, reason: &str) {
+        self.count += 1;
+        let attempt = self.count;
+        if self.reason == reason {
+            debug!(attempt, error = %reason, "codex did not start");
+        } else {
+            warn!(attempt, error = %reason, "codex did not start; trying again until it does");
+            reason.clone_into(&mut self.reason);
+        }
+    }
+}
+
 /// Returns an error with everything that caused it, in one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
+pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

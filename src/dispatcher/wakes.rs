@@ -36,3 +36,43 @@ impl Wakes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn lanes(names: &[&str]) -> HashSet<LaneId> {
+        names.iter().map(|name| LaneId::new(*name)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_lane_woken_many_times_is_taken_once() {
+        let wakes = Wakes::default();
+        for name in ["a", "b", "a", "a"] {
+            wakes.add(LaneId::new(name));
+        }
+        assert_eq!(wakes.take().await, lanes(&["a", "b"]));
+        assert!(wakes.take().now_or_never().is_none(), "taken twice");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken_by_the_next_one() {
+        let wakes = Wakes::default();
+        let mut take = Box::pin(wakes.take());
+        assert!(take.as_mut().now_or_never().is_none());
+        wakes.add(LaneId::new("a"));
+        assert_eq!(take.await, lanes(&["a"]));
+    }
+
+    #[tokio::test]
+    async fn what_was_woken_while_a_waiter_was_dropped_is_not_lost() {
+        let wakes = Wakes::default();
+        let mut take = Box::pin(wakes.take());
+        assert!(take.as_mut().now_or_never().is_none());
+        wakes.add(LaneId::new("a"));
+        drop(take);
+        assert_eq!(wakes.take().await, lanes(&["a"]));
+    }
+}

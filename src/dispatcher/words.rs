@@ -1,7 +1,7 @@
 //! What tieline itself says to people. Each failure has one sentence with what to do; causes are
 //! for the operator's log and never shown in a chat.
 
-use crate::codex::FailureKind;
+use crate::codex::{FailureKind, Refusal};
 
 /// Returns the sentence for a turn that failed.
 pub(super) fn failure(kind: FailureKind) -> &'static str {
@@ -96,6 +96,28 @@ pub(super) fn not_starting(kind: FailureKind) -> &'static str {
         _ => {
             "🔄 Codex does not start; I keep trying. `tieline status` on the machine shows why. Your \
              message is kept and runs as soon as it is back."
+        }
+    }
+}
+
+/// Codex is there and does not take this one conversation up. The message is kept.
+pub(super) fn held_up(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::ActiveWriter => {
+            "🔄 This conversation is open in another Codex on the machine. Close it there; your \
+             message is kept and runs as soon as that is done."
+        }
+        Refusal::BadConfiguration => {
+            "🔄 Codex cannot load its configuration; the log on the machine says what is wrong. Your \
+             message is kept and runs as soon as that is mended."
+        }
+        Refusal::McpServerFailed => {
+            "🔄 An MCP server that Codex needs does not start; the log on the machine says which. \
+             Your message is kept and runs as soon as it does."
+        }
+        _ => {
+            "🔄 Codex does not take this conversation up at the moment; I keep trying, and the log \
+             on the machine says why. Your message is kept."
         }
     }
 }

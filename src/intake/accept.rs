@@ -62,8 +62,9 @@ impl ChannelIntake {
         match self.ledger.accept(new).await? {
             Accepted::New { id, waiting } => {
                 info!(message = %id, %lane, waiting, "accepted");
-                self.dispatcher.wake(lane);
+                // In this order: what the lane shows is newer.
                 self.dispatcher.show_received(&self.door.channel, &shown);
+                self.dispatcher.wake(lane);
                 Ok(Receipt::Accepted)
             }
             Accepted::Duplicate { .. } => Ok(Receipt::Duplicate),
@@ -176,4 +177,81 @@ fn take_urgency(message: &mut Message) -> bool {
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tieline_channel::{ChatId, ChatKind, Conversation, Sender, SenderKind, UserId, WireId};
+
+    use super::*;
+
+    fn text(text: &str) -> Segment {
+        Segment::Text(text.to_owned())
+    }
+
+    fn mention() -> Segment {
+        Segment::Mention {
+            user: UserId::new("U-bot"),
+            name: Some("bot".to_owned()),
+        }
+    }
+
+    fn message(body: Vec<Segment>) -> Message {
+        Message {
+            id: WireId::new("1"),
+            conversation: Conversation {
+                chat: ChatId::new("C1"),
+                thread: None,
+            },
+            chat_kind: ChatKind::Group,
+            chat_name: None,
+            sender: Sender {
+                id: UserId::new("U1"),
+                name: None,
+                kind: SenderKind::Person,
+            },
+            sent_at: SystemTime::UNIX_EPOCH,
+            body,
+            addressed: true,
+            quote: None,
+            attachments: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_the_first_words_of_a_message_can_make_it_urgent() {
+        let table = [
+            (vec![text("!now")], true, vec![text("now")]),
+            (vec![text("  ! now")], true, vec![text("now")]),
+            (vec![text("!!now")], true, vec![text("!now")]),
+            (vec![text("!")], true, vec![text("")]),
+            (vec![text("now!")], false, vec![text("now!")]),
+            (vec![text("a != b")], false, vec![text("a != b")]),
+            (vec![text("")], false, vec![text("")]),
+            (vec![], false, vec![]),
+            (
+                vec![mention(), text(" !stop that")],
+                true,
+                vec![mention(), text("stop that")],
+            ),
+            (
+                vec![text(" "), mention(), text("!stop")],
+                true,
+                vec![text(" "), mention(), text("stop")],
+            ),
+            (
+                vec![text("ask "), mention(), text("!stop")],
+                false,
+                vec![text("ask "), mention(), text("!stop")],
+            ),
+            (vec![mention()], false, vec![mention()]),
+        ];
+        for (body, is_urgent, left) in table {
+            let mut message = message(body.clone());
+            assert_eq!(take_urgency(&mut message), is_urgent, "{body:?}");
+            assert_eq!(message.body, left, "{body:?}");
+        }
+    }
 }

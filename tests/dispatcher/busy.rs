@@ -103,3 +103,62 @@ async fn an_exclamation_mark_interrupts_whatever_the_policy() {
     );
     world.finish().await;
 }
+
+#[tokio::test]
+async fn an_older_urgent_message_does_not_stop_a_newer_one() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    let begun = echo.hold("old news", Point::MidStream);
+    let old = world.platform.write("a", "old news");
+    begun.reached().await;
+    let first = world.platform.write("a", "!urgent one");
+    let second = world.platform.write("a", "!urgent two");
+    world.platform.settled(&old).await;
+    let settled = [
+        world.platform.settled(&first).await,
+        world.platform.settled(&second).await,
+    ];
+    assert_eq!(settled[1][0].text, "echo: urgent two");
+    // The first one ran, or made room for the second one, which is newer.
+    let text = &settled[0][0].text;
+    assert!(
+        text == "echo: urgent one" || text.contains("newer message"),
+        "{text}"
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn everybody_who_waits_for_a_shared_thread_is_told_of_an_outage() {
+    let echo = Echo::new();
+    let mut choices = Choices::standard();
+    choices.dispatcher = choices.dispatcher.replace("\"chat\"", "\"shared\"");
+    let mut world = World::new(echo.start().await, &choices);
+    let home = world.home();
+    let hidden = world.path().join("hidden");
+    std::fs::rename(&home, &hidden).unwrap();
+    world.start();
+    let waiting: Vec<_> = ["a", "b", "c"]
+        .iter()
+        .map(|chat| world.platform.write(chat, &format!("from {chat}")))
+        .collect();
+    for id in &waiting {
+        world.platform.acked(id).await;
+    }
+    world.platform.posted("Codex does not start").await;
+    std::fs::rename(&hidden, &home).unwrap();
+    for (id, chat) in waiting.iter().zip(["a", "b", "c"]) {
+        let posts = world.platform.settled(id).await;
+        assert_eq!(posts[0].text, format!("echo: from {chat}"));
+        let told = world.platform.posts(chat);
+        let told = told
+            .iter()
+            .filter(|post| post.text.contains("Codex does not start"));
+        assert_eq!(told.count(), 1, "{chat}");
+    }
+    // A reason that stays the same is worth one warning.
+    let warned = world.logged("codex did not start");
+    let warned = warned.iter().filter(|line| line.contains("WARN"));
+    assert_eq!(warned.count(), 1);
+    world.finish().await;
+}

@@ -5,7 +5,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tieline::codex::{Endpoint, Transport};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -45,6 +45,11 @@ impl FakeAppServer {
 
     pub(crate) fn transport(&self) -> Transport {
         Transport::External(Endpoint::Unix(self.dir.path().join("s")))
+    }
+
+    /// Returns how it is named in a configuration.
+    pub(crate) fn address(&self) -> String {
+        format!("unix://{}", self.dir.path().join("s").display())
     }
 
     /// Takes the next connection.
@@ -152,5 +157,11 @@ impl Peer {
     /// Answers pings, and takes nothing else, until the other side is gone.
     pub(crate) async fn stay(&mut self) {
         while let Some(Ok(_)) = self.socket.next().await {}
+    }
+
+    /// Ends the connection without a word.
+    pub(crate) async fn hang_up(&mut self) {
+        // The other side may be gone already.
+        let _ended = self.socket.get_mut().shutdown().await;
     }
 }

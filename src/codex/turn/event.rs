@@ -91,8 +91,8 @@ pub enum TurnEnd {
     TimedOut {
         /// Which of the two, in a way.
         failure: Failure,
-        /// Codex did not react to the interrupt either: kill it. Whether the turn runs on is not
-        /// known.
+        /// Codex did not take the turn, or did not end it when it was told to: kill it. Whether
+        /// the turn runs on is not known.
         child_deaf: bool,
     },
     /// Codex did not take it: nothing was done.
@@ -130,6 +130,9 @@ pub enum LostReason {
     /// We did not read its events in time, or somebody else subscribed to the thread.
     #[error("its events went elsewhere")]
     Unsubscribed,
+    /// Codex says that it does not run any more.
+    #[error("codex says that it is over, and its end never came")]
+    Missed,
 }
 
 /// The use of a tool, as people may see it: no arguments, no output.
@@ -169,9 +172,10 @@ impl Lost {
     pub fn to_failure(&self) -> Failure {
         let kind = match &self.reason {
             LostReason::Closed(CloseReason::Deaf(_)) => FailureKind::BackendTimeout,
-            LostReason::Closed(_) | LostReason::Unloaded | LostReason::Unsubscribed => {
-                FailureKind::BackendResponseInvalid
-            }
+            LostReason::Closed(_)
+            | LostReason::Unloaded
+            | LostReason::Unsubscribed
+            | LostReason::Missed => FailureKind::BackendResponseInvalid,
         };
         Failure::new(kind, format!("{}: {self}", Self::CLASS))
     }

@@ -14,7 +14,7 @@ use crate::config::access::Access;
 use crate::config::channel::Declared;
 use crate::config::choice::Choice;
 use crate::config::codex::CodexConfig;
-use crate::config::dispatcher::{DispatcherConfig, RestartConfig};
+use crate::config::dispatcher::{Approvals, DispatcherConfig, Reply, RestartConfig};
 use crate::config::document::{Named, Table, Value};
 use crate::config::problem::Problem;
 use crate::config::words::suggest;
@@ -114,8 +114,38 @@ fn read(
         access,
         codex: CodexConfig::read(table.get("codex"), codex),
     };
+    warn_of_no_effect(&table, &config);
     table.finish();
     Some(config)
+}
+
+/// Says which settings this version understands and does not act on, and what happens instead.
+fn warn_of_no_effect(table: &Table<'_>, config: &DispatcherConfig) {
+    let settings = [
+        (
+            "approvals",
+            config.approvals == Approvals::Chat,
+            "whatever needs an approval is denied, as with \"deny\"",
+        ),
+        (
+            "reply",
+            config.reply == Reply::Tool,
+            "the final answer of each turn is posted, as with \"final\"",
+        ),
+        (
+            "skills",
+            !config.skills.is_empty(),
+            "the model gets the skills that Codex finds by itself, and none of these",
+        ),
+    ];
+    for (key, is_set, instead) in settings {
+        if is_set && let Some(value) = table.entries.get(key) {
+            let message = format!("`{key}` has no effect in this version: {instead}");
+            table
+                .reading()
+                .note(Problem::warning(value.span(), message));
+        }
+    }
 }
 
 fn read_choice<T: Choice>(table: &mut Table<'_>, key: &'static str, default: T) -> T {

@@ -4,9 +4,9 @@ use tieline_channel::Status;
 
 use super::*;
 use crate::codex::protocol::AgentPhase;
-use crate::codex::{Failure, Turn, TurnEnd, TurnEvent, TurnOptions};
+use crate::codex::{Failure, Lost, LostReason, Turn, TurnEnd, TurnEvent, TurnOptions};
 use crate::config::OnBusy;
-use crate::id::{MessageId, TurnId};
+use crate::id::TurnId;
 use crate::ledger::{TurnEvent as LedgerTurnEvent, TurnPhase};
 
 /// How a turn begins.
@@ -25,15 +25,6 @@ enum Followed {
     Ended(TurnEnd),
     /// A newer message is to be taken instead.
     Superseded,
-    /// The daemon stops; the turn stays open.
-    Parked,
-}
-
-/// What is to be done about messages that came while the turn runs.
-enum Newcomers {
-    Wait,
-    Interrupt,
-    Join(Vec<MessageRecord>),
 }
 
 impl Lane {
@@ -47,6 +38,7 @@ impl Lane {
         self.show(&messages, &Status::Working { progress: None });
         self.submitted_to = Some(attached.child);
         self.first_turn = false;
+        attached.is_new = false;
         let idle_limit = self.context.settings.config.turn_idle_timeout;
         let options = |client_message_id| TurnOptions {
             client_message_id,
@@ -62,17 +54,29 @@ impl Lane {
                 .attach(id, &options(Some(open.key.to_string()))),
         };
         let followed = self.follow(&open, &messages, &mut turn).await?;
+        let is_accepted = turn.id().is_some();
         drop(turn);
         match followed {
-            Followed::Parked => Ok(Next::End),
             Followed::Superseded => {
                 self.attached = Some(attached);
                 self.settle(&open, Outcome::Cancelled, words::SUPERSEDED)
                     .await?;
                 Ok(Next::Again)
             }
-            Followed::Ended(TurnEnd::Lost(lost)) => {
-                info!(reason = %lost, "the turn goes on when the connection is back");
+            Followed::Ended(TurnEnd::Lost(lost)) => self.lost(&open, &attached, lost).await,
+            Followed::Ended(TurnEnd::TimedOut {
+                failure,
+                child_deaf: true,
+            }) => {
+                // Whatever it still does with the turn, it must not do it beside the next one.
+                self.context.supervised.replace_child(attached.child);
+                if is_accepted {
+                    self.settle_failed(&open, &failure).await?;
+                } else if self.is_doubted_again(&open) {
+                    self.settle_unclear(&open, failure.message).await?;
+                } else {
+                    info!(reason = %failure.message, "whether codex has the turn, the next child tells");
+                }
                 self.connection_lost(attached.connection).await;
                 Ok(Next::Again)
             }
@@ -83,6 +87,35 @@ impl Lane {
         }
     }
 
+    /// Leaves a turn whose end was not seen to recovery, once there is somebody to ask.
+    async fn lost(
+        &mut self,
+        open: &OpenTurn,
+        attached: &Attached,
+        lost: Lost,
+    ) -> Result<Next, StepError> {
+        match lost.reason {
+            LostReason::Closed(_) => {
+                info!(reason = %lost, "the turn goes on when the connection is back");
+                self.connection_lost(attached.connection).await;
+                return Ok(Next::Again);
+            }
+            LostReason::Missed => {
+                if self.is_doubted_again(open) {
+                    self.context.supervised.replace_child(attached.child);
+                }
+            }
+            LostReason::Unloaded | LostReason::Unsubscribed => {}
+        }
+        // The connection lives: the thread is loaded again over it.
+        Err(StepError::NotNow(lost.to_string()))
+    }
+
+    /// Returns whether codex has failed to account for this turn before.
+    fn is_doubted_again(&mut self, open: &OpenTurn) -> bool {
+        self.doubted.replace(open.key) == Some(open.key)
+    }
+
     async fn follow(
         &self,
         open: &OpenTurn,
@@ -90,7 +123,11 @@ impl Lane {
         turn: &mut Turn<'_>,
     ) -> Result<Followed, StepError> {
         let client_id = open.key.to_string();
-        let mut superseded = false;
+        let mut superseded = match turn.id() {
+            // It runs already, and nothing else will say so.
+            Some(_) => self.mind_queue(open, messages, turn).await?,
+            None => false,
+        };
         loop {
             let event = tokio::select! {
                 event = turn.next() => event,
@@ -98,7 +135,6 @@ impl Lane {
                     superseded = self.mind_queue(open, messages, turn).await?;
                     continue;
                 }
-                () = self.stop.abort.cancelled() => return Ok(Followed::Parked),
             };
             let Some(event) = event else {
                 return Err(StepError::NotNow("the turn has no end".to_owned()));
@@ -154,39 +190,17 @@ impl Lane {
         }
     }
 
-    /// Does what `on_busy` says with what came while the turn runs. `true` when the turn was told
-    /// to end.
-    async fn mind_queue(
-        &self,
-        open: &OpenTurn,
-        messages: &[MessageRecord],
-        turn: &mut Turn<'_>,
-    ) -> Result<bool, StepError> {
-        match self.look_at_queue(messages).await? {
-            Newcomers::Wait => Ok(false),
-            Newcomers::Interrupt => {
-                info!("the turn is interrupted for a newer message");
-                turn.interrupter().interrupt();
-                Ok(true)
-            }
-            Newcomers::Join(joining) => {
-                // Before its id is known there is nothing to join; `Started` comes back here.
-                if turn.id().is_some() {
-                    for message in joining {
-                        let input = vec![UserInput::text(self.render(&message))];
-                        let call = turn.steer(input, Some(message.id.to_string()));
-                        self.steer(open, message.id, call).await?;
-                    }
-                }
-                Ok(false)
-            }
-        }
-    }
-
-    async fn end(&mut self, open: OpenTurn, end: TurnEnd) -> Result<Next, StepError> {
+    pub(super) async fn end(&mut self, open: OpenTurn, end: TurnEnd) -> Result<Next, StepError> {
         match end {
             TurnEnd::Completed { answer } => match answer.filter(|text| !text.trim().is_empty()) {
-                Some(answer) => self.settle(&open, Outcome::Answered, &answer).await?,
+                Some(answer) => {
+                    if self.context.settings.config.on_busy == OnBusy::Steer {
+                        let open = self.current(&open).await?;
+                        self.return_lost(&open, &self.messages(&open).await?)
+                            .await?;
+                    }
+                    self.settle(&open, Outcome::Answered, &answer).await?;
+                }
                 None => self.settle_failed(&open, &Failure::no_answer()).await?,
             },
             TurnEnd::Failed(failure)
@@ -196,15 +210,7 @@ impl Lane {
                 return self.make_room(open, failure).await;
             }
             TurnEnd::Failed(failure) => self.settle_failed(&open, &failure).await?,
-            TurnEnd::TimedOut {
-                failure,
-                child_deaf,
-            } => {
-                if child_deaf {
-                    self.context.supervised.replace.notify_one();
-                }
-                self.settle_failed(&open, &failure).await?;
-            }
+            TurnEnd::TimedOut { failure, .. } => self.settle_failed(&open, &failure).await?,
             TurnEnd::Refused { refusal, failure } => match refusal {
                 Refusal::Draining
                 | Refusal::Overloaded
@@ -252,7 +258,18 @@ impl Lane {
             }
         }
         drop(compaction);
-        self.attached = Some(attached);
+        match end {
+            Some(TurnEnd::Lost(lost)) => return self.lost(&open, &attached, lost).await,
+            Some(TurnEnd::TimedOut {
+                child_deaf: true, ..
+            }) => {
+                self.context.supervised.replace_child(attached.child);
+                self.settle_failed(&open, &exceeded).await?;
+                self.connection_lost(attached.connection).await;
+                return Ok(Next::Again);
+            }
+            _ => self.attached = Some(attached),
+        }
         match end {
             Some(TurnEnd::Completed { .. }) => {
                 let open = self.advance(&open, LedgerTurnEvent::Continued).await?;
@@ -272,55 +289,6 @@ impl Lane {
                 Ok(Next::Again)
             }
         }
-    }
-
-    /// Says what `on_busy` means for what came while the turn runs.
-    async fn look_at_queue(&self, messages: &[MessageRecord]) -> Result<Newcomers, StepError> {
-        let mut waiting = self.context.ledger.waiting(&self.id, MAX_BATCH).await?;
-        let same = |message: &MessageRecord| {
-            messages
-                .first()
-                .is_some_and(|first| same_conversation(first, message))
-        };
-        if waiting.first().is_some_and(|message| message.urgent) {
-            return Ok(Newcomers::Interrupt);
-        }
-        Ok(match self.context.settings.config.on_busy {
-            OnBusy::Queue => Newcomers::Wait,
-            OnBusy::Interrupt if waiting.iter().any(same) => Newcomers::Interrupt,
-            OnBusy::Interrupt => Newcomers::Wait,
-            OnBusy::Steer => {
-                let joining = waiting.iter().take_while(|message| same(message)).count();
-                waiting.truncate(joining);
-                Newcomers::Join(waiting)
-            }
-        })
-    }
-
-    /// Adds a message to the running turn by `call`. It belongs to the turn on disk before codex
-    /// hears of it, so that recovery asks the thread about it.
-    async fn steer(
-        &self,
-        open: &OpenTurn,
-        message: MessageId,
-        call: impl Future<Output = Result<TurnId, CallError>>,
-    ) -> Result<(), StepError> {
-        let ledger = &self.context.ledger;
-        ledger.join_turn(&self.id, open.key, message).await?;
-        match call.await {
-            Ok(_) => {}
-            Err(failure) if failure.is_without_effect() => {
-                // The turn has just ended, or takes no input: the message waits for the next one.
-                ledger.leave_turn(&self.id, open.key, vec![message]).await?;
-            }
-            Err(failure) => {
-                warn!(
-                    error = &failure as &dyn Error,
-                    "unclear whether a message joined the turn"
-                );
-            }
-        }
-        Ok(())
     }
 
     pub(super) async fn advance(
@@ -343,7 +311,7 @@ impl Lane {
         );
         tokio::select! {
             _ = gone => {}
-            () = self.stop.drain.cancelled() => {}
+            () = self.drain.cancelled() => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A turn that was open when something broke, taken up again by what the thread itself says.
 
 use super::*;
+use crate::codex::TurnEnd;
 use crate::codex::protocol::TurnStatus;
 use crate::codex::rollout::{self, RolloutSearch};
 use crate::dispatcher::recovery::{self, Step, Trace};
@@ -35,6 +36,7 @@ impl Lane {
         info!(step = step.name(), turn = %open.key, "an open turn is taken up");
         if self.first_turn && step.takes_time() {
             self.tell_resumed(&messages).await?;
+            self.first_turn = false;
         }
         match step {
             Step::Follow(id) => return self.drive(open, Begin::Follow(id)).await,
@@ -56,7 +58,7 @@ impl Lane {
                 self.return_lost(&open, &messages).await?;
                 self.settle(&open, Outcome::Answered, &answer).await?;
             }
-            Step::Fail(failure) => self.settle_failed(&open, &failure).await?,
+            Step::Fail(failure) => return self.end(open, TurnEnd::Failed(failure)).await,
             Step::Ask => {
                 let outcome = Outcome::Unclear {
                     reason: "interrupted".to_owned(),
@@ -73,11 +75,7 @@ impl Lane {
                 )
                 .await?;
             }
-            Step::GiveUp(reason) => {
-                warn!(%reason, "it cannot be told what became of a message");
-                self.settle(&open, Outcome::Unclear { reason }, words::UNCLEAR)
-                    .await?;
-            }
+            Step::GiveUp(reason) => self.settle_unclear(&open, reason).await?,
         }
         Ok(Next::Again)
     }
@@ -89,8 +87,7 @@ impl Lane {
         open: &OpenTurn,
         messages: &[MessageRecord],
     ) -> Result<Trace, StepError> {
-        if !attached.resumed {
-            // Begun a moment ago: nothing was ever said in it.
+        if attached.is_new {
             return Ok(Trace::Absent);
         }
         let thread = &attached.thread;
@@ -110,16 +107,22 @@ impl Lane {
             ));
         };
         let is_running = newest.status == TurnStatus::InProgress;
+        let id = newest.turn_id.clone();
         let is_known = client
             .find_message(thread.id(), &open.key.to_string())
             .await?
             .is_some();
         let trace = Trace::Turn(newest);
-        if is_running || is_known {
+        if is_known {
             return Ok(trace);
         }
         // A turn was begun; it is ours and to be gone on with if it got as far as the text.
-        self.search(attached, messages, trace).await
+        let found = self.search(attached, messages, trace).await?;
+        if is_running && matches!(found, Trace::Absent) {
+            // Somebody else's, or ours a moment before it has the text: neither is to be added to.
+            return Err(StepError::NotNow(format!("turn {id} runs on the thread")));
+        }
+        Ok(found)
     }
 
     /// Looks for the messages in the rollout; there, `found` holds.
@@ -159,7 +162,7 @@ impl Lane {
     }
 
     /// Puts steered messages that the thread does not have back to the head of the queue.
-    async fn return_lost(
+    pub(super) async fn return_lost(
         &self,
         open: &OpenTurn,
         messages: &[MessageRecord],

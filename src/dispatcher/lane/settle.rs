@@ -1,6 +1,6 @@
 //! What a turn leads to: its messages settled and their people told, in one commit.
 
-use tieline_channel::Status;
+use tieline_channel::{PostKind, Status};
 
 use super::*;
 use crate::codex::Failure;
@@ -21,6 +21,24 @@ impl Lane {
             .await
     }
 
+    /// Ends a turn of which nobody can say what became of it.
+    pub(super) async fn settle_unclear(
+        &self,
+        open: &OpenTurn,
+        reason: String,
+    ) -> Result<(), StepError> {
+        warn!(%reason, "it cannot be told what became of a message");
+        self.settle(open, Outcome::Unclear { reason }, words::UNCLEAR)
+            .await
+    }
+
+    /// Returns a turn as it is now: messages may have joined it.
+    pub(super) async fn current(&self, open: &OpenTurn) -> Result<OpenTurn, StepError> {
+        let record = self.context.ledger.lane(&self.id).await?;
+        let current = record.and_then(|record| record.open);
+        Ok(current.unwrap_or_else(|| open.clone()))
+    }
+
     /// Ends the open turn: its messages, and what their people are told, in one commit.
     pub(super) async fn settle(
         &self,
@@ -29,8 +47,7 @@ impl Lane {
         text: &str,
     ) -> Result<(), StepError> {
         let ledger = &self.context.ledger;
-        let current = ledger.lane(&self.id).await?.and_then(|record| record.open);
-        let messages = self.messages(current.as_ref().unwrap_or(open)).await?;
+        let messages = self.messages(&self.current(open).await?).await?;
         let (kind, status) = match &outcome {
             Outcome::Answered => (PostKind::Answer, Status::Done),
             Outcome::Cancelled => (PostKind::Notice, Status::Failed),
@@ -105,7 +122,7 @@ impl Lane {
         };
         for message in shown {
             self.context.board.show(
-                message.channel.clone(),
+                &message.channel,
                 message.message.conversation.clone(),
                 message.message.id.clone(),
                 status.clone(),

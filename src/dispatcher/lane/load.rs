@@ -1,0 +1,207 @@
+//! A lane's thread: loaded once on each connection, begun when there is none, or lost and said so.
+
+use tieline_channel::PostKind;
+
+use super::*;
+use crate::codex::FailureKind;
+use crate::codex::protocol::{InjectedItem, ThreadStatus};
+use crate::config::OnLostThread;
+use crate::id::ThreadId;
+use crate::ledger::LostThread;
+
+/// How many refusals in a row that nobody knows it takes to believe that a thread is lost: a disk
+/// or a limit of the system may be full for now.
+const BELIEVED_AFTER: u32 = 3;
+
+impl Lane {
+    pub(super) fn should_reload(&self, session: &Session, record: &LaneRecord) -> bool {
+        let loaded_elsewhere = match &self.attached {
+            Some(attached) => attached.child != session.child,
+            None => self.new && self.context.settings.is_shared_lane(&self.id),
+        };
+        loaded_elsewhere && record.had_turn && record.thread.is_some()
+    }
+
+    /// Loads the thread although nobody waits for it.
+    pub(super) async fn reload(
+        &mut self,
+        session: &Session,
+        record: &LaneRecord,
+    ) -> Result<Next, StepError> {
+        let attached = match self.attach(session, record).await {
+            Err(StepError::Resume(failure)) if failure.refusal().is_some() => {
+                info!(
+                    error = &failure as &dyn Error,
+                    "the thread cannot be loaded now; the next message tries again"
+                );
+                false
+            }
+            attached => attached?,
+        };
+        self.new = false;
+        let Some(now) = self.context.ledger.lane(&self.id).await? else {
+            return Ok(Next::Again);
+        };
+        let live_came_first = now.waiting > 0 || now.open.is_some();
+        if !attached || live_came_first || self.noticed {
+            return Ok(Next::Again);
+        }
+        if let Some(attached) = &self.attached
+            && !attached.is_new
+        {
+            let notice = envelope::render_notice("restarted", words::RESTART_NOTICE);
+            attached
+                .thread
+                .inject(vec![InjectedItem::message(Role::Developer, notice)])
+                .await?;
+            self.noticed = true;
+            info!("the thread was told of the restart");
+        }
+        Ok(Next::Again)
+    }
+
+    /// Loads the lane's thread over this connection. `false` when the lane's work was settled
+    /// instead, because its thread is lost.
+    pub(super) async fn attach(
+        &mut self,
+        session: &Session,
+        record: &LaneRecord,
+    ) -> Result<bool, StepError> {
+        if self
+            .attached
+            .as_ref()
+            .is_some_and(|it| it.connection == session.connection)
+        {
+            return Ok(true);
+        }
+        self.attached = None;
+        let context = Arc::clone(&self.context);
+        // It is never closed; without a permit there is no limit, and no harm in that.
+        let _permit = context.loading.acquire().await.ok();
+        let settings = &context.settings.thread;
+        let resumed = match &record.thread {
+            None => None,
+            Some(id) => match Thread::resume(&session.client, id, settings).await {
+                Ok(thread) => Some(thread),
+                Err(failure) => match (failure.refusal(), record.had_turn) {
+                    (Some(Refusal::NoRollout), false) => {
+                        info!(thread = %id, "the thread had never been used; beginning it again");
+                        None
+                    }
+                    (Some(Refusal::Other), _) if self.odd_refusals + 1 < BELIEVED_AFTER => {
+                        self.odd_refusals += 1;
+                        return Err(StepError::Resume(failure));
+                    }
+                    (Some(refusal), _) if is_lost(&refusal) => {
+                        self.odd_refusals = 0;
+                        return self.lose_thread(record, id, &failure, &refusal).await;
+                    }
+                    _ => return Err(StepError::Resume(failure)),
+                },
+            },
+        };
+        self.odd_refusals = 0;
+        if let Some(thread) = &resumed
+            && thread.opened().thread.status == ThreadStatus::Active
+            && record.open.is_none()
+        {
+            // What is sent to a busy thread is added to a turn of which nobody knows.
+            return Err(StepError::NotNow(format!(
+                "somebody else's turn runs on thread {}",
+                thread.id()
+            )));
+        }
+        let (thread, is_new) = match resumed {
+            Some(thread) => (thread, false),
+            None => {
+                let thread = Thread::start(&session.client, settings).await?;
+                self.context
+                    .ledger
+                    .set_thread(&self.id, thread.id().clone())
+                    .await?;
+                (thread, true)
+            }
+        };
+        info!(thread = %thread.id(), is_new, "thread loaded");
+        self.attached = Some(Attached {
+            connection: session.connection,
+            child: session.child,
+            thread,
+            is_new,
+        });
+        Ok(true)
+    }
+
+    /// Acts by `on_lost_thread`; never silently.
+    async fn lose_thread(
+        &self,
+        record: &LaneRecord,
+        thread: &ThreadId,
+        failure: &CallError,
+        refusal: &Refusal,
+    ) -> Result<bool, StepError> {
+        warn!(%thread, error = failure as &dyn Error, "the thread is lost");
+        let reason = failure.to_failure().message;
+        let ledger = &self.context.ledger;
+        match self.context.settings.config.on_lost_thread {
+            OnLostThread::Fresh => {
+                if let Some(open) = &record.open {
+                    self.settle_unclear(open, reason.clone()).await?;
+                }
+                let lost = LostThread {
+                    thread: thread.clone(),
+                    at: SystemTime::now(),
+                    reason,
+                };
+                let notice = record.last_from.as_ref().map(|origin| {
+                    outbox::notice(&origin.channel, &origin.conversation, words::THREAD_LOST)
+                });
+                ledger
+                    .lose_thread(&self.id, lost, notice.into_iter().collect())
+                    .await?;
+            }
+            OnLostThread::Stop => {
+                let kind = match refusal {
+                    Refusal::NoRollout => FailureKind::SessionStoreEvicted,
+                    _ => FailureKind::ThreadResumeFailed,
+                };
+                let outcome = Outcome::Failed {
+                    kind: kind.as_str().to_owned(),
+                    message: reason,
+                };
+                match &record.open {
+                    Some(open) => self.settle(open, outcome, words::failure(kind)).await?,
+                    None => {
+                        let batch = self.batch().await?;
+                        let posts = self.reply(&batch, PostKind::Failure, words::failure(kind));
+                        let ids = batch.iter().map(|message| message.id).collect();
+                        ledger.settle_waiting(&self.id, ids, outcome, posts).await?;
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Returns whether a refused resume means that the thread will not come back by itself.
+fn is_lost(refusal: &Refusal) -> bool {
+    match refusal {
+        // Its history is gone, or cannot be read.
+        Refusal::NoRollout | Refusal::Archived | Refusal::Other => true,
+        // Another process has it for now, or codex is not in a state to answer.
+        Refusal::UnknownMethod
+        | Refusal::NoTurnYet
+        | Refusal::NotSupportedYet
+        | Refusal::ActiveWriter
+        | Refusal::ThreadNotFound
+        | Refusal::NoActiveTurn
+        | Refusal::OtherTurn
+        | Refusal::NotSteerable
+        | Refusal::Draining
+        | Refusal::Overloaded
+        | Refusal::InputTooLarge
+        | Refusal::BadConfiguration
+        | Refusal::McpServerFailed => false,
+    }
+}
