@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::codex::{
     AppServer, ChildSnapshot, Client, CloseReason, FailureKind, Launch, LaunchConfig, ServerFacts,
+    StartError,
 };
 use crate::id::DispatcherId;
 use crate::ledger::{DispatcherRecord, Ledger, Lifecycle};
@@ -20,6 +21,9 @@ use crate::retry::RestartPolicy;
 
 /// How long a living child is asked for a new connection before it is replaced.
 const RECONNECT_FOR: Duration = Duration::from_secs(5);
+
+/// How long it rests before it is asked again: a new connection may break as well.
+const RECONNECT_EVERY: Duration = Duration::from_millis(50);
 
 /// How long a child may take to end by itself when the daemon stops.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -220,7 +224,7 @@ impl Supervisor {
             let reconnected = tokio::select! {
                 () = stop.cancelled() => return End::Stop,
                 exit = exited => return End::Lost(exit.to_string()),
-                reconnected = tokio::time::timeout(RECONNECT_FOR, server.reconnect()) => reconnected,
+                reconnected = tokio::time::timeout(RECONNECT_FOR, reconnect(server)) => reconnected,
             };
             client = match reconnected {
                 Ok(Ok(client)) => client,
@@ -283,6 +287,22 @@ impl Supervisor {
             .send_modify(|condition| condition.record = record.clone());
         if let Err(failure) = self.ledger.set_dispatcher(record).await {
             warn!(dispatcher = %self.id, error = %failure, "the dispatcher's state is not on disk");
+        }
+    }
+}
+
+/// Asks a living child for a new connection until there is one, or can be none.
+async fn reconnect(server: &mut AppServer) -> Result<Client, StartError> {
+    loop {
+        match server.reconnect().await {
+            Ok(client) => return Ok(client),
+            Err(failure @ (StartError::PipesAreGone | StartError::Exited(_))) => {
+                return Err(failure);
+            }
+            Err(failure) => {
+                debug!(error = %with_sources(&failure), "no new connection yet");
+                tokio::time::sleep(RECONNECT_EVERY).await;
+            }
         }
     }
 }
