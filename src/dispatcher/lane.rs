@@ -43,6 +43,10 @@ const MAX_BATCH_CHARS: usize = 600_000;
 /// How long a lane without work keeps its thread loaded.
 const IDLE_FOR: Duration = Duration::from_secs(30 * 60);
 
+/// How long after a lost connection what cannot be found is looked for once more: the child may
+/// still be reading what the old connection brought.
+const SETTLE_DOWN: Duration = Duration::from_millis(300);
+
 /// What the lanes of a dispatcher share.
 pub(super) struct LaneContext {
     pub(super) settings: Arc<Settings>,
@@ -262,7 +266,7 @@ impl Lane {
         let settings = &self.context.settings.thread;
         let resumed = match &record.thread {
             None => None,
-            Some(id) => match Thread::resume(&session.client, id, settings).await {
+            Some(id) => match self.resume(session, id).await {
                 Ok(thread) => Some(thread),
                 Err(failure) => match (failure.refusal(), record.had_turn) {
                     (Some(Refusal::NoRollout), false) => {
@@ -295,6 +299,22 @@ impl Lane {
             resumed,
         });
         Ok(true)
+    }
+
+    /// Loads a stored thread. One that is not stored is looked for once more when its first turn may
+    /// be on its way: the child may still be reading what the old connection brought.
+    async fn resume(&self, session: &Session, id: &ThreadId) -> Result<Thread, CallError> {
+        let settings = &self.context.settings.thread;
+        match Thread::resume(&session.client, id, settings).await {
+            Err(failure)
+                if failure.refusal() == Some(Refusal::NoRollout)
+                    && self.submitted_to == Some(session.child) =>
+            {
+                tokio::time::sleep(SETTLE_DOWN).await;
+                Thread::resume(&session.client, id, settings).await
+            }
+            resumed => resumed,
+        }
     }
 
     /// Acts by `on_lost_thread`; never silently.
