@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod busy;
+mod children;
 mod failures;
+mod input;
+mod privacy;
 mod threads;
 
 use crate::support::daemon::{Choices, World};

@@ -103,6 +103,13 @@ impl Proxied {
         self.proxy.connected_again(so_far).await;
     }
 
+    /// Kills the app-server, the daemon's own child, and waits for the next.
+    pub(crate) async fn kill_app_server(&mut self) {
+        let killed = self.world.signal_app_server(Signal::KILL);
+        assert_eq!(killed, Some(self.pid));
+        self.pid = self.world.next_app_server(killed).await;
+    }
+
     /// Ends everything, and fails if the app-server did not outlive all that happened.
     pub(crate) async fn finish(mut self) {
         let log = self.world.log();

@@ -33,6 +33,8 @@ pub(crate) enum Mishap {
     Halfway,
     /// It breaks when the frame was passed on.
     After,
+    /// Neither it nor anything else is passed on until that is allowed again.
+    Hold,
 }
 
 /// A listener between the daemon and an app-server.
@@ -235,6 +237,11 @@ async fn pump(
         released(shared).await;
         match shared.judge(to, &frame.payload) {
             Mishap::None => into.write_all(&frame.raw).await?,
+            Mishap::Hold => {
+                shared.held.send_replace(true);
+                released(shared).await;
+                into.write_all(&frame.raw).await?;
+            }
             Mishap::Before => return Ok(()),
             Mishap::Halfway => {
                 return into.write_all(&frame.raw[..frame.raw.len() / 2]).await;
