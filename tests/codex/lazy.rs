@@ -165,12 +165,12 @@ async fn a_rollout_that_cannot_be_made_is_kept_in_memory_and_made_by_a_later_tur
     // Codex answers all the same, and says nothing of it but to its log.
     let (_, end) = finish(thread.start_turn(text("one"), &options("m-1"))).await;
     assert_eq!(end, answered("echo: one"));
+    let log = stage.config.log_dir.join("flow.stderr.log");
     within("codex to complain", async {
-        while !server
-            .last_lines()
-            .iter()
-            .any(|line| line.contains("failed to record rollout items"))
+        while !fs::read_to_string(&log)
+            .is_ok_and(|text| text.contains("failed to record rollout items"))
         {
+            // Nothing tells that a file has grown but looking.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
