@@ -50,7 +50,8 @@ impl Proxied {
         choices.bin = Some(bin);
         let mut world = World::new(echo.start().await, &choices);
         world.start();
-        proxy.connected_again(0).await;
+        // A child that cannot be greeted at its start is replaced, so nothing is broken before.
+        world.ready(0).await;
         let pid = world.app_server().expect("it is connected");
         Self {
             world,
@@ -87,6 +88,7 @@ impl Proxied {
         let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
         within("the app-server to listen", listening(&socket)).await;
         world.start();
+        world.ready(0).await;
         Self {
             world,
             proxy,
