@@ -4,6 +4,7 @@
 
 mod child;
 mod faults;
+mod lazy;
 mod orphans;
 mod schema;
 mod stage;

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod busy;
+mod children;
 mod failures;
+mod input;
 mod odd;
+mod privacy;
 mod threads;
 
 use crate::support::daemon::{Choices, World};

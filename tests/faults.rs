@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod child;
+mod connection;
 mod daemon;
 mod disk;
 mod load;
 mod random;
+mod stdio;
 mod window;
 
 use rustix::process::Signal;

@@ -44,6 +44,10 @@ const MAX_BATCH_CHARS: usize = 1_000_000;
 /// How long a lane without work keeps its thread loaded.
 const IDLE_FOR: Duration = Duration::from_secs(30 * 60);
 
+/// How long after a lost connection what cannot be found is looked for once more: the child may
+/// still be reading what the old connection brought.
+const SETTLE_DOWN: Duration = Duration::from_millis(300);
+
 /// What the lanes of a dispatcher share.
 pub(super) struct LaneContext {
     pub(super) settings: Arc<Settings>,

@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 
 use crate::codex::{
     AppServer, ChildSnapshot, Client, CloseReason, FailureKind, Launch, LaunchConfig, ServerFacts,
+    StartError,
 };
 use crate::id::DispatcherId;
 use crate::ledger::{DispatcherRecord, Ledger, Lifecycle};
@@ -27,6 +28,9 @@ const STEADY_AFTER: Duration = Duration::from_secs(1);
 /// How many connections in a row may be lost before they are steady; then the child is replaced,
 /// which takes longer each time.
 const MAX_DROPS: u32 = 5;
+
+/// How long it rests before it is asked again: a new connection may break as well.
+const RECONNECT_EVERY: Duration = Duration::from_millis(50);
 
 /// How long a child may take to end by itself when the daemon stops.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -257,7 +261,7 @@ impl Supervisor {
             let reconnected = tokio::select! {
                 () = stop.cancelled() => return End::Stop,
                 exit = exited => return End::Lost(exit.to_string()),
-                reconnected = tokio::time::timeout(RECONNECT_FOR, server.reconnect()) => reconnected,
+                reconnected = tokio::time::timeout(RECONNECT_FOR, reconnect(server)) => reconnected,
             };
             client = match reconnected {
                 Ok(Ok(client)) => client,
@@ -334,6 +338,22 @@ impl Refusals {
         } else {
             warn!(attempt, error = %reason, "codex did not start; trying again until it does");
             reason.clone_into(&mut self.reason);
+        }
+    }
+}
+
+/// Asks a living child for a new connection until there is one, or can be none.
+async fn reconnect(server: &mut AppServer) -> Result<Client, StartError> {
+    loop {
+        match server.reconnect().await {
+            Ok(client) => return Ok(client),
+            Err(failure @ (StartError::PipesAreGone | StartError::Exited(_))) => {
+                return Err(failure);
+            }
+            Err(failure) => {
+                debug!(error = %with_sources(&failure), "no new connection yet");
+                tokio::time::sleep(RECONNECT_EVERY).await;
+            }
         }
     }
 }

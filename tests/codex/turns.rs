@@ -20,11 +20,11 @@ fn is_recorded(event: &TurnEvent) -> bool {
     matches!(event, TurnEvent::Recorded { .. })
 }
 
-async fn stop(server: AppServer) {
+pub(super) async fn stop(server: AppServer) {
     within("the stop", server.stop(DRAIN)).await;
 }
 
-async fn kill(server: AppServer) {
+pub(super) async fn kill(server: AppServer) {
     within("the kill", server.kill()).await;
 }
 

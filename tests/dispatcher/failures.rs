@@ -1,6 +1,8 @@
 //! Each failure of the model has its name, one sentence with what to do, and does not stop the
 //! next message.
 
+use std::time::Duration;
+
 use super::*;
 use crate::support::model::Fault;
 
@@ -142,6 +144,24 @@ async fn a_silent_model_ends_at_the_idle_limit() {
             "echo: and now?"
         );
     }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_model_that_is_slow_and_never_silent_may_take_longer_than_the_idle_limit() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    const PAUSE: Duration = Duration::from_millis(200);
+    const PAUSES: u32 = 25;
+    assert!(PAUSE * PAUSES >= 2 * LIMIT);
+    let echo = Echo::new();
+    let choices = Choices::standard().with("turn_idle_timeout = \"2s\"");
+    let mut world = running(&echo, &choices).await;
+    echo.once("take your time", Fault::Slow(PAUSES, PAUSE));
+    let id = world.platform.write("a", "take your time");
+    let posts = world.platform.settled(&id).await;
+    assert_eq!(posts[0].kind, "answer", "{posts:?}");
+    assert!(posts[0].text.ends_with("echo: take your time"), "{posts:?}");
+    world.platform.tally().assert_exactly_once();
     world.finish().await;
 }
 

@@ -6,7 +6,9 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use super::*;
-use crate::support::model::told;
+use crate::support::model::{times_told, told};
+use crate::support::proxied::Proxied;
+use crate::support::proxy::{Mishap, To};
 
 #[tokio::test]
 async fn a_conversation_goes_on_in_its_thread_after_a_restart() {
@@ -111,6 +113,32 @@ async fn the_thread_is_told_of_a_restart_when_nothing_live_came_first() {
         .count();
     assert_eq!(notices, 1);
     world.finish().await;
+}
+
+#[tokio::test]
+async fn a_thread_that_was_never_used_is_begun_again_and_nothing_is_said() {
+    let echo = Echo::new();
+    let mut proxied = Proxied::child(&echo, Choices::standard()).await;
+    // The child dies when the thread is made and recorded, before its first turn arrives.
+    let mut first_turn = proxied
+        .proxy
+        .at_frame(To::Server, "\"turn/start\"", Mishap::Hold);
+    let id = proxied.world.platform.write("a", "first words");
+    first_turn.seen().await;
+    proxied.kill_app_server().await;
+    proxied.proxy.hold(false);
+    let posts = proxied.world.platform.settled(&id).await;
+    assert_eq!(posts[0].text, "echo: first words");
+    let begun_again = proxied.world.logged("the thread had never been used");
+    assert_eq!(begun_again.len(), 1, "{}", proxied.world.log());
+    let tally = proxied.world.platform.tally();
+    tally.assert_exactly_once();
+    assert_eq!(tally.notices, 0, "{:?}", proxied.world.platform.posts("a"));
+    assert_eq!(times_told(&proxied.world.model, "first words"), 1);
+    assert_eq!(told(&proxied.world.model).len(), 1);
+    let developer = proxied.world.model.requests()[0].developer_texts().join("");
+    assert!(!developer.contains("thread-lost"), "{developer}");
+    proxied.finish().await;
 }
 
 fn forget_sessions(home: &Path) {

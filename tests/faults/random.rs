@@ -9,10 +9,10 @@ use super::*;
 const FAULTS: usize = 200;
 
 /// A small generator, so that a seed names a run.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -20,9 +20,9 @@ impl Random {
     }
 }
 
-#[tokio::test]
-async fn two_hundred_faults_lose_nothing_and_repeat_nothing() {
-    let seed = match std::env::var("TIELINE_FAULT_SEED") {
+/// Returns where a run begins: another place each time, unless `TIELINE_FAULT_SEED` says so.
+pub(super) fn seed() -> u64 {
+    match std::env::var("TIELINE_FAULT_SEED") {
         Ok(seed) => seed.parse().expect("TIELINE_FAULT_SEED is a number"),
         Err(_) => {
             SystemTime::now()
@@ -31,7 +31,12 @@ async fn two_hundred_faults_lose_nothing_and_repeat_nothing() {
                 .as_nanos() as u64
                 | 1
         }
-    };
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_faults_lose_nothing_and_repeat_nothing() {
+    let seed = seed();
     let mut random = Random(seed);
     let echo = Echo::new();
     let mut world = running(&echo, &Choices::standard()).await;

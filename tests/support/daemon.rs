@@ -33,6 +33,10 @@ pub(crate) struct Choices {
     pub(crate) dispatcher: String,
     /// In place of the child that the daemon starts.
     pub(crate) transport: Option<String>,
+    /// In place of the pinned codex.
+    pub(crate) bin: Option<PathBuf>,
+    /// More tables of the configuration.
+    pub(crate) tables: String,
 }
 
 impl Choices {
@@ -41,6 +45,8 @@ impl Choices {
             dispatcher: "sessions = \"chat\"\nrestart = { base = \"20ms\", max = \"100ms\" }\n"
                 .to_owned(),
             transport: None,
+            bin: None,
+            tables: String::new(),
         }
     }
 
@@ -71,13 +77,14 @@ impl World {
             "[daemon]\nstate_dir = {state:?}\nlog = \"info,tieline=debug\"\n\n\
              [codex]\nbin = {bin:?}\nhome = {home:?}\ntransport = {transport:?}\nconfig = [{settings}]\n\n\
              [channels.term]\nkind = \"console\"\n\n\
-             [dispatchers.test]\nworkspace = {work:?}\nchannels = [\"term\"]\nsandbox = \"read-only\"\n{more}\n",
+             [dispatchers.test]\nworkspace = {work:?}\nchannels = [\"term\"]\nsandbox = \"read-only\"\n{more}\n{tables}",
             state = at.join("state"),
-            bin = codex_bin(),
+            bin = choices.bin.as_deref().unwrap_or_else(|| codex_bin()),
             home = at.join("home"),
             work = at.join("work"),
             settings = settings.join(", "),
             more = choices.dispatcher,
+            tables = choices.tables,
         );
         fs::write(at.join("tieline.toml"), config).unwrap();
         let platform = Platform::new(&at.join("state/console-term.sock"));

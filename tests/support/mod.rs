@@ -7,3 +7,5 @@ pub(crate) mod daemon;
 pub(crate) mod fake_app_server;
 pub(crate) mod model;
 pub(crate) mod platform;
+pub(crate) mod proxied;
+pub(crate) mod proxy;

@@ -44,6 +44,13 @@ pub(crate) enum Fault {
     TwoMessages,
     /// Any other call of a tool, with arguments that may be no JSON.
     Call(&'static str, &'static str),
+    /// Thinks aloud, then answers as usual.
+    Reasoning {
+        summary: &'static str,
+        thoughts: &'static str,
+    },
+    /// Answers in so many steps, with a pause before each.
+    Slow(u32, Duration),
     /// This text in place of the echo.
     Say(String),
 }
@@ -228,6 +235,19 @@ async fn play(fault: Fault, echo: &str, responder: &mut Responder) -> Result<(),
             responder.message(echo, Phase::FinalAnswer).await
         }
         Fault::Call(name, arguments) => responder.raw_call(name, arguments).await,
+        Fault::Reasoning { summary, thoughts } => {
+            responder.reasoning(summary, thoughts).await?;
+            responder.message(echo, Phase::FinalAnswer).await
+        }
+        Fault::Slow(steps, pause) => {
+            let mut message = responder.begin(Phase::FinalAnswer).await?;
+            for step in 0..steps {
+                message.until(tokio::time::sleep(pause)).await?;
+                message.say(&format!("{step} ")).await?;
+            }
+            message.say(echo).await?;
+            message.end().await
+        }
         Fault::Say(text) => responder.message(&text, Phase::FinalAnswer).await,
     }
 }

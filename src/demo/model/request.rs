@@ -26,6 +26,7 @@ pub struct Request {
     number: u64,
     thread: Option<String>,
     turn: Option<String>,
+    model: Option<String>,
     items: Vec<Value>,
     tools: Vec<String>,
 }
@@ -51,6 +52,7 @@ impl Request {
                 .pointer("/client_metadata/turn_id")
                 .and_then(Value::as_str)
                 .map(str::to_owned),
+            model: body["model"].as_str().map(str::to_owned),
             items,
             tools,
         }
@@ -69,6 +71,11 @@ impl Request {
     /// Returns the Codex turn that asks.
     pub fn turn(&self) -> Option<&str> {
         self.turn.as_deref()
+    }
+
+    /// Returns the model that is asked for.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
     }
 
     /// Returns about how many bytes this takes in memory.

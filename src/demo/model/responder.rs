@@ -107,6 +107,32 @@ impl Responder {
         })
     }
 
+    /// Thinks: a summary for people and the thoughts themselves, both streamed and then whole.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] when nobody listens.
+    pub async fn reasoning(&mut self, summary: &str, thoughts: &str) -> Result<(), Gone> {
+        let index = self.n_items;
+        self.n_items += 1;
+        let id = format!("rs_{}_{index}", self.number);
+        let item = json!({"type": "reasoning", "id": id, "summary": [], "content": []});
+        let event = json!({"output_index": index, "item": item});
+        self.event("response.output_item.added", event).await?;
+        let delta = json!({"item_id": id, "summary_index": 0, "delta": summary});
+        self.event("response.reasoning_summary_text.delta", delta)
+            .await?;
+        let delta = json!({"item_id": id, "content_index": 0, "delta": thoughts});
+        self.event("response.reasoning_text.delta", delta).await?;
+        let item = json!({
+            "type": "reasoning",
+            "id": id,
+            "summary": [{"type": "summary_text", "text": summary}],
+            "content": [{"type": "reasoning_text", "text": thoughts}],
+        });
+        self.item_done(index, item).await
+    }
+
     /// Calls the tool that runs a shell command, under whichever name Codex offers it.
     ///
     /// The output is in the next request ([`Request::fresh_tool_outputs`]).

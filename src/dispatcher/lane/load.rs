@@ -81,7 +81,7 @@ impl Lane {
         let settings = &context.settings.thread;
         let resumed = match &record.thread {
             None => None,
-            Some(id) => match Thread::resume(&session.client, id, settings).await {
+            Some(id) => match self.resume(session, id).await {
                 Ok(thread) => Some(thread),
                 Err(failure) => match (failure.refusal(), record.had_turn) {
                     (Some(Refusal::NoRollout), false) => {
@@ -130,6 +130,22 @@ impl Lane {
             is_new,
         });
         Ok(true)
+    }
+
+    /// Loads a stored thread. One that is not stored is looked for once more when its first turn
+    /// may be on its way: the child may still be reading what the old connection brought.
+    async fn resume(&self, session: &Session, id: &ThreadId) -> Result<Thread, CallError> {
+        let settings = &self.context.settings.thread;
+        match Thread::resume(&session.client, id, settings).await {
+            Err(failure)
+                if failure.refusal() == Some(Refusal::NoRollout)
+                    && self.submitted_to == Some(session.child) =>
+            {
+                tokio::time::sleep(SETTLE_DOWN).await;
+                Thread::resume(&session.client, id, settings).await
+            }
+            resumed => resumed,
+        }
     }
 
     /// Acts by `on_lost_thread`; never silently.

@@ -7,10 +7,6 @@ use crate::codex::rollout::{self, RolloutSearch};
 use crate::dispatcher::recovery::{self, Step, Trace};
 use crate::ledger::{TurnEvent as LedgerTurnEvent, TurnPhase};
 
-/// How long after a lost connection a message that cannot be found is looked for once more: the
-/// child may still be reading what the old connection brought.
-const SETTLE_DOWN: Duration = Duration::from_millis(300);
-
 impl Lane {
     /// Goes on with a turn that was open when something broke.
     pub(super) async fn recover(&mut self, mut open: OpenTurn) -> Result<Next, StepError> {
@@ -19,8 +15,8 @@ impl Lane {
         };
         let messages = self.messages(&open).await?;
         let mut trace = self.trace(attached, &open, &messages).await?;
-        let same_child = self.submitted_to == Some(attached.child);
-        if matches!(trace, Trace::Absent) && same_child {
+        let may_come = !attached.is_new && self.submitted_to == Some(attached.child);
+        if matches!(trace, Trace::Absent) && may_come {
             tokio::time::sleep(SETTLE_DOWN).await;
             trace = self.trace(attached, &open, &messages).await?;
         }
