@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::id::{DispatcherId, LaneId, ThreadId, TurnKey};
+use crate::ledger::Lifecycle;
 
 /// A safety net, never a measure.
 const LONG: Duration = Duration::from_secs(60);
@@ -35,7 +36,7 @@ fn status() -> Status {
         state_dir: PathBuf::from("/var/lib/tieline"),
         dispatchers: vec![DispatcherStatus {
             id: DispatcherId::new("flow"),
-            state: DispatcherState::Degraded,
+            state: Lifecycle::Degraded,
             since: at(1_795_166_101, 0),
             last_started_at: None,
             last_error: Some("codex ended".into()),
