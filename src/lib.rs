@@ -19,6 +19,7 @@
 //! - [`retry`]: when to try again
 //! - [`id`]: our own names of things
 
+mod causes;
 pub mod cli;
 pub mod codex;
 pub mod config;

@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::binary;
-use super::call::chain;
 use super::connect::connect;
 use super::home;
 use super::launch::{LaunchConfig, SOCKET_PATH_LIMIT, Transport};
 use super::registry;
+use crate::causes::WithCauses;
 
 /// How long the name of a socket in the run directory is: a slash, the mark and its ending.
 const SOCKET_NAME: usize = 1 + 32 + 5;
@@ -80,7 +80,7 @@ impl Check {
             Err(error) => Self {
                 name,
                 is_ok: false,
-                detail: chain(&error),
+                detail: WithCauses(&error).to_string(),
             },
         }
     }

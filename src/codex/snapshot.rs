@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::call::chain;
 use super::child::{ExitReport, as_rfc3339};
 use super::start_error::StartError;
+use crate::causes::WithCauses;
 
 /// The state of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -79,7 +79,7 @@ impl ChildSnapshot {
     /// Returns the snapshot after a failed start.
     pub fn of_failure(error: &StartError) -> Self {
         let failed = Self {
-            last_error: Some(chain(error)),
+            last_error: Some(WithCauses(error).to_string()),
             ..Self::of_state(ChildState::Failed)
         };
         match error {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::binary::BinaryError;
-use super::call::{CallError, chain};
+use super::call::CallError;
 use super::child::ExitReport;
 use super::connect::ConnectError;
 use super::failure::{Failure, FailureKind};
@@ -12,6 +12,7 @@ use super::home::HomeError;
 use super::launch::SOCKET_PATH_LIMIT;
 use super::registry::RunDirError;
 use super::spawner::SpawnerGone;
+use crate::causes::WithCauses;
 
 /// An app-server could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +88,7 @@ impl StartError {
             }
             _ => FailureKind::BackendSpawnFailed,
         };
-        Failure::new(kind, chain(self))
+        Failure::new(kind, WithCauses(self).to_string())
     }
 
     /// Returns whether trying again without a change by the operator is hopeless.

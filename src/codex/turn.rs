@@ -22,6 +22,7 @@ use super::protocol::{
     TurnSteerParams, UserInput,
 };
 use super::thread::Thread;
+use crate::causes::WithCauses;
 use crate::id::{ThreadId, TurnId};
 
 /// Between the answer to `turn/start` and `turn/started` codex knows no turn to interrupt.
@@ -269,7 +270,7 @@ impl<'a> Turn<'a> {
         if self.progress.turn_id.is_some() {
             // It runs nevertheless: its notifications say so.
             tracing::warn!(
-                error = super::call::chain(error),
+                error = %WithCauses(error),
                 "no usable answer to turn/start"
             );
             return;
@@ -290,7 +291,7 @@ impl<'a> Turn<'a> {
             // Codex has taken it; its id comes with `turn/started`.
             CallError::Response { .. } => {
                 tracing::warn!(
-                    error = super::call::chain(error),
+                    error = %WithCauses(error),
                     "odd answer to turn/start"
                 );
             }
@@ -364,7 +365,7 @@ impl<'a> Turn<'a> {
             Ok(()) | Err(CallError::Refused { .. }) => ending.is_answered = true,
             Err(error) => {
                 tracing::warn!(
-                    error = super::call::chain(&error),
+                    error = %WithCauses(&error),
                     "cannot interrupt a turn"
                 );
                 // That it is deaf is clear now: there is nothing to wait for.

@@ -21,6 +21,6 @@ pub use crate::control::client::{Client, ClientError};
 pub use crate::control::server::{ControlServer, StatusSource};
 pub use crate::control::socket::{BindError, OwnedSocket, create_private_directory};
 pub use crate::control::status::{
-    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LedgerStatus,
-    OpenTurn, OutboxStatus, Status,
+    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LedgerStatus, OpenTurn, OutboxStatus,
+    Status,
 };

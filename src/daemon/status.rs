@@ -11,8 +11,8 @@ use tracing::warn;
 use crate::codex::ChildState;
 use crate::config::Config;
 use crate::control::{
-    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LedgerStatus,
-    OpenTurn, OutboxStatus, Status, StatusSource,
+    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LedgerStatus, OpenTurn, OutboxStatus,
+    Status, StatusSource,
 };
 use crate::dispatcher::{Condition, Handle, Line};
 use crate::id::DispatcherId;

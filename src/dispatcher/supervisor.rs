@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::causes::WithCauses;
 use crate::codex::{
     AppServer, ChildSnapshot, Client, CloseReason, FailureKind, Launch, LaunchConfig, ServerFacts,
 };
@@ -159,7 +160,7 @@ impl Supervisor {
                     ready_at.elapsed()
                 }
                 Err(failure) => {
-                    let reason = with_sources(&failure);
+                    let reason = WithCauses(&failure).to_string();
                     warn!(error = %reason, "codex did not start");
                     self.show_child(ChildSnapshot::of_failure(&failure));
                     self.link.send_modify(|link| {
@@ -224,7 +225,7 @@ impl Supervisor {
             };
             client = match reconnected {
                 Ok(Ok(client)) => client,
-                Ok(Err(failure)) => return End::Lost(with_sources(&failure)),
+                Ok(Err(failure)) => return End::Lost(WithCauses(&failure).to_string()),
                 Err(_elapsed) => return End::Lost(format!("{reason}; no new connection")),
             };
             warn!(%reason, "the connection to codex was lost and made again");
@@ -285,16 +286,4 @@ impl Supervisor {
             warn!(dispatcher = %self.id, error = %failure, "the dispatcher's state is not on disk");
         }
     }
-}
-
-/// Returns an error with everything that caused it, in one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

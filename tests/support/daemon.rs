@@ -167,8 +167,7 @@ impl World {
             loop {
                 if let Ok(status) = client.status().await
                     && status.dispatchers.iter().all(|dispatcher| {
-                        dispatcher.state == Lifecycle::Ready
-                            && dispatcher.restarts >= restarts
+                        dispatcher.state == Lifecycle::Ready && dispatcher.restarts >= restarts
                     })
                 {
                     return;
