@@ -59,7 +59,7 @@ struct Parts {
 /// When it cannot be built: another one runs, the ledger cannot be opened, a socket cannot be
 /// bound. A running daemon does not fail: its parts are mended.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    Daemon::build(config)?.run(stop).await;
+    Daemon::build(config).await?.run(stop).await;
     Ok(())
 }
 
@@ -69,7 +69,7 @@ impl Daemon {
     /// # Errors
     ///
     /// As [`run`].
-    pub fn build(config: Config) -> anyhow::Result<Self> {
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
         let state_dir = config.daemon.state_dir.clone();
         let directories = Directories::create(&state_dir)?;
         // The ledger's lock is the daemon's: whoever has it may reap what an earlier one left.
@@ -119,6 +119,7 @@ impl Daemon {
             handles.insert(id.clone(), handle);
         }
         let control = ControlServer::bind(&config.control_socket())
+            .await
             .context("the control socket cannot be opened")?;
         let status = Arc::new(status::Reporter::new(
             &config,

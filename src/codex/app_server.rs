@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
+use tieline_channel::socket::MAX_PATH;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::binary::{self, Version};
@@ -14,7 +15,7 @@ use super::client::Client;
 use super::connect::{connect, shake_hands, unix_stream, upgrade};
 use super::connection::Connection;
 use super::home;
-use super::launch::{Endpoint, LaunchConfig, SOCKET_PATH_LIMIT, Transport};
+use super::launch::{Endpoint, LaunchConfig, Transport};
 use super::process::raw;
 use super::protocol::InitializeResponse;
 use super::registry::{self, Entry};
@@ -142,7 +143,7 @@ impl AppServer {
         // From here on the files have to go again whatever happens.
         let unmade = UnmadeChild(Some(entry));
         if let Some(socket) = &socket
-            && socket.as_os_str().len() > SOCKET_PATH_LIMIT
+            && socket.as_os_str().len() > MAX_PATH
         {
             return Err(StartError::SocketPathTooLong(socket.clone()));
         }

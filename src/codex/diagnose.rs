@@ -1,11 +1,12 @@
 //! Looking, without starting anything, whether an app-server could be started.
 
 use serde::Serialize;
+use tieline_channel::socket::MAX_PATH;
 
 use super::binary;
 use super::connect::connect;
 use super::home;
-use super::launch::{LaunchConfig, SOCKET_PATH_LIMIT, Transport};
+use super::launch::{LaunchConfig, Transport};
 use super::registry;
 use crate::causes::WithCauses;
 
@@ -51,12 +52,12 @@ pub async fn diagnose(config: &LaunchConfig) -> Vec<Check> {
 
 fn socket(config: &LaunchConfig) -> Check {
     let length = config.run_dir.as_os_str().len() + SOCKET_NAME;
-    if config.transport == Transport::Unix && length > SOCKET_PATH_LIMIT {
+    if config.transport == Transport::Unix && length > MAX_PATH {
         return Check {
             name: "socket",
             is_ok: false,
             detail: format!(
-                "{} is too long: a socket there has {length} bytes, and {SOCKET_PATH_LIMIT} are \
+                "{} is too long: a socket there has {length} bytes, and {MAX_PATH} are \
                  possible: set `state_dir` under [daemon] to a shorter path",
                 config.run_dir.display()
             ),

@@ -9,9 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use pretty_assertions::assert_eq;
-use tieline::control::{
-    ControlServer, LedgerStatus, OutboxStatus, Status, StatusSource, create_private_directory,
-};
+use tieline::control::{ControlServer, LedgerStatus, OutboxStatus, Status, StatusSource};
+use tieline_channel::socket::create_private_directory;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -209,8 +208,9 @@ async fn with_a_daemon<T: Send + 'static>(
     scene: impl FnOnce(&Workbench) -> T + Send + 'static,
 ) -> T {
     let workbench = Workbench::configured();
-    let server =
-        ControlServer::bind(&workbench.path("state/control.sock")).expect("the socket is free");
+    let server = ControlServer::bind(&workbench.path("state/control.sock"))
+        .await
+        .expect("the socket is free");
     let stop = CancellationToken::new();
     let mut serving = JoinSet::new();
     serving.spawn(server.serve(Arc::new(Quiet), stop.clone()));
