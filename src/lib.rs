@@ -19,7 +19,6 @@
 //! - [`retry`]: when to try again
 //! - [`id`]: our own names of things
 
-mod causes;
 pub mod cli;
 pub mod codex;
 pub mod config;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use tieline_channel::WithCauses;
+
 use super::failure::{Failure, FailureKind};
 use super::protocol::RpcError;
 use super::wire::CloseReason;
-use crate::causes::WithCauses;
 
 /// A request did not get a usable answer.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! Looking, without starting anything, whether an app-server could be started.
 
 use serde::Serialize;
+use tieline_channel::WithCauses;
 use tieline_channel::socket::MAX_PATH;
 
 use super::binary;
@@ -8,7 +9,6 @@ use super::connect::connect;
 use super::home;
 use super::launch::{LaunchConfig, Transport};
 use super::registry;
-use crate::causes::WithCauses;
 
 /// How long the name of a socket in the run directory is: a slash, the mark and its ending.
 const SOCKET_NAME: usize = 1 + 32 + 5;

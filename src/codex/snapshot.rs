@@ -3,10 +3,10 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
+use tieline_channel::WithCauses;
 
 use super::child::{ExitReport, as_rfc3339};
 use super::start_error::StartError;
-use crate::causes::WithCauses;
 
 /// The state of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tieline_channel::WithCauses;
 use tieline_channel::socket::MAX_PATH;
 
 use super::binary::BinaryError;
@@ -13,7 +14,6 @@ use super::failure::{Failure, FailureKind};
 use super::home::HomeError;
 use super::registry::RunDirError;
 use super::spawner::SpawnerGone;
-use crate::causes::WithCauses;
 
 /// An app-server could not be made ready.
 #[derive(Debug, thiserror::Error)]

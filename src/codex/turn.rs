@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tieline_channel::WithCauses;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -22,7 +23,6 @@ use super::protocol::{
     TurnSteerParams, UserInput,
 };
 use super::thread::Thread;
-use crate::causes::WithCauses;
 use crate::id::{ThreadId, TurnId};
 
 /// Between the answer to `turn/start` and `turn/started` codex knows no turn to interrupt.

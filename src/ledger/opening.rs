@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use crate::causes::WithCauses;
+use tieline_channel::WithCauses;
+
 use crate::ledger::counts::State;
 use crate::ledger::error::{LedgerError, OpenError};
 use crate::ledger::key::{self, Table};

@@ -28,7 +28,7 @@ pub mod socket;
 
 pub use crate::capability::{Capabilities, Repeat, TextLimit, TextUnit};
 pub use crate::channel::{Channel, Intake};
-pub use crate::error::{AcceptError, RunError, SendError};
+pub use crate::error::{AcceptError, RunError, SendError, WithCauses};
 pub use crate::health::{Health, Link};
 pub use crate::id::{ChannelId, ChatId, ThreadKey, UserId, WireId};
 pub use crate::inbound::{

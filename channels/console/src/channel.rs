@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tieline_channel::socket::PrivateSocket;
 use tieline_channel::{
     Attachment, Capabilities, Channel, ChannelId, Conversation, File, Health, Intake, Message,
-    Post, Posted, Repeat, RunError, SendError, Status, TextLimit, TextUnit, WireId,
+    Post, Posted, Repeat, RunError, SendError, Status, TextLimit, TextUnit, WireId, WithCauses,
 };
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -104,7 +104,7 @@ impl Channel for ConsoleChannel {
         let socket = PrivateSocket::bind(&self.socket).await.map_err(|error| {
             let error = RunError::Operator {
                 remedy: error.remedy(),
-                reason: error.to_string(),
+                reason: WithCauses(&error).to_string(),
             };
             self.hub.needs_operator(&error.to_string());
             error
