@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use tieline_channel::socket::create_private_directory;
 use tieline_channel::{Channel, ChannelId};
 use tieline_console::ConsoleChannel;
 use tokio::task::JoinSet;
@@ -214,7 +215,9 @@ impl Directories {
             run: state_dir.join("run"),
             logs: state_dir.join("logs"),
         };
-        for directory in [state_dir, &directories.run, &directories.logs] {
+        create_private_directory(state_dir, Path::new("ledger"))
+            .context("the state directory cannot be used")?;
+        for directory in [&directories.run, &directories.logs] {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)

@@ -132,7 +132,7 @@ impl Running {
 
 fn private_directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    create_private_directory(directory.path()).unwrap();
+    create_private_directory(directory.path(), Path::new("mark")).unwrap();
     directory
 }
 

@@ -1,8 +1,9 @@
 //! What each verb prints, where, and with which exit code it ends.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -158,9 +159,35 @@ fn status_without_a_daemon_exits_69() {
     ");
 
     // What a daemon that was killed leaves behind.
-    create_private_directory(&workbench.path("state")).unwrap();
+    create_private_directory(&workbench.path("state"), Path::new("ledger")).unwrap();
     drop(UnixListener::bind(workbench.path("state/control.sock")).unwrap());
     assert_eq!(workbench.run(&["status", "--json"]).code, Some(69));
+}
+
+#[test]
+fn state_directory_that_others_may_enter_is_refused_and_left_as_it_is() {
+    let workbench = Workbench::configured();
+    let state = workbench.path("state");
+    fs::create_dir(&state).unwrap();
+    fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
+    fs::write(state.join("notes"), "").unwrap();
+    let ran = workbench.run(&["run"]);
+    assert_eq!(ran.code, Some(78), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("$DIR/state is open to other users (mode 755)"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("hint: run `chmod 700 $DIR/state`"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(
+        fs::metadata(&state).unwrap().permissions().mode() & 0o777,
+        0o755
+    );
 }
 
 #[test]

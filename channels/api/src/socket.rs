@@ -105,14 +105,40 @@ pub enum BindError {
 
 /// Makes a directory, and those above it, that only we may enter.
 ///
-/// One that is there already is closed to others when it is empty. Any other that is open is
-/// refused rather than closed: people may need it.
+/// One that is there already is closed to others when it is empty, or has our `mark` in it, a file
+/// of that name. Any other that is open is refused rather than closed: people may need it.
 ///
 /// # Errors
 ///
 /// When it cannot be made, is not ours, or is open and has other things in it.
-pub fn create_private_directory(path: &Path) -> Result<(), BindError> {
-    make_private(path, is_empty)
+pub fn create_private_directory(path: &Path, mark: &Path) -> Result<(), BindError> {
+    let failed = |source| BindError::Directory {
+        path: path.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed)?;
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(BindError::NotOurs {
+            path: path.to_owned(),
+        });
+    }
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let mut entries = fs::read_dir(path).map_err(failed)?;
+    if entries.next().is_none() || path.join(mark).exists() {
+        return fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed);
+    }
+    Err(BindError::NotPrivate {
+        path: path.to_owned(),
+        mode,
+    })
 }
 
 // === impl PrivateSocket ===
@@ -139,9 +165,8 @@ impl PrivateSocket {
             source,
         };
         let lock_path = Lock::path_of(path);
-        make_private(directory_of(path), |directory| {
-            Ok(lock_path.exists() || is_empty(directory)?)
-        })?;
+        let lock_name = Path::new(lock_path.file_name().unwrap_or_default());
+        create_private_directory(directory_of(path), lock_name)?;
         let lock = Lock::take(path, &lock_path)?;
         remove_stale(path).await?;
         let listener = UnixListener::bind(path).map_err(failed)?;
@@ -208,43 +233,6 @@ impl BindError {
             ),
         }
     }
-}
-
-/// Makes a directory that only we may enter. One that is open is closed when `may_close` says so.
-fn make_private(
-    path: &Path,
-    may_close: impl FnOnce(&Path) -> io::Result<bool>,
-) -> Result<(), BindError> {
-    let failed = |source| BindError::Directory {
-        path: path.to_owned(),
-        source,
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(failed)?;
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(BindError::NotOurs {
-            path: path.to_owned(),
-        });
-    }
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    if may_close(path).map_err(failed)? {
-        return fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed);
-    }
-    Err(BindError::NotPrivate {
-        path: path.to_owned(),
-        mode,
-    })
-}
-
-fn is_empty(directory: &Path) -> io::Result<bool> {
-    Ok(fs::read_dir(directory)?.next().transpose()?.is_none())
 }
 
 fn directory_of(socket: &Path) -> &Path {

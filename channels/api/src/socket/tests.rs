@@ -34,7 +34,7 @@ async fn only_the_owner_reaches_it_and_it_goes_when_it_is_dropped() {
 #[test]
 fn an_empty_directory_is_closed_to_others() {
     let directory = directory_with_mode(0o755);
-    create_private_directory(directory.path()).unwrap();
+    create_private_directory(directory.path(), Path::new("mark")).unwrap();
     assert_eq!(mode(directory.path()), 0o700);
 }
 
@@ -54,7 +54,7 @@ async fn an_open_directory_with_other_things_is_refused_and_left_as_it_is() {
     fs::write(directory.path().join("notes"), "").unwrap();
     let path = directory.path().join("our.sock");
     let refused = [
-        create_private_directory(directory.path()).unwrap_err(),
+        create_private_directory(directory.path(), Path::new("mark")).unwrap_err(),
         PrivateSocket::bind(&path).await.unwrap_err(),
     ];
     let shown = directory.path().display();
