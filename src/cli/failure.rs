@@ -10,6 +10,7 @@ use tieline_console::client::Outcome;
 
 use crate::config::{LoadError, NotFound};
 use crate::control::ClientError;
+use crate::ledger::OpenError;
 
 /// The exit codes, as in `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,9 @@ impl Failure {
                 | BindError::Listen { .. }
                 | BindError::Taken { .. } => Exit::Io,
             }
-        } else if error.root_cause().is::<io::Error>() {
+        } else if error.downcast_ref::<OpenError>().is_some()
+            || error.root_cause().is::<io::Error>()
+        {
             Exit::Io
         } else {
             Exit::Internal

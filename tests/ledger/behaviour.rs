@@ -751,3 +751,30 @@ async fn what_was_asked_before_closing_is_done() {
     assert_eq!(after, Err(LedgerError::Closed));
     assert_eq!(open(&dir).counts().await.unwrap().messages.queued, 20);
 }
+
+#[tokio::test]
+async fn what_lost_its_text_on_disk_holds_up_nothing_behind_it() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let lane = lane("a");
+    let mut long = new_message(&lane, "long");
+    long.message.body = vec![Segment::Text("x".repeat(20_000))];
+    ledger.accept(long).await.unwrap();
+    accept(&ledger, &lane, "short").await;
+    let posts = vec![post(&"y".repeat(20_000)), post("short")];
+    ledger.enqueue(posts).await.unwrap();
+    for entry in std::fs::read_dir(dir.path().join("spool")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+
+    let waiting = ledger.waiting(&lane, 10).await.unwrap();
+    assert_eq!(names(&waiting), ["short"]);
+    let record = ledger.lane(&lane).await.unwrap().unwrap();
+    assert_eq!(record.waiting, 1);
+    let undelivered = ledger.undelivered(&channel(), None, 10).await.unwrap();
+    assert_eq!(undelivered.len(), 1);
+    assert_eq!(undelivered[0].post.text, "short");
+    let counts = ledger.counts().await.unwrap();
+    assert_eq!((counts.messages.failed, counts.messages.queued), (1, 1));
+    assert_eq!((counts.outbox.failed, counts.outbox.pending), (1, 1));
+}

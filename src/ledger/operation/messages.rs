@@ -10,7 +10,8 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Class, Key, Table};
 use crate::ledger::lane::Origin;
 use crate::ledger::message::{
-    Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, RefusedMessage, Revised,
+    Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, RefusedMessage,
+    Revised,
 };
 use crate::ledger::operation::body::Body;
 use crate::ledger::spool::{SpoolName, SpoolOwner};
@@ -235,13 +236,37 @@ impl Transaction<'_> {
         limit: usize,
     ) -> Result<Vec<MessageRecord>, LedgerError> {
         let prefix = key::lane(lane)?;
-        self.scan(Table::Queue, &prefix, &prefix, limit)?
-            .into_iter()
-            .map(|(_, value)| {
-                let id = value.decode("queue entry")?;
-                self.known_message(id)?.load(self)
-            })
-            .collect()
+        let mut waiting = Vec::new();
+        for (_, value) in self.scan(Table::Queue, &prefix, &prefix, limit)? {
+            let message = self.known_message(value.decode("queue entry")?)?;
+            match message.clone().load(self) {
+                Ok(record) => waiting.push(record),
+                Err(LedgerError::Damaged { reason, .. }) => {
+                    self.give_up_message(lane, message, &reason)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Settles a message whose text is gone from the disk: no turn can be made of it, and it must
+    /// not hold up those behind it.
+    fn give_up_message(
+        &mut self,
+        lane: &LaneId,
+        message: StoredMessage,
+        reason: &str,
+    ) -> Result<(), LedgerError> {
+        tracing::error!(message = %message.id, reason, "the text of a message is damaged; it cannot run");
+        let mut lane = self.known_lane(lane)?;
+        self.leave_queue(&mut lane, &message)?;
+        self.put_lane(&lane)?;
+        let outcome = Outcome::Failed {
+            kind: "damaged".to_owned(),
+            message: reason.to_owned(),
+        };
+        self.move_message(message, MessageEvent::Settled(outcome))
     }
 
     // === For the other operations ===

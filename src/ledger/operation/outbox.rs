@@ -99,13 +99,32 @@ impl Transaction<'_> {
             None => prefix.clone(),
             Some(after) => key::due(channel, self.known_post(after)?.number.saturating_add(1))?,
         };
-        self.scan(Table::Due, &prefix, &from, limit)?
-            .into_iter()
-            .map(|(_, value)| {
-                let id = value.decode("outbox index")?;
-                self.known_post(id)?.load(self)
-            })
-            .collect()
+        let mut entries = Vec::new();
+        for (_, value) in self.scan(Table::Due, &prefix, &from, limit)? {
+            let post = self.known_post(value.decode("outbox index")?)?;
+            match post.clone().load(self) {
+                Ok(entry) => entries.push(entry),
+                Err(LedgerError::Damaged { reason, .. }) => self.give_up_post(post, reason)?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Settles a post whose text is gone from the disk: it can never be sent, and must not hold
+    /// up those behind it.
+    fn give_up_post(&mut self, mut post: StoredPost, reason: String) -> Result<(), LedgerError> {
+        tracing::error!(post = %post.id, reason, "the text of a post is damaged; it is not sent");
+        let at = time::now();
+        let failed = PostState::Failed {
+            reason: cut_reason(&reason),
+            at,
+        };
+        self.state.move_post(Some(&post.state), Some(&failed));
+        self.remove(Table::Due, key::due(&post.channel, post.number)?);
+        self.expire_later(Class::Post, at, &key::post(post.id))?;
+        post.state = failed;
+        self.put_post(&post)
     }
 
     /// Returns an entry.
