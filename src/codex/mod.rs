@@ -39,12 +39,13 @@ mod registry;
 pub mod rollout;
 mod snapshot;
 mod spawner;
+mod start;
 mod start_error;
 mod thread;
 mod turn;
 mod wire;
 
-pub use app_server::{AppServer, Launch, ServerFacts};
+pub use app_server::{AppServer, Launch};
 pub use call::{CallError, Refusal};
 pub use child::ExitReport;
 pub use client::{Client, ClientStats, FrameError, Notice, ThreadEvent, ThreadEvents};
@@ -57,6 +58,7 @@ pub use launch::{Deadlines, Endpoint, Environment, LaunchConfig, Transport, Tran
 pub use registry::{Orphan, RunDirError, reap_orphans};
 pub use snapshot::{ChildSnapshot, ChildState, StopReport};
 pub use spawner::{Spawner, SpawnerGone};
+pub use start::ServerFacts;
 pub use start_error::StartError;
 pub use thread::Thread;
 pub use turn::{
