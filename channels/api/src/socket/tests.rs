@@ -106,6 +106,8 @@ async fn a_socket_that_somebody_serves_is_left_alone() {
     drop(PrivateSocket::bind(&path).await.unwrap());
 }
 
+// Elsewhere a full queue cannot be told from a socket that nobody serves.
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_socket_whose_server_is_too_busy_to_answer_is_left_alone() {
     let directory = private_directory();
