@@ -4,11 +4,14 @@
 //! in its time is on disk and goes on at the next start.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
+use tieline_channel::socket::create_private_directory;
 use tieline_channel::{Channel, ChannelId};
 use tieline_console::ConsoleChannel;
 use tokio::task::JoinSet;
@@ -17,7 +20,7 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::codex::{self, Launch, Spawner};
 use crate::config::{ChannelConfig, Config};
-use crate::control::{self, ControlServer};
+use crate::control::ControlServer;
 use crate::dispatcher::{Dispatcher, Handle, Line};
 use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door};
@@ -57,7 +60,7 @@ struct Parts {
 /// When it cannot be built: another one runs, the ledger cannot be opened, a socket cannot be
 /// bound. A running daemon mends its parts; it fails only when one of them ends by a defect.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    Daemon::build(config)?.run(stop).await
+    Daemon::build(config).await?.run(stop).await
 }
 
 impl Daemon {
@@ -66,7 +69,7 @@ impl Daemon {
     /// # Errors
     ///
     /// As [`run`].
-    pub fn build(config: Config) -> anyhow::Result<Self> {
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
         let state_dir = config.daemon.state_dir.clone();
         let directories = Directories::create(&state_dir)?;
         // The ledger's lock is the daemon's: whoever has it may reap what an earlier one left.
@@ -116,6 +119,7 @@ impl Daemon {
             handles.insert(id.clone(), handle);
         }
         let control = ControlServer::bind(&config.control_socket())
+            .await
             .context("the control socket cannot be opened")?;
         let status = Arc::new(status::Reporter::new(
             &config,
@@ -222,8 +226,20 @@ impl Directories {
             run: state_dir.join("run"),
             logs: state_dir.join("logs"),
         };
-        for directory in [state_dir, &directories.run, &directories.logs] {
-            control::create_private_directory(directory)?;
+        create_private_directory(state_dir, Path::new("ledger"))
+            .context("the state directory cannot be used")?;
+        for directory in [&directories.run, &directories.logs] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)
+                .and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o700)))
+                .with_context(|| {
+                    format!(
+                        "the directory {} cannot be made private",
+                        directory.display()
+                    )
+                })?;
         }
         Ok(directories)
     }

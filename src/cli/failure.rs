@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use tieline_channel::socket::BindError;
 use tieline_console::client::Outcome;
 
 use crate::config::{LoadError, NotFound};
-use crate::control::{BindError, ClientError};
+use crate::control::ClientError;
 use crate::ledger::OpenError;
 
 /// The exit codes, as in `sysexits.h`.
@@ -70,7 +71,10 @@ impl Failure {
 
     /// Makes a failure of something that ran: the cause decides the exit code.
     pub(crate) fn of(error: anyhow::Error) -> Self {
+        let mut hints = Vec::new();
         let exit = if let Some(bind) = error.downcast_ref::<BindError>() {
+            hints.push(bind.remedy());
+            hints.push("the control socket is in `state_dir` of [daemon]".to_owned());
             match bind {
                 BindError::TooLong { .. }
                 | BindError::NotPrivate { .. }
@@ -88,7 +92,7 @@ impl Failure {
         } else {
             Exit::Internal
         };
-        Self::new(exit, error)
+        Self { exit, error, hints }
     }
 
     /// Adds a hint.
@@ -226,6 +230,23 @@ mod tests {
           caused by: cannot write the ledger
           caused by: disk full
         hint: free some space
+        "
+        );
+    }
+
+    #[test]
+    fn socket_that_cannot_be_had_says_what_to_do() {
+        let error = BindError::Taken {
+            path: "/s/control.sock".into(),
+        };
+        let error = anyhow::Error::from(error).context("the control socket cannot be opened");
+        insta::assert_snapshot!(
+            Failure::of(error).render(),
+            @r"
+        error: the control socket cannot be opened
+          caused by: another process listens on /s/control.sock
+        hint: stop the other process, or give the socket another path
+        hint: the control socket is in `state_dir` of [daemon]
         "
         );
     }

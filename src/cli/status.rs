@@ -256,8 +256,9 @@ fn bytes(size: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::control::{DispatcherState, LedgerStatus, OpenTurn};
+    use crate::control::{LedgerStatus, OpenTurn};
     use crate::id::{DispatcherId, LaneId, ThreadId, TurnKey};
+    use crate::ledger::Lifecycle;
     use tieline_channel::ChannelId;
 
     use super::*;
@@ -307,7 +308,7 @@ mod tests {
                         }),
                     }],
                     waiting: 2,
-                    ..dispatcher("flow", DispatcherState::Ready)
+                    ..dispatcher("flow", Lifecycle::Ready)
                 },
                 DispatcherStatus {
                     since: ago(12),
@@ -319,7 +320,7 @@ mod tests {
                         started_at: None,
                         version: None,
                     }),
-                    ..dispatcher("翻译", DispatcherState::Degraded)
+                    ..dispatcher("翻译", Lifecycle::Degraded)
                 },
             ],
             channels: vec![

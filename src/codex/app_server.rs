@@ -1,35 +1,25 @@
 //! An app-server that is ready for use: its process, if it is ours, and a connection to it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::Serialize;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::timeout;
 
-use super::binary::{self, Version};
+use super::binary;
 use super::call::CallError;
-use super::child::{ChildProcess, ExitReport, Pipes};
+use super::child::{ChildProcess, ExitReport};
 use super::client::Client;
-use super::connect::{connect, shake_hands, unix_stream, upgrade};
+use super::connect::{connect, unix_stream, upgrade};
 use super::connection::Connection;
-use super::home;
-use super::launch::{Endpoint, LaunchConfig, SOCKET_PATH_LIMIT, Transport};
-use super::process::raw;
-use super::protocol::InitializeResponse;
-use super::registry::{self, Entry};
+use super::launch::{Endpoint, LaunchConfig, Transport};
 use super::snapshot::{ChildSnapshot, ChildState, StopReport};
-use super::spawner::{Program, Spawner};
+use super::spawner::Spawner;
+use super::start::{ServerFacts, explain, greet, start_child, within_handshake};
 use super::start_error::StartError;
-use super::wire::Wire;
 
-/// How often a socket that does not accept yet is tried. Codex takes 20 ms to get there.
-const CONNECT_EVERY: Duration = Duration::from_millis(3);
 /// How long a second SIGTERM may take, which makes codex leave its turns alone and clean up.
 const SECOND_TERM: Duration = Duration::from_millis(500);
-/// How long the kernel and our cleaning up may take after SIGKILL.
-const AFTER_KILL: Duration = Duration::from_secs(5);
-
 /// Makes app-servers ready for use: a seam, so that a dispatcher can be tried with a fake.
 #[async_trait]
 pub trait Launch: Send + Sync {
@@ -53,19 +43,6 @@ pub struct AppServer {
     origin: Origin,
     connection: Connection,
     facts: ServerFacts,
-}
-
-/// What an app-server says about itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ServerFacts {
-    /// Our name, its version and its platform.
-    pub user_agent: String,
-    /// Its version, if it could be read.
-    pub version: Option<String>,
-    /// The home it uses.
-    pub codex_home: PathBuf,
-    /// For example `linux`.
-    pub platform: String,
 }
 
 enum Origin {
@@ -97,9 +74,8 @@ impl AppServer {
             }
             Transport::Unix | Transport::Stdio => {
                 let path = binary::find(config.bin.as_deref(), &config.inherited)?;
-                let started = Self::start_child(config, spawner, &path).await;
-                match started {
-                    Ok(started) => started,
+                match start_child(config, spawner, &path).await {
+                    Ok((child, socket, wire)) => (Origin::Child(child, socket), wire),
                     Err(error) => return Err(explain(error, &path, config).await),
                 }
             }
@@ -125,61 +101,6 @@ impl AppServer {
             Err(error) => {
                 let unready = server(ServerFacts::unknown());
                 Err(unready.give_up(error).await)
-            }
-        }
-    }
-
-    async fn start_child(
-        config: &LaunchConfig,
-        spawner: &Spawner,
-        path: &Path,
-    ) -> Result<(Origin, Wire), StartError> {
-        let home = home::check(&config.home, &config.config)?;
-        registry::prepare(&config.run_dir)?;
-        let with_socket = config.transport == Transport::Unix;
-        let entry = Entry::create(&config.run_dir, &config.owner)?;
-        let socket = with_socket.then(|| entry.socket_path());
-        // From here on the files have to go again whatever happens.
-        let unmade = UnmadeChild(Some(entry));
-        if let Some(socket) = &socket
-            && socket.as_os_str().len() > SOCKET_PATH_LIMIT
-        {
-            return Err(StartError::SocketPathTooLong(socket.clone()));
-        }
-        let spawned = spawner
-            .spawn(Program {
-                path: path.to_owned(),
-                arguments: config.arguments(unmade.mark(), socket.as_deref()),
-                environment: config.environment(unmade.mark(), &home.key_variables),
-                cwd: config.cwd.clone(),
-                with_stdin: !with_socket,
-            })
-            .await?;
-        let spawn_error = |source| StartError::Spawn {
-            path: path.to_owned(),
-            cwd: config.cwd.clone(),
-            source,
-        };
-        let child = spawned.map_err(spawn_error)?;
-        let pid = child.id();
-        let Some((pid, group)) = pid.and_then(|pid| Some((pid, raw(pid)?))) else {
-            return Err(spawn_error(std::io::ErrorKind::NotFound.into()));
-        };
-        let entry = unmade.made();
-        let recorded = entry.set_child(&config.owner, pid);
-        let (child, pipes) = ChildProcess::watch(child, pid, group, entry, config, spawner);
-        tracing::debug!(owner = config.owner, pid, "started codex");
-        let connected = match (recorded, &socket, pipes) {
-            (Err(error), _, _) => Err(error.into()),
-            (Ok(()), Some(socket), _) => connect_to_child(config, &child, socket).await,
-            (Ok(()), None, Some(Pipes { stdin, stdout })) => Ok(Wire::lines(stdout, stdin)),
-            (Ok(()), None, None) => Err(StartError::PipesAreGone),
-        };
-        match connected {
-            Ok(wire) => Ok((Origin::Child(child, socket), wire)),
-            Err(error) => {
-                end_now(&child, &mut Vec::new()).await;
-                Err(error)
             }
         }
     }
@@ -310,7 +231,7 @@ impl AppServer {
         }
         let was_forced = exit.is_none();
         if was_forced {
-            exit = end_now(&child, &mut warnings).await;
+            exit = child.end_now(&mut warnings).await;
         }
         StopReport {
             snapshot: match &exit {
@@ -328,7 +249,7 @@ impl AppServer {
         let before = self.snapshot();
         let mut warnings = Vec::new();
         let exit = match &self.origin {
-            Origin::Child(child, _) => end_now(child, &mut warnings).await,
+            Origin::Child(child, _) => child.end_now(&mut warnings).await,
             Origin::External(_) => None,
         };
         self.connection.close().await;
@@ -364,151 +285,6 @@ impl AppServer {
         match path {
             Ok(path) => explain(error, &path, &config).await,
             Err(_) => error,
-        }
-    }
-}
-
-/// Connects as soon as the child accepts.
-async fn connect_to_child(
-    config: &LaunchConfig,
-    child: &ChildProcess,
-    socket: &Path,
-) -> Result<Wire, StartError> {
-    let give_up_at = Instant::now() + config.deadlines.listen;
-    let exited = child.exited();
-    tokio::pin!(exited);
-    let stream = loop {
-        if let Ok(stream) = unix_stream(socket).await {
-            break stream;
-        }
-        tokio::select! {
-            report = &mut exited => return Err(StartError::Exited(report)),
-            () = sleep(CONNECT_EVERY) => {}
-            () = sleep_until(give_up_at) => {
-                return Err(StartError::NotListening {
-                    after: config.deadlines.listen,
-                    last_lines: child.last_lines(),
-                });
-            }
-        }
-    };
-    tokio::select! {
-        wire = within_handshake(config, upgrade(stream, socket)) => Ok(wire??),
-        report = &mut exited => Err(StartError::Exited(report)),
-    }
-}
-
-async fn within_handshake<T>(
-    config: &LaunchConfig,
-    step: impl Future<Output = T>,
-) -> Result<T, StartError> {
-    let patience = config.deadlines.handshake;
-    timeout_at(Instant::now() + patience, step)
-        .await
-        .map_err(|_elapsed| StartError::UpgradeTimedOut(patience))
-}
-
-async fn greet(config: &LaunchConfig, connection: &Connection) -> Result<ServerFacts, StartError> {
-    let greeting = shake_hands(connection.client());
-    let after = config.deadlines.handshake;
-    let response = timeout(after, greeting)
-        .await
-        .unwrap_or(Err(CallError::TimedOut {
-            method: "initialize",
-            after,
-        }))
-        .map_err(StartError::Handshake)?;
-    let version = Version::find_in(&response.user_agent);
-    if let Some(version) = version {
-        version.check()?;
-    }
-    let facts = ServerFacts::of(response, version);
-    tracing::info!(
-        owner = config.owner,
-        user_agent = facts.user_agent,
-        home = %facts.codex_home.display(),
-        platform = facts.platform,
-        "codex is ready"
-    );
-    Ok(facts)
-}
-
-/// Says "too old" instead of what an old codex says of arguments it does not know.
-///
-/// The version is asked for only here: a codex that works tells it in the handshake, so that no
-/// start has to wait for `--version`.
-async fn explain(error: StartError, path: &Path, config: &LaunchConfig) -> StartError {
-    let may_be_its_age = matches!(
-        error,
-        StartError::Exited(_)
-            | StartError::NotListening { .. }
-            | StartError::UpgradeTimedOut(_)
-            | StartError::Handshake(_)
-    );
-    if !may_be_its_age {
-        return error;
-    }
-    match binary::version(path, &config.inherited.minimal()).await {
-        Ok(version) => version.check().map_or_else(StartError::Binary, |()| error),
-        Err(_) => error,
-    }
-}
-
-/// Kills a child and waits until nothing of it is left.
-async fn end_now(child: &ChildProcess, warnings: &mut Vec<String>) -> Option<ExitReport> {
-    if let Err(error) = child.kill() {
-        warnings.push(format!("cannot kill codex: {error}"));
-    }
-    let exit = timeout(AFTER_KILL, child.exited()).await.ok();
-    if exit.is_none() {
-        warnings.push(format!("codex, process {}, does not die", child.pid));
-    }
-    exit
-}
-
-/// The files of a child that may never be made.
-struct UnmadeChild(Option<Entry>);
-
-impl UnmadeChild {
-    fn mark(&self) -> &str {
-        self.0.as_ref().map_or("", Entry::mark)
-    }
-
-    fn made(mut self) -> Entry {
-        self.0
-            .take()
-            .expect("taken only here, and `self` is gone then")
-    }
-}
-
-impl Drop for UnmadeChild {
-    fn drop(&mut self) {
-        if let Some(entry) = &self.0 {
-            // The future may have been dropped between the spawn and its answer.
-            entry.kill_marked();
-            entry.remove_files();
-        }
-    }
-}
-
-// === impl ServerFacts ===
-
-impl ServerFacts {
-    fn of(response: InitializeResponse, version: Option<Version>) -> Self {
-        Self {
-            user_agent: response.user_agent,
-            version: version.map(|version| version.to_string()),
-            codex_home: response.codex_home,
-            platform: response.platform_os,
-        }
-    }
-
-    fn unknown() -> Self {
-        Self {
-            user_agent: String::new(),
-            version: None,
-            codex_home: PathBuf::new(),
-            platform: String::new(),
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -20,18 +21,15 @@ use super::launch::Environment;
 use super::process::raw;
 
 /// The oldest codex that can be used: the first with `thread/inject_items`.
-pub const MINIMUM_VERSION: Version = Version {
-    major: 0,
-    minor: 137,
-    patch: 0,
-};
+pub const MINIMUM_VERSION: Version = Version::new(0, 137, 0);
 
 /// Overrides which codex is run, unless the configuration names one.
 pub const BIN_VARIABLE: &str = "TIELINE_CODEX_BIN";
 
-const VERSION_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a program may take to tell its version: a cold disk has to read it first.
+const VERSION_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A version of codex. What follows the third number does not matter to us.
+/// A version of codex. A pre-release counts as its release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     /// First number.
@@ -72,7 +70,7 @@ pub enum BinaryError {
         /// The launcher.
         launcher: PathBuf,
         /// The package.
-        package: String,
+        package: &'static str,
     },
     /// It did not tell its version.
     #[error("{} does not tell its version: it answered {answer:?}", path.display())]
@@ -108,12 +106,31 @@ pub fn find(configured: Option<&Path>, environment: &Environment) -> Result<Path
     let path = if name.components().count() > 1 {
         name.is_file().then(|| name.to_owned())
     } else {
-        on_path(name, environment.get("PATH"))
+        on_path(name, environment)
     };
     let path = path.ok_or_else(|| BinaryError::NotFound {
         name: name.to_owned(),
     })?;
     resolve_launcher(&path)
+}
+
+/// Finds a program on the `PATH`. Directories that are not absolute do not count: what is run must
+/// not depend on where we happen to be.
+pub fn on_path(name: &Path, environment: &Environment) -> Option<PathBuf> {
+    let is_executable = |path: &PathBuf| {
+        path.metadata()
+            .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(environment.get("PATH")?)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(name))
+        .find(is_executable)
+}
+
+/// Returns where npm puts the native program in a directory of modules; nothing if codex is not
+/// built for this platform.
+pub fn program_in(node_modules: &Path) -> Option<PathBuf> {
+    Platform::current().map(|platform| platform.program_in(node_modules))
 }
 
 /// Asks a codex for its version.
@@ -151,6 +168,15 @@ pub async fn version(path: &Path, environment: &Environment) -> Result<Version, 
 }
 
 impl Version {
+    /// Makes a version of its numbers.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self {
+            major,
+            minor,
+            patch,
+        }
+    }
+
     /// Finds the first version in a text such as `codex-cli 0.169.0` or `tieline/0.169.0 (Debian)`.
     pub fn find_in(text: &str) -> Option<Self> {
         text.split(|c: char| c.is_whitespace() || c == '/')
@@ -173,13 +199,8 @@ impl Version {
         let major = numbers.next()?.parse().ok()?;
         let minor = numbers.next()?.parse().ok()?;
         let rest = numbers.next()?;
-        let digits = rest.find(|c: char| !c.is_ascii_digit());
-        let patch = rest[..digits.unwrap_or(rest.len())].parse().ok()?;
-        Some(Self {
-            major,
-            minor,
-            patch,
-        })
+        let patch = rest.split(['-', '+']).next()?.parse().ok()?;
+        Some(Self::new(major, minor, patch))
     }
 }
 
@@ -201,12 +222,6 @@ impl Drop for KillOnDrop {
     }
 }
 
-fn on_path(name: &Path, search_path: Option<&OsStr>) -> Option<PathBuf> {
-    std::env::split_paths(search_path?)
-        .map(|directory| directory.join(name))
-        .find(|path| path.is_file())
-}
-
 /// Returns the native binary behind npm's launcher; anything else is returned as it is.
 fn resolve_launcher(path: &Path) -> Result<PathBuf, BinaryError> {
     let unusable = |source| BinaryError::Unusable {
@@ -223,41 +238,55 @@ fn resolve_launcher(path: &Path) -> Result<PathBuf, BinaryError> {
     let Some(package_root) = real.parent().and_then(Path::parent).filter(|_| is_launcher) else {
         return Ok(real);
     };
-    let (platform, triple) = platform_package();
-    let program: PathBuf = ["vendor", triple, "bin", "codex"].iter().collect();
+    let Some(platform) = Platform::current() else {
+        return Ok(real);
+    };
     // Where node would look: in the launcher's own package, then in every directory above.
     let nested = package_root
         .ancestors()
-        .map(|directory| directory.join("node_modules/@openai").join(&platform));
+        .map(|directory| platform.program_in(&directory.join("node_modules")));
     nested
-        .chain([package_root.to_owned()])
-        .map(|package| package.join(&program))
+        .chain([platform.program_of(package_root)])
         .find(|program| program.is_file())
         .ok_or_else(|| BinaryError::NoPlatformPackage {
             launcher: real.clone(),
-            package: format!("@openai/{platform}"),
+            package: platform.package,
         })
 }
 
-fn platform_package() -> (String, &'static str) {
-    let arch = match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        _ => "x64",
-    };
-    let (os, triple) = match (std::env::consts::OS, arch) {
-        ("macos", "arm64") => ("darwin", "aarch64-apple-darwin"),
-        ("macos", _) => ("darwin", "x86_64-apple-darwin"),
-        (_, "arm64") => ("linux", "aarch64-unknown-linux-musl"),
-        (_, _) => ("linux", "x86_64-unknown-linux-musl"),
-    };
-    (format!("codex-{os}-{arch}"), triple)
+/// How npm knows the build for a platform.
+struct Platform {
+    package: &'static str,
+    triple: &'static str,
+}
+
+impl Platform {
+    fn current() -> Option<Self> {
+        let (package, triple) = match (std::env::consts::OS, std::env::consts::ARCH) {
+            ("linux", "x86_64") => ("@openai/codex-linux-x64", "x86_64-unknown-linux-musl"),
+            ("linux", "aarch64") => ("@openai/codex-linux-arm64", "aarch64-unknown-linux-musl"),
+            ("macos", "x86_64") => ("@openai/codex-darwin-x64", "x86_64-apple-darwin"),
+            ("macos", "aarch64") => ("@openai/codex-darwin-arm64", "aarch64-apple-darwin"),
+            _ => return None,
+        };
+        Some(Self { package, triple })
+    }
+
+    /// Returns where the program is when its package is among these modules.
+    fn program_in(&self, node_modules: &Path) -> PathBuf {
+        self.program_of(&node_modules.join(self.package))
+    }
+
+    fn program_of(&self, package: &Path) -> PathBuf {
+        package.join("vendor").join(self.triple).join("bin/codex")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     fn write(path: &Path, content: &[u8]) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -271,14 +300,8 @@ mod tests {
         launcher
     }
 
-    fn program_in(modules: &Path) -> PathBuf {
-        let (platform, triple) = platform_package();
-        let program = modules
-            .join("@openai")
-            .join(platform)
-            .join("vendor")
-            .join(triple)
-            .join("bin/codex");
+    fn install_into(modules: &Path) -> PathBuf {
+        let program = program_in(modules).unwrap();
         write(&program, b"\x7fELF");
         program
     }
@@ -289,7 +312,7 @@ mod tests {
         let root = dir.path().canonicalize().unwrap();
         let modules = root.join("lib/node_modules");
         let launcher = launcher_in(&modules);
-        let program = program_in(&modules);
+        let program = install_into(&modules);
         fs::create_dir(root.join("bin")).unwrap();
         symlink(&launcher, root.join("bin/codex")).unwrap();
         let environment = Environment::from_iter([("PATH", root.join("bin"))]);
@@ -301,7 +324,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let launcher = launcher_in(&root);
-        let program = program_in(&root.join("@openai/codex/node_modules"));
+        let program = install_into(&root.join("@openai/codex/node_modules"));
         assert_eq!(
             find(Some(&launcher), &Environment::default()).unwrap(),
             program
@@ -342,21 +365,38 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_run_is_not_on_the_path() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("first/codex"), b"\x7fELF");
+        write(&dir.path().join("second/codex"), b"\x7fELF");
+        let first = dir.path().join("first/codex");
+        fs::set_permissions(&first, fs::Permissions::from_mode(0o644)).unwrap();
+        let path = [
+            ".".into(),
+            dir.path().join("first"),
+            dir.path().join("second"),
+        ];
+        let environment = Environment::from_iter([("PATH", std::env::join_paths(path).unwrap())]);
+        let found = on_path(Path::new("codex"), &environment);
+        assert_eq!(found, Some(dir.path().join("second/codex")));
+    }
+
+    #[test]
     fn versions_are_found_and_compared() {
         let version = |text| Version::find_in(text);
-        let made = |major, minor, patch| {
-            Some(Version {
-                major,
-                minor,
-                patch,
-            })
-        };
+        let made = |major, minor, patch| Some(Version::new(major, minor, patch));
+        assert_eq!(version("0.169.0"), made(0, 169, 0));
+        assert_eq!(version("0.169.0-alpha.3"), made(0, 169, 0));
         assert_eq!(version("codex-cli 0.169.0\n"), made(0, 169, 0));
         assert_eq!(
             version("tieline/0.137.2-alpha.1 (Debian 12.0.0)"),
             made(0, 137, 2)
         );
-        assert_eq!(version("no version here"), None);
+        let none = ["", "codex", "1.2", "1.2.3.4", "1.2.x", "no version here"];
+        for text in none {
+            assert_eq!(version(text), None, "{text}");
+        }
+        assert!(version("0.9.0") < version("0.137.0"));
         assert!(version("codex-cli 0.136.9").unwrap().check().is_err());
         assert!(version("codex-cli 0.137.0").unwrap().check().is_ok());
         assert!(version("codex-cli 1.0.0").unwrap().check().is_ok());

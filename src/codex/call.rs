@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tieline_channel::WithCauses;
+
 use super::failure::{Failure, FailureKind};
 use super::protocol::RpcError;
 use super::wire::CloseReason;
@@ -138,7 +140,7 @@ impl CallError {
             | Self::Encode { .. }
             | Self::Response { .. } => FailureKind::BackendResponseInvalid,
         };
-        Failure::new(kind, chain(self))
+        Failure::new(kind, WithCauses(self).to_string())
     }
 
     /// Returns what this means when the request was `thread/resume`.
@@ -150,7 +152,7 @@ impl CallError {
             Some(_) => FailureKind::ThreadResumeFailed,
             None => return self.to_failure(),
         };
-        Failure::new(kind, chain(self))
+        Failure::new(kind, WithCauses(self).to_string())
     }
 }
 
@@ -194,18 +196,6 @@ impl Refusal {
             .find_map(|(text, refusal)| says(text).then_some(refusal))
             .unwrap_or(Self::Other)
     }
-}
-
-/// Writes an error and its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -23,6 +23,9 @@ use super::process::{ProcessId, raw};
 use super::registry::{Entry, kill_all};
 use super::spawner::Spawner;
 
+/// How long the kernel and our cleaning up may take after SIGKILL.
+const AFTER_KILL: Duration = Duration::from_secs(5);
+
 /// How long the rest of the output may take after the end: something may hold the pipes open.
 const REST_OF_OUTPUT: Duration = Duration::from_millis(200);
 
@@ -164,6 +167,18 @@ impl ChildProcess {
     pub(super) fn kill(&self) -> std::io::Result<()> {
         self.group.note_descendants();
         self.group.signal(Signal::KILL)
+    }
+
+    /// Kills it and waits until nothing of it is left.
+    pub(super) async fn end_now(&self, warnings: &mut Vec<String>) -> Option<ExitReport> {
+        if let Err(error) = self.kill() {
+            warnings.push(format!("cannot kill codex: {error}"));
+        }
+        let exit = timeout(AFTER_KILL, self.exited()).await.ok();
+        if exit.is_none() {
+            warnings.push(format!("codex, process {}, does not die", self.pid));
+        }
+        exit
     }
 }
 

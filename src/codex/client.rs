@@ -24,8 +24,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::call::CallError;
-use super::failure::FailureKind;
+use super::notice::{FrameError, Notice};
 use super::protocol::{Method, Notification, RpcError, ServerRequest};
+use super::stats::{ClientStats, Counters};
 use super::wire::{CloseReason, Outgoing, WRITE_LIMIT};
 use crate::id::ThreadId;
 
@@ -61,55 +62,6 @@ pub enum ThreadEvent {
     Declined(ServerRequest),
 }
 
-/// Something that concerns the whole process.
-#[derive(Clone, Debug)]
-pub enum Notice {
-    /// Codex warns: of its configuration, or of something that will go away.
-    Warning {
-        /// One line.
-        summary: String,
-        /// More of it.
-        details: Option<String>,
-    },
-    /// Codex sent something we cannot read. It was passed over.
-    BadFrame(FrameError),
-}
-
-/// Something came in that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
-    /// Not JSON, or not even text.
-    #[error("codex sent {bytes} bytes that are not JSON: {problem}")]
-    NotJson {
-        /// Its size.
-        bytes: usize,
-        /// What is wrong; none of the content.
-        problem: String,
-    },
-    /// JSON, but no request, answer or notification.
-    #[error("codex sent JSON that is no message")]
-    UnknownShape,
-    /// A notification that we act on has another shape than we know.
-    #[error("codex sent a {method} of unknown shape")]
-    Notification {
-        /// The name on the wire.
-        method: String,
-    },
-}
-
-/// Figures about a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ClientStats {
-    /// Frames that could not be read.
-    pub bad_frames: u64,
-    /// Answers nobody waited for any more.
-    pub late_answers: u64,
-    /// Events that were left out because their reader was behind.
-    pub dropped_events: u64,
-    /// Notifications we have no use for.
-    pub unknown_notifications: u64,
-}
-
 pub(super) struct Shared {
     pub(super) outgoing: mpsc::Sender<Outgoing>,
     in_flight: Semaphore,
@@ -122,14 +74,6 @@ pub(super) struct Shared {
     /// Asks both tasks to end.
     pub(super) closing: CancellationToken,
     closed: watch::Sender<Option<CloseReason>>,
-}
-
-#[derive(Default)]
-pub(super) struct Counters {
-    pub(super) bad_frames: AtomicU64,
-    pub(super) late_answers: AtomicU64,
-    pub(super) dropped_events: AtomicU64,
-    pub(super) unknown_notifications: AtomicU64,
 }
 
 enum Waiting {
@@ -247,14 +191,7 @@ impl Client {
 
     /// Returns figures about the connection.
     pub fn stats(&self) -> ClientStats {
-        let counters = &self.shared.counters;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        ClientStats {
-            bad_frames: read(&counters.bad_frames),
-            late_answers: read(&counters.late_answers),
-            dropped_events: read(&counters.dropped_events),
-            unknown_notifications: read(&counters.unknown_notifications),
-        }
+        self.shared.counters.read()
     }
 }
 
@@ -294,18 +231,6 @@ impl Drop for ThreadEvents {
         self.client
             .shared
             .unsubscribe(&self.thread_id, self.generation);
-    }
-}
-
-// === impl FrameError ===
-
-impl FrameError {
-    /// Returns the name of the failure.
-    pub fn kind(&self) -> FailureKind {
-        match self {
-            Self::NotJson { .. } => FailureKind::BackendJsonParseError,
-            Self::UnknownShape | Self::Notification { .. } => FailureKind::BackendResponseInvalid,
-        }
     }
 }
 

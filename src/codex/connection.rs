@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, interval_at, sleep_until, timeout};
 
-use super::client::{ANSWERS, Client, FrameError, Notice, Shared, ThreadEvent};
+use super::client::{ANSWERS, Client, Shared, ThreadEvent};
+use super::notice::{FrameError, Notice};
 use super::protocol::{Answer, Notification, NotificationBody, RpcError, ServerRequest};
 use super::wire::{CloseReason, Incoming, Outgoing, Wire};
 

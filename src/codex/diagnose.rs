@@ -1,12 +1,13 @@
 //! Looking, without starting anything, whether an app-server could be started.
 
 use serde::Serialize;
+use tieline_channel::WithCauses;
+use tieline_channel::socket::MAX_PATH;
 
 use super::binary;
-use super::call::chain;
 use super::connect::connect;
 use super::home;
-use super::launch::{LaunchConfig, SOCKET_PATH_LIMIT, Transport};
+use super::launch::{LaunchConfig, Transport};
 use super::registry;
 
 /// How long the name of a socket in the run directory is: a slash, the mark and its ending.
@@ -51,12 +52,12 @@ pub async fn diagnose(config: &LaunchConfig) -> Vec<Check> {
 
 fn socket(config: &LaunchConfig) -> Check {
     let length = config.run_dir.as_os_str().len() + SOCKET_NAME;
-    if config.transport == Transport::Unix && length > SOCKET_PATH_LIMIT {
+    if config.transport == Transport::Unix && length > MAX_PATH {
         return Check {
             name: "socket",
             is_ok: false,
             detail: format!(
-                "{} is too long: a socket there has {length} bytes, and {SOCKET_PATH_LIMIT} are \
+                "{} is too long: a socket there has {length} bytes, and {MAX_PATH} are \
                  possible: set `state_dir` under [daemon] to a shorter path",
                 config.run_dir.display()
             ),
@@ -80,7 +81,7 @@ impl Check {
             Err(error) => Self {
                 name,
                 is_ok: false,
-                detail: chain(&error),
+                detail: WithCauses(&error).to_string(),
             },
         }
     }

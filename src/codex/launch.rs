@@ -10,9 +10,6 @@ use std::time::Duration;
 
 use super::connection::{DeclineAll, Liveness, ServerRequests};
 
-/// The longest path of a Unix socket that `connect` takes.
-pub(super) const SOCKET_PATH_LIMIT: usize = 107;
-
 /// Marks a child and everything it starts; the value is random and belongs to one start.
 pub(super) const MARK_VARIABLE: &str = "TIELINE_CHILD";
 

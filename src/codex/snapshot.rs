@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
+use tieline_channel::WithCauses;
 
-use super::call::chain;
 use super::child::{ExitReport, as_rfc3339};
 use super::start_error::StartError;
 
@@ -63,7 +63,7 @@ pub struct StopReport {
 // === impl ChildSnapshot ===
 
 impl ChildSnapshot {
-    /// Returns the snapshot of a state without any process: for whoever has no [`AppServer`] yet.
+    /// Returns the snapshot of a state without any process: for whoever has no [`AppServer`](super::AppServer) yet.
     pub fn of_state(state: ChildState) -> Self {
         Self {
             state,
@@ -79,7 +79,7 @@ impl ChildSnapshot {
     /// Returns the snapshot after a failed start.
     pub fn of_failure(error: &StartError) -> Self {
         let failed = Self {
-            last_error: Some(chain(error)),
+            last_error: Some(WithCauses(error).to_string()),
             ..Self::of_state(ChildState::Failed)
         };
         match error {

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tieline_channel::WithCauses;
+use tieline_channel::socket::MAX_PATH;
+
 use super::binary::BinaryError;
-use super::call::{CallError, chain};
+use super::call::CallError;
 use super::child::ExitReport;
 use super::connect::ConnectError;
 use super::failure::{Failure, FailureKind};
 use super::home::HomeError;
-use super::launch::SOCKET_PATH_LIMIT;
 use super::registry::RunDirError;
 use super::spawner::SpawnerGone;
 
@@ -27,7 +29,7 @@ pub enum StartError {
     RunDir(#[from] RunDirError),
     /// The socket's path is longer than the system takes.
     #[error(
-        "the socket path {} has {} bytes, and {SOCKET_PATH_LIMIT} are possible: set `state_dir` \
+        "the socket path {} has {} bytes, and {MAX_PATH} are possible: set `state_dir` \
          under [daemon] to a shorter path", .0.display(), .0.as_os_str().len()
     )]
     SocketPathTooLong(PathBuf),
@@ -87,7 +89,7 @@ impl StartError {
             }
             _ => FailureKind::BackendSpawnFailed,
         };
-        Failure::new(kind, chain(self))
+        Failure::new(kind, WithCauses(self).to_string())
     }
 
     /// Returns whether trying again without a change by the operator is hopeless.

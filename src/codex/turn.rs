@@ -1,6 +1,7 @@
 //! One turn: from the input to the one event that settles it.
 
 mod event;
+mod interrupt;
 mod progress;
 
 use std::collections::VecDeque;
@@ -9,24 +10,24 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tieline_channel::WithCauses;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 pub use self::event::{Lost, LostReason, ToolKind, ToolUse, TurnEnd, TurnEvent};
+pub use self::interrupt::Interrupter;
+use self::interrupt::{Interrupting, interrupt};
 use self::progress::Progress;
 use super::call::{CallError, Refusal};
 use super::client::{Client, ThreadEvent, ThreadEvents};
 use super::failure::{Failure, FailureKind};
 use super::protocol::{
-    NotificationBody, TurnInfo, TurnInterrupt, TurnInterruptParams, TurnOverrides, TurnSteer,
-    TurnSteerParams, UserInput,
+    NotificationBody, TurnInfo, TurnInterruptParams, TurnOverrides, TurnSteer, TurnSteerParams,
+    UserInput,
 };
 use super::thread::Thread;
 use crate::id::{ThreadId, TurnId};
 
-/// Between the answer to `turn/start` and `turn/started` codex knows no turn to interrupt.
-const INTERRUPT_AGAIN: Duration = Duration::from_millis(20);
-const INTERRUPT_TRIES: Duration = Duration::from_secs(5);
 /// How long a turn may take to end once it was interrupted; it takes 8 ms.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(15);
 /// How long the end of a turn that is over may be on its way.
@@ -65,16 +66,9 @@ pub struct Turn<'a> {
     is_settled: bool,
 }
 
-/// Interrupts a turn, from anywhere and at any time; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Interrupter {
-    asked: watch::Sender<bool>,
-}
-
 /// What starting a turn answers: the turn, if it is told.
 pub(super) type Starting =
     Pin<Box<dyn Future<Output = Result<Option<TurnInfo>, CallError>> + Send>>;
-type Interrupting = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;
 
 /// The turn is to be cut short.
 struct Ending {
@@ -162,9 +156,7 @@ impl<'a> Turn<'a> {
     /// Returns a handle that interrupts this turn; it works before codex has answered, too. The
     /// turn then settles as [`TurnEnd::Interrupted`], unless it ends otherwise at the same moment.
     pub fn interrupter(&self) -> Interrupter {
-        Interrupter {
-            asked: self.asked.clone(),
-        }
+        Interrupter::new(self.asked.clone())
     }
 
     /// Adds to the running turn.
@@ -271,10 +263,7 @@ impl<'a> Turn<'a> {
     fn not_accepted(&mut self, error: &CallError) {
         if self.progress.turn_id.is_some() {
             // It runs nevertheless: its notifications say so.
-            tracing::warn!(
-                error = super::call::chain(error),
-                "no usable answer to turn/start"
-            );
+            tracing::warn!(error = %WithCauses(error), "no usable answer to turn/start");
             return;
         }
         match error {
@@ -292,10 +281,7 @@ impl<'a> Turn<'a> {
             }),
             // Codex has taken it; its id comes with `turn/started`.
             CallError::Response { .. } => {
-                tracing::warn!(
-                    error = super::call::chain(error),
-                    "odd answer to turn/start"
-                );
+                tracing::warn!(error = %WithCauses(error), "odd answer to turn/start");
             }
         }
     }
@@ -355,7 +341,7 @@ impl<'a> Turn<'a> {
                 thread_id: self.thread_id.clone(),
                 turn_id: turn_id.clone(),
             };
-            self.interrupting = Some(Box::pin(interrupt(self.client.clone(), params)));
+            self.interrupting = Some(interrupt(self.client.clone(), params));
         }
     }
 
@@ -378,10 +364,7 @@ impl<'a> Turn<'a> {
             // It was not told to end; that it does not is all we know.
             Err(CallError::Refused { .. }) => {}
             Err(error) => {
-                tracing::warn!(
-                    error = super::call::chain(&error),
-                    "cannot interrupt a turn"
-                );
+                tracing::warn!(error = %WithCauses(&error), "cannot interrupt a turn");
                 // That it is deaf is clear now: there is nothing to wait for.
                 ending.give_up_at = Instant::now();
             }
@@ -433,35 +416,10 @@ impl Drop for Turn<'_> {
     }
 }
 
-// === impl Interrupter ===
-
-impl Interrupter {
-    /// Asks for the turn to be cut short. Asking again changes nothing.
-    pub fn interrupt(&self) {
-        self.asked.send_replace(true);
-    }
-}
-
 /// Polls what there may be.
 async fn poll<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
     match future {
         Some(future) => future.await,
         None => pending().await,
-    }
-}
-
-/// Interrupts a turn, also one that has been accepted and has not begun.
-async fn interrupt(client: Client, params: TurnInterruptParams) -> Result<(), CallError> {
-    let give_up_at = Instant::now() + INTERRUPT_TRIES;
-    loop {
-        match client.call::<TurnInterrupt>(&params).await {
-            Err(error)
-                if error.refusal() == Some(Refusal::NoActiveTurn)
-                    && Instant::now() < give_up_at =>
-            {
-                sleep(INTERRUPT_AGAIN).await;
-            }
-            answer => return answer.map(drop),
-        }
     }
 }

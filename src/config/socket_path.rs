@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use crate::config::document::Value;
+use tieline_channel::socket::MAX_PATH;
 
-/// The longest path of a Unix socket, in bytes: `sun_path` has 108 and a NUL ends it.
-pub(crate) const MAX: usize = 107;
+use crate::config::document::Value;
 
 /// Notes an error when a Unix socket cannot have this path.
 pub(crate) fn check(value: &Value<'_>, path: &Path) {
@@ -21,9 +20,9 @@ pub(crate) fn check(value: &Value<'_>, path: &Path) {
 /// Returns why a Unix socket cannot have this path.
 pub(crate) fn objection(path: &Path) -> Option<String> {
     let length = path.as_os_str().len();
-    (length > MAX).then(|| {
+    (length > MAX_PATH).then(|| {
         format!(
-            "the path of a socket has at most {MAX} bytes, but {} has {length}",
+            "the path of a socket has at most {MAX_PATH} bytes, but {} has {length}",
             path.display()
         )
     })

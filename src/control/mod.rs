@@ -5,22 +5,19 @@
 //!
 //! - [`status`]: what the daemon tells about itself
 //! - [`server`]: the routes, and who is served
-//! - [`socket`]: a Unix socket of our own, never anybody else's
 //! - [`client`]: the other end, for the command line
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
 pub mod client;
 pub mod server;
-pub mod socket;
 pub mod status;
 #[cfg(test)]
 mod tests;
 
 pub use crate::control::client::{Client, ClientError};
 pub use crate::control::server::{ControlServer, StatusSource};
-pub use crate::control::socket::{BindError, OwnedSocket, create_private_directory};
 pub use crate::control::status::{
-    ChannelStatus, ChildStatus, DispatcherState, DispatcherStatus, LaneStatus, LedgerStatus,
-    OpenTurn, OutboxStatus, Status,
+    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LedgerStatus, OpenTurn, OutboxStatus,
+    Status,
 };

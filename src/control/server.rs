@@ -18,12 +18,12 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
+use tieline_channel::socket::{BindError, PrivateSocket};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::control::socket::{BindError, OwnedSocket};
 use crate::control::status::Status;
 
 /// How many connections are served at a time.
@@ -142,18 +142,18 @@ impl IntoResponse for ApiError {
 /// The control API on its socket.
 #[derive(Debug)]
 pub struct ControlServer {
-    socket: OwnedSocket,
+    socket: PrivateSocket,
 }
 
 impl ControlServer {
-    /// Listens on `path`; nobody is answered until [`serve`](Self::serve) runs. Needs a tokio
-    /// runtime.
+    /// Listens on `path`; nobody is answered until [`serve`](Self::serve) runs.
     ///
     /// # Errors
     ///
-    /// As [`OwnedSocket::bind`].
-    pub fn bind(path: &Path) -> Result<Self, BindError> {
-        OwnedSocket::bind(path).map(|socket| Self { socket })
+    /// As [`PrivateSocket::bind`].
+    pub async fn bind(path: &Path) -> Result<Self, BindError> {
+        let socket = PrivateSocket::bind(path).await?;
+        Ok(Self { socket })
     }
 
     /// Returns where it listens.
@@ -170,9 +170,9 @@ impl ControlServer {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = self.socket.listener().accept(), if connections.len() < MAX_CONNECTIONS => {
+                accepted = self.socket.accept(), if connections.len() < MAX_CONNECTIONS => {
                     match accepted {
-                        Ok((stream, _address)) => {
+                        Ok(stream) => {
                             connections.spawn(serve_connection(stream, router.clone(), stop.clone()));
                         }
                         Err(error) => {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, Health, Link};
 
 use crate::id::{DispatcherId, LaneId, ThreadId, TurnKey};
+use crate::ledger::Lifecycle;
 
 /// The daemon at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ pub struct DispatcherStatus {
     /// Its name in the configuration.
     pub id: DispatcherId,
     /// How far it is.
-    pub state: DispatcherState,
+    pub state: Lifecycle,
     /// Since when it is so.
     #[serde(with = "rfc3339")]
     pub since: SystemTime,
@@ -61,38 +62,6 @@ pub struct DispatcherStatus {
     pub lanes: Vec<LaneStatus>,
     /// How many inputs wait for a turn, over all lanes.
     pub waiting: u64,
-}
-
-/// How far a dispatcher is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DispatcherState {
-    /// It stands in the configuration.
-    Declared,
-    /// Its app-server is being started.
-    Starting,
-    /// It takes turns.
-    Ready,
-    /// It is there, and cannot take turns: its app-server is being replaced, say.
-    Degraded,
-    /// It lets turns end and starts no more.
-    Stopping,
-    /// It has ended.
-    Stopped,
-}
-
-impl DispatcherState {
-    /// Returns the word that stands for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Declared => "declared",
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Degraded => "degraded",
-            Self::Stopping => "stopping",
-            Self::Stopped => "stopped",
-        }
-    }
 }
 
 /// The app-server of a dispatcher.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use pretty_assertions::assert_eq;
 use serde_json::json;
+use tieline_channel::socket::create_private_directory;
 use tieline_channel::{ChannelId, Link};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::id::{DispatcherId, LaneId, ThreadId, TurnKey};
+use crate::ledger::Lifecycle;
 
 /// A safety net, never a measure.
 const LONG: Duration = Duration::from_secs(60);
@@ -35,7 +37,7 @@ fn status() -> Status {
         state_dir: PathBuf::from("/var/lib/tieline"),
         dispatchers: vec![DispatcherStatus {
             id: DispatcherId::new("flow"),
-            state: DispatcherState::Degraded,
+            state: Lifecycle::Degraded,
             since: at(1_795_166_101, 0),
             last_started_at: None,
             last_error: Some("codex ended".into()),
@@ -106,10 +108,10 @@ struct Running {
 }
 
 impl Running {
-    fn start(source: Arc<dyn StatusSource>) -> Self {
+    async fn start(source: Arc<dyn StatusSource>) -> Self {
         let directory = private_directory();
         let socket = directory.path().join("control.sock");
-        let server = ControlServer::bind(&socket).unwrap();
+        let server = ControlServer::bind(&socket).await.unwrap();
         let stop = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "`end` awaits it")]
         let served = tokio::spawn(server.serve(source, stop.clone()));
@@ -130,7 +132,7 @@ impl Running {
 
 fn private_directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    create_private_directory(directory.path()).unwrap();
+    create_private_directory(directory.path(), Path::new("mark")).unwrap();
     directory
 }
 
@@ -194,7 +196,7 @@ fn status_reads_as_designed() {
 
 #[tokio::test]
 async fn status_comes_back_whole() {
-    let running = Running::start(Arc::new(Fixed));
+    let running = Running::start(Arc::new(Fixed)).await;
     let client = Client::new(&running.socket);
     assert_eq!(client.status().await.unwrap(), status());
     running.end().await;
@@ -202,7 +204,7 @@ async fn status_comes_back_whole() {
 
 #[tokio::test]
 async fn unknown_route_is_a_json_error_with_a_hint() {
-    let running = Running::start(Arc::new(Fixed));
+    let running = Running::start(Arc::new(Fixed)).await;
     let answer = raw(
         &running.socket,
         "GET /v1/nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
@@ -227,7 +229,7 @@ async fn unknown_route_is_a_json_error_with_a_hint() {
 
 #[tokio::test]
 async fn wrong_method_is_a_json_error_that_allows_the_right_one() {
-    let running = Running::start(Arc::new(Fixed));
+    let running = Running::start(Arc::new(Fixed)).await;
     let answer = raw(
         &running.socket,
         "DELETE /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
@@ -241,7 +243,7 @@ async fn wrong_method_is_a_json_error_that_allows_the_right_one() {
 
 #[tokio::test]
 async fn garbage_is_answered_and_ends_its_connection_only() {
-    let running = Running::start(Arc::new(Fixed));
+    let running = Running::start(Arc::new(Fixed)).await;
     let answer = raw(&running.socket, "\0\0 what is this\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     assert!(Client::new(&running.socket).status().await.is_ok());
@@ -250,7 +252,7 @@ async fn garbage_is_answered_and_ends_its_connection_only() {
 
 #[tokio::test]
 async fn more_connections_than_allowed_wait_for_their_turn() {
-    let running = Running::start(Arc::new(Fixed));
+    let running = Running::start(Arc::new(Fixed)).await;
     let mut idle = Vec::new();
     for _ in 0..server::MAX_CONNECTIONS {
         idle.push(UnixStream::connect(&running.socket).await.unwrap());
@@ -271,7 +273,7 @@ async fn more_connections_than_allowed_wait_for_their_turn() {
 
 #[tokio::test]
 async fn stop_waits_for_no_idle_connection() {
-    let running = Running::start(Arc::new(Fixed));
+    let running = Running::start(Arc::new(Fixed)).await;
     let mut stream = UnixStream::connect(&running.socket).await.unwrap();
     stream
         .write_all(b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -285,7 +287,7 @@ async fn stop_waits_for_no_idle_connection() {
 #[tokio::test(start_paused = true)]
 async fn stuck_daemon_is_reported_and_does_not_hold_up_the_stop() {
     let stuck = Arc::new(Stuck(Notify::new()));
-    let running = Running::start(stuck.clone());
+    let running = Running::start(stuck.clone()).await;
     let error = Client::new(&running.socket).status().await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -335,7 +337,7 @@ async fn daemon_that_hangs_up_is_broken() {
 async fn socket_and_its_directory_are_private() {
     let directory = private_directory();
     let socket = directory.path().join("a/b/control.sock");
-    let server = ControlServer::bind(&socket).unwrap();
+    let server = ControlServer::bind(&socket).await.unwrap();
     assert_eq!(mode(&directory.path().join("a")), 0o700);
     assert_eq!(mode(&directory.path().join("a/b")), 0o700);
     assert_eq!(mode(&socket), 0o600);
@@ -345,100 +347,4 @@ async fn socket_and_its_directory_are_private() {
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
-
-/// Makes a directory that everyone may read.
-fn open_directory() -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    directory
-}
-
-#[test]
-fn empty_directory_is_closed_to_others() {
-    let directory = open_directory();
-    create_private_directory(directory.path()).unwrap();
-    assert_eq!(mode(directory.path()), 0o700);
-}
-
-#[tokio::test]
-async fn directory_that_we_used_before_is_closed_to_others() {
-    let directory = open_directory();
-    let socket = directory.path().join("control.sock");
-    drop(ControlServer::bind(&socket).unwrap());
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    drop(ControlServer::bind(&socket).unwrap());
-    assert_eq!(mode(directory.path()), 0o700);
-}
-
-#[test]
-fn open_directory_with_other_things_is_refused_and_left_as_it_is() {
-    let directory = open_directory();
-    fs::write(directory.path().join("notes"), "").unwrap();
-    let error = create_private_directory(directory.path()).unwrap_err();
-    let shown = directory.path().display();
-    assert_eq!(
-        error.to_string(),
-        format!(
-            "{shown} is open to other users (mode 755) and has other things in it: \
-             run `chmod 700 {shown}`, or set another `state_dir`"
-        )
-    );
-    assert_eq!(mode(directory.path()), 0o755);
-}
-
-#[tokio::test]
-async fn stale_socket_is_replaced() {
-    let directory = private_directory();
-    let socket = directory.path().join("control.sock");
-    drop(StdListener::bind(&socket).unwrap());
-    assert!(socket.exists());
-    drop(ControlServer::bind(&socket).unwrap());
-}
-
-#[tokio::test]
-async fn socket_that_somebody_listens_on_is_not_taken() {
-    let directory = private_directory();
-    let socket = directory.path().join("control.sock");
-    let listener = StdListener::bind(&socket).unwrap();
-    let error = ControlServer::bind(&socket).unwrap_err();
-    assert!(matches!(error, BindError::Taken { .. }), "{error:?}");
-    drop(listener);
-
-    let first = ControlServer::bind(&socket).unwrap();
-    let error = ControlServer::bind(&socket).unwrap_err();
-    assert!(matches!(error, BindError::Taken { .. }), "{error:?}");
-    assert!(socket.exists());
-    drop(first);
-    drop(ControlServer::bind(&socket).unwrap());
-}
-
-#[tokio::test]
-async fn what_is_no_socket_is_left_alone() {
-    let directory = private_directory();
-    let socket = directory.path().join("control.sock");
-    fs::write(&socket, "precious").unwrap();
-    let error = ControlServer::bind(&socket).unwrap_err();
-    assert!(matches!(error, BindError::NotASocket { .. }), "{error:?}");
-    assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
-}
-
-#[tokio::test]
-async fn file_of_somebody_else_at_our_path_is_not_removed() {
-    let directory = private_directory();
-    let socket = directory.path().join("control.sock");
-    let server = ControlServer::bind(&socket).unwrap();
-    fs::remove_file(&socket).unwrap();
-    fs::write(&socket, "precious").unwrap();
-    drop(server);
-    assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
-}
-
-#[tokio::test]
-async fn path_that_is_too_long_is_refused_before_anything_is_made() {
-    let directory = private_directory();
-    let long = directory.path().join("x".repeat(120));
-    let error = ControlServer::bind(&long.join("control.sock")).unwrap_err();
-    assert!(matches!(error, BindError::TooLong { .. }), "{error:?}");
-    assert!(!long.exists());
 }

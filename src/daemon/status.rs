@@ -11,12 +11,12 @@ use tracing::warn;
 use crate::codex::ChildState;
 use crate::config::Config;
 use crate::control::{
-    ChannelStatus, ChildStatus, DispatcherState, DispatcherStatus, LaneStatus, LedgerStatus,
-    OpenTurn, OutboxStatus, Status, StatusSource,
+    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LedgerStatus, OpenTurn, OutboxStatus,
+    Status, StatusSource,
 };
 use crate::dispatcher::{Condition, Handle, Line};
 use crate::id::DispatcherId;
-use crate::ledger::{Counts, LaneRecord, Ledger, LedgerHealth, Lifecycle};
+use crate::ledger::{Counts, LaneRecord, Ledger, LedgerHealth};
 
 /// How many lanes of a dispatcher are told; those at work come first.
 const MAX_LANES: usize = 200;
@@ -59,7 +59,7 @@ impl Reporter {
         let record = condition.record;
         DispatcherStatus {
             id: id.clone(),
-            state: state(record.state),
+            state: record.state,
             since: record.changed_at,
             last_started_at: record.last_started_at,
             last_error: record.last_error,
@@ -110,17 +110,6 @@ impl StatusSource for Reporter {
                 unclear: counts.outbox.unclear,
             },
         }
-    }
-}
-
-fn state(state: Lifecycle) -> DispatcherState {
-    match state {
-        Lifecycle::Declared => DispatcherState::Declared,
-        Lifecycle::Starting => DispatcherState::Starting,
-        Lifecycle::Ready => DispatcherState::Ready,
-        Lifecycle::Degraded => DispatcherState::Degraded,
-        Lifecycle::Stopping => DispatcherState::Stopping,
-        Lifecycle::Stopped => DispatcherState::Stopped,
     }
 }
 

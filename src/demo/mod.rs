@@ -19,18 +19,16 @@ mod stage;
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tieline_channel::ChannelId;
 use tieline_console::client::Outcome;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use self::model::ScriptedModel;
-use self::provision::{Codex, Places, Progress, Wanted};
+use self::provision::{Places, Progress, Wanted, find_or_fetch};
 use self::scratch::Scratch;
 use self::script::DemoScript;
 use self::stage::Stage;
@@ -55,7 +53,7 @@ pub struct DemoArgs {
 /// about it.
 pub async fn run(args: DemoArgs) -> anyhow::Result<Outcome> {
     let mut notes = Notes::new();
-    let codex = provision(notes).await?;
+    let codex = find_or_fetch(&Places::from_env(), Wanted::NewEnough, &mut notes).await?;
     let stop = CancellationToken::new();
     let mut signals = Signals::new()?;
     let scratch =
@@ -110,23 +108,6 @@ async fn converse(stage: &Stage, stop: CancellationToken) -> anyhow::Result<Outc
     };
     stage::together(daemon::run(config.clone(), stop.clone()), client, &stop).await?;
     Ok(outcome)
-}
-
-/// Looks for Codex on a thread of its own, since that blocks.
-async fn provision(mut notes: Notes) -> anyhow::Result<Codex> {
-    let (sender, found) = oneshot::channel();
-    let search = move || {
-        let found = provision::find_or_fetch(&Places::from_env(), Wanted::NewEnough, &mut notes);
-        // Nobody waits any more when the demo was given up.
-        drop(sender.send(found));
-    };
-    let thread = thread::Builder::new().name("provision".to_owned());
-    let thread = thread.spawn(search).context("cannot start a thread")?;
-    let codex = found.await.context("the search for codex broke off")??;
-    if thread.join().is_err() {
-        bail!("the search for codex broke off");
-    }
-    Ok(codex)
 }
 
 /// Returns where the user's own Codex keeps its login.

@@ -3,40 +3,31 @@
 //! What is fetched lies in the user's cache as `codex-<version>/node_modules/…` and is complete
 //! whenever it lies there: npm works in a directory of its own beside it, which is renamed once
 //! the program in it has told its version. A lock file keeps two processes from fetching twice.
-//!
-//! Everything here blocks: call it from a thread that may.
 
 mod error;
 mod npm;
 #[cfg(test)]
 mod tests;
-mod version;
 
-use std::env;
-use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process;
+use std::time::Duration;
+
+use tieline_channel::WithCauses;
+use tokio::time::sleep;
 
 pub use self::error::{ProbeError, ProvisionError};
-pub use self::version::{NoVersion, Version};
+use crate::codex::Environment;
+use crate::codex::binary::{self, BIN_VARIABLE, BinaryError, MINIMUM_VERSION, Version};
 
 /// The version of Codex that tieline is developed and tested with, and that is fetched.
 pub const PINNED: Version = Version::new(0, 169, 0);
 
-/// The oldest version of Codex that has all that tieline needs.
-pub const MINIMUM: Version = Version::new(0, 137, 0);
-
-/// How long a program may take to tell its version.
-const PROBE_LIMIT: Duration = Duration::from_secs(20);
-
-/// How often a child is looked at.
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the lock is looked at while another process has it.
+const LOCK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Where to look, and where to put what is fetched.
 #[derive(Clone, Debug)]
@@ -45,8 +36,8 @@ pub struct Places {
     pub codex_bin: Option<PathBuf>,
     /// The directory for what can be fetched again.
     pub cache_dir: Option<PathBuf>,
-    /// The directories that hold programs, as `PATH` has them.
-    pub path: OsString,
+    /// What programs are looked for and run with.
+    pub environment: Environment,
 }
 
 /// Which Codex will do.
@@ -61,14 +52,14 @@ pub enum Wanted {
 /// A Codex that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Codex {
-    /// The program. One from `PATH` may be npm's launcher, all others are native.
+    /// The program itself, not npm's launcher.
     pub binary: PathBuf,
     /// The version that it told.
     pub version: Version,
 }
 
 /// Tells the user what goes on.
-pub trait Progress {
+pub trait Progress: Send {
     /// Tells one line.
     fn say(&mut self, line: &str);
 
@@ -82,60 +73,52 @@ pub trait Progress {
 /// # Errors
 ///
 /// When there is none, with what to do about it.
-pub fn find_or_fetch(
+pub async fn find_or_fetch(
     places: &Places,
     wanted: Wanted,
     progress: &mut dyn Progress,
 ) -> Result<Codex, ProvisionError> {
-    if let Some(path) = &places.codex_bin {
-        return probe(path, wanted).map_err(|source| ProvisionError::Override {
-            path: path.clone(),
-            source,
-        });
+    let environment = &places.environment;
+    if let Some(name) = &places.codex_bin {
+        return find(name, wanted, environment)
+            .await
+            .map_err(|source| ProvisionError::Override {
+                path: name.clone(),
+                source,
+            });
     }
-    if let Some(codex) = places.cache_dir.as_deref().and_then(cached) {
+    if let Some(cache_dir) = &places.cache_dir
+        && let Some(codex) = cached(cache_dir, environment).await
+    {
         return Ok(codex);
     }
-    if let Some(path) = find_program("codex", &places.path) {
-        match probe(&path, wanted) {
-            Ok(codex) => return Ok(codex),
-            Err(error) => progress.say(&format!("not used: {error}")),
-        }
+    match find(Path::new("codex"), wanted, environment).await {
+        Ok(codex) => return Ok(codex),
+        Err(ProbeError::Binary(BinaryError::NotFound { .. })) => {}
+        Err(error) => progress.say(&format!("not used: {}", WithCauses(&error))),
     }
     let cache_dir = places
         .cache_dir
         .as_deref()
         .ok_or(ProvisionError::NoCacheDir)?;
-    let npm = find_program("npm", &places.path).ok_or(ProvisionError::NoNpm)?;
-    fetch(&npm, cache_dir, &places.path, progress)
+    let npm = binary::on_path(Path::new("npm"), environment).ok_or(ProvisionError::NoNpm)?;
+    fetch(&npm, cache_dir, environment, progress).await
 }
 
-/// Returns the native program in a directory that npm has installed Codex into.
-pub fn native_binary(directory: &Path) -> Option<PathBuf> {
-    let package = platform_package()?;
-    let vendor = directory.join("node_modules").join(package).join("vendor");
-    let mut triples = fs::read_dir(vendor).ok()?.flatten();
-    triples.find_map(|triple| {
-        let binary = triple.path().join("bin/codex");
-        binary.is_file().then_some(binary)
-    })
-}
-
-/// Returns the name of the npm package with the native program for this platform.
-pub fn platform_package() -> Option<&'static str> {
-    match (env::consts::OS, env::consts::ARCH) {
-        ("linux", "x86_64") => Some("@openai/codex-linux-x64"),
-        ("linux", "aarch64") => Some("@openai/codex-linux-arm64"),
-        ("macos", "x86_64") => Some("@openai/codex-darwin-x64"),
-        ("macos", "aarch64") => Some("@openai/codex-darwin-arm64"),
-        _ => None,
-    }
+/// Returns the codex of this name, or at this path, if it will do.
+async fn find(name: &Path, wanted: Wanted, environment: &Environment) -> Result<Codex, ProbeError> {
+    probe(binary::find(Some(name), environment)?, wanted, environment).await
 }
 
 /// Returns the pinned Codex in the cache. One that does not run is as good as none.
-fn cached(cache_dir: &Path) -> Option<Codex> {
-    let binary = native_binary(&installation(cache_dir))?;
-    probe(&binary, Wanted::Pinned).ok()
+async fn cached(cache_dir: &Path, environment: &Environment) -> Option<Codex> {
+    let binary = installed_in(&installation(cache_dir))?;
+    probe(binary, Wanted::Pinned, environment).await.ok()
+}
+
+/// Returns the program in a directory that npm has installed Codex into.
+fn installed_in(directory: &Path) -> Option<PathBuf> {
+    binary::program_in(&directory.join("node_modules")).filter(|program| program.is_file())
 }
 
 /// Where the pinned Codex lies in the cache.
@@ -144,10 +127,10 @@ fn installation(cache_dir: &Path) -> PathBuf {
 }
 
 /// Fetches the pinned Codex, unless another process has done so meanwhile.
-fn fetch(
+async fn fetch(
     npm: &Path,
     cache_dir: &Path,
-    path: &OsStr,
+    environment: &Environment,
     progress: &mut dyn Progress,
 ) -> Result<Codex, ProvisionError> {
     let failed = |doing, path: &Path| {
@@ -159,8 +142,8 @@ fn fetch(
         }
     };
     fs::create_dir_all(cache_dir).map_err(failed("create", cache_dir))?;
-    let _lock = lock(cache_dir, progress)?;
-    if let Some(codex) = cached(cache_dir) {
+    let _lock = lock(cache_dir, progress).await?;
+    if let Some(codex) = cached(cache_dir, environment).await {
         return Ok(codex);
     }
 
@@ -171,32 +154,50 @@ fn fetch(
         .flatten()
     {
         if entry.file_name().to_string_lossy().starts_with(&unfinished) {
-            remove_all(&entry.path()).map_err(failed("remove", &entry.path()))?;
+            remove_all(&entry.path())
+                .await
+                .map_err(failed("remove", &entry.path()))?;
         }
     }
     let directory = cache_dir.join(format!("{unfinished}{}", process::id()));
     fs::create_dir(&directory).map_err(failed("create", &directory))?;
 
-    let fetched = npm::install(npm, &directory, path, progress).and_then(|()| {
-        let binary = native_binary(&directory).ok_or(ProvisionError::NoBuild)?;
-        probe(&binary, Wanted::Pinned).map_err(ProvisionError::Broken)
-    });
-    if let Err(error) = fetched {
-        if let Err(error) = remove_all(&directory) {
+    if let Err(error) = install(npm, &directory, environment, progress).await {
+        if let Err(error) = remove_all(&directory).await {
             tracing::warn!(%error, directory = %directory.display(), "unfinished download left behind");
         }
         return Err(error);
     }
 
     let installation = installation(cache_dir);
-    remove_all(&installation).map_err(failed("remove", &installation))?;
+    remove_all(&installation)
+        .await
+        .map_err(failed("remove", &installation))?;
     fs::rename(&directory, &installation).map_err(failed("rename", &directory))?;
-    let binary = native_binary(&installation).ok_or(ProvisionError::NoBuild)?;
-    probe(&binary, Wanted::Pinned).map_err(ProvisionError::Broken)
+    checked(&installation, environment).await
+}
+
+/// Lets npm install the pinned Codex into `directory`, and tries it.
+async fn install(
+    npm: &Path,
+    directory: &Path,
+    environment: &Environment,
+    progress: &mut dyn Progress,
+) -> Result<Codex, ProvisionError> {
+    npm::install(npm, directory, environment, progress).await?;
+    checked(directory, environment).await
+}
+
+/// Returns what npm has installed, which must be the pinned Codex.
+async fn checked(directory: &Path, environment: &Environment) -> Result<Codex, ProvisionError> {
+    let binary = installed_in(directory).ok_or(ProvisionError::NoBuild)?;
+    probe(binary, Wanted::Pinned, environment)
+        .await
+        .map_err(ProvisionError::Broken)
 }
 
 /// Takes the lock that makes fetching the business of one process; it goes with the file.
-fn lock(cache_dir: &Path, progress: &mut dyn Progress) -> Result<File, ProvisionError> {
+async fn lock(cache_dir: &Path, progress: &mut dyn Progress) -> Result<File, ProvisionError> {
     let path = cache_dir.join(format!("codex-{PINNED}.lock"));
     let failed = |source| ProvisionError::Cache {
         doing: "lock",
@@ -204,94 +205,43 @@ fn lock(cache_dir: &Path, progress: &mut dyn Progress) -> Result<File, Provision
         source,
     };
     let file = File::create(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            progress.say("another process is fetching codex already; waiting for it");
-            file.lock().map_err(failed)?;
+    let mut waits = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
+        if !waits {
+            progress.say("another process is fetching codex already; waiting for it");
+            waits = true;
+        }
+        sleep(LOCK_INTERVAL).await;
     }
-    Ok(file)
 }
 
-fn remove_all(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
+async fn remove_all(path: &Path) -> io::Result<()> {
+    match tokio::fs::remove_dir_all(path).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
 }
 
 /// Asks a program for its version.
-fn probe(path: &Path, wanted: Wanted) -> Result<Codex, ProbeError> {
-    let failed = |source| ProbeError::Run {
-        path: path.to_owned(),
-        source,
-    };
-    let mut command = Command::new(path);
-    command
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
-    wait(&mut child, PROBE_LIMIT, |_| {}).map_err(failed)?;
-    let mut said = String::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        stdout.read_to_string(&mut said).map_err(failed)?;
-    }
-    let word = said.split_whitespace().next_back().unwrap_or_default();
-    let Ok(version) = word.parse() else {
-        let path = path.to_owned();
-        return Err(ProbeError::NoVersion { path, said });
-    };
+async fn probe(
+    binary: PathBuf,
+    wanted: Wanted,
+    environment: &Environment,
+) -> Result<Codex, ProbeError> {
+    let version = binary::version(&binary, &environment.minimal()).await?;
     if !wanted.accepts(version) {
         return Err(ProbeError::Version {
-            path: path.to_owned(),
+            path: binary,
             found: version,
             wanted,
         });
     }
-    Ok(Codex {
-        binary: path.to_owned(),
-        version,
-    })
-}
-
-/// Waits for a child, and kills it when it takes longer than `limit`.
-fn wait(
-    child: &mut Child,
-    limit: Duration,
-    mut tick: impl FnMut(Duration),
-) -> io::Result<ExitStatus> {
-    let started_at = Instant::now();
-    let mut ticked_at = started_at;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        if started_at.elapsed() > limit {
-            child.kill()?;
-            child.wait()?;
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        if ticked_at.elapsed() >= Duration::from_secs(1) {
-            ticked_at = Instant::now();
-            tick(started_at.elapsed());
-        }
-        thread::sleep(POLL_INTERVAL);
-    }
-}
-
-/// Returns the first executable file of that name.
-fn find_program(name: &str, path: &OsStr) -> Option<PathBuf> {
-    env::split_paths(path)
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join(name))
-        .find(|program| {
-            fs::metadata(program).is_ok_and(|metadata| {
-                metadata.is_file() && metadata.permissions().mode() & 0o111 != 0
-            })
-        })
+    Ok(Codex { binary, version })
 }
 
 // === impl Places ===
@@ -300,17 +250,18 @@ impl Places {
     /// Reads the environment: `TIELINE_CODEX_BIN`; `TIELINE_CACHE_DIR`, else `tieline` in
     /// `XDG_CACHE_HOME`, else in `~/.cache`; and `PATH`.
     pub fn from_env() -> Self {
-        let directory = |name: &str| {
-            let value = env::var_os(name).filter(|value| !value.is_empty());
+        let environment = Environment::of_this_process();
+        let set = |name: &str| {
+            let value = environment.get(name).filter(|value| !value.is_empty());
             value.map(PathBuf::from)
         };
-        let cache_dir = directory("TIELINE_CACHE_DIR")
-            .or_else(|| Some(directory("XDG_CACHE_HOME")?.join("tieline")))
-            .or_else(|| Some(directory("HOME")?.join(".cache/tieline")));
+        let cache_dir = set("TIELINE_CACHE_DIR")
+            .or_else(|| Some(set("XDG_CACHE_HOME")?.join("tieline")))
+            .or_else(|| Some(set("HOME")?.join(".cache/tieline")));
         Self {
-            codex_bin: directory("TIELINE_CODEX_BIN"),
+            codex_bin: set(BIN_VARIABLE),
             cache_dir,
-            path: env::var_os("PATH").unwrap_or_default(),
+            environment,
         }
     }
 }
@@ -321,7 +272,7 @@ impl Wanted {
     fn accepts(self, version: Version) -> bool {
         match self {
             Self::Pinned => version == PINNED,
-            Self::NewEnough => version >= MINIMUM,
+            Self::NewEnough => version >= MINIMUM_VERSION,
         }
     }
 }
@@ -330,7 +281,7 @@ impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pinned => write!(f, "exactly {PINNED}"),
-            Self::NewEnough => write!(f, "{MINIMUM} or newer"),
+            Self::NewEnough => write!(f, "{MINIMUM_VERSION} or newer"),
         }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
-use tieline_channel::ChannelId;
+use tieline_channel::{ChannelId, WithCauses};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 use self::follow::Begin;
 use super::envelope::{self, RenderContext};
 use super::status_board::StatusBoard;
-use super::supervisor::{Link, Session, Supervised, with_sources};
+use super::supervisor::{Link, Session, Supervised};
 use super::{Line, Settings, TELL_AFTER, waiting, words};
 use crate::codex::protocol::{Role, UserInput};
 use crate::codex::{CallError, HistoryError, Refusal, Thread};
@@ -126,7 +126,7 @@ impl Trouble {
         self.attempts += 1;
         let attempt = self.attempts;
         let retry_in_ms = delay.as_millis();
-        let error = with_sources(failure);
+        let error = WithCauses(failure).to_string();
         if self.logged == error {
             debug!(attempt, retry_in_ms, error, "a step failed again");
         } else {

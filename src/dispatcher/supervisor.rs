@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tieline_channel::WithCauses;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -191,7 +192,7 @@ impl Supervisor {
                     ready_at.elapsed()
                 }
                 Err(failure) => {
-                    let reason = with_sources(&failure);
+                    let reason = WithCauses(&failure).to_string();
                     self.refusals.log(&reason);
                     self.show_child(ChildSnapshot::of_failure(&failure));
                     self.link.send_modify(|link| {
@@ -265,7 +266,7 @@ impl Supervisor {
             };
             client = match reconnected {
                 Ok(Ok(client)) => client,
-                Ok(Err(failure)) => return End::Lost(with_sources(&failure)),
+                Ok(Err(failure)) => return End::Lost(WithCauses(&failure).to_string()),
                 Err(_elapsed) => return End::Lost(format!("{reason}; no new connection")),
             };
             warn!(%reason, "the connection to codex was lost and made again");
@@ -351,21 +352,9 @@ async fn reconnect(server: &mut AppServer) -> Result<Client, StartError> {
                 return Err(failure);
             }
             Err(failure) => {
-                debug!(error = %with_sources(&failure), "no new connection yet");
+                debug!(error = %WithCauses(&failure), "no new connection yet");
                 tokio::time::sleep(RECONNECT_EVERY).await;
             }
         }
     }
-}
-
-/// Returns an error with everything that caused it, in one line.
-pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

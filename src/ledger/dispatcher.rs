@@ -43,3 +43,17 @@ pub enum Lifecycle {
     /// It has ended.
     Stopped,
 }
+
+impl Lifecycle {
+    /// Returns the word that stands for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Declared => "declared",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+        }
+    }
+}

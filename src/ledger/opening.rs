@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use tieline_channel::WithCauses;
+
 use crate::ledger::counts::State;
 use crate::ledger::error::{LedgerError, OpenError};
 use crate::ledger::key::{self, Table};
@@ -34,11 +36,12 @@ pub(super) fn reopen(
     undo: &[Change],
     barrier: &mut dyn Barrier,
 ) -> Result<(Store, Spool, State), String> {
-    let spool = open_spool(dir).map_err(|error| chain(&error))?;
-    let store = open_store(dir, barrier).map_err(|error| chain(&error))?;
+    let told = |error: OpenError| WithCauses(&error).to_string();
+    let spool = open_spool(dir).map_err(told)?;
+    let store = open_store(dir, barrier).map_err(told)?;
     store.commit(undo, barrier)?;
-    let state = read_state(dir, &store, &spool).map_err(|error| chain(&error))?;
-    sweep(dir, &store, &spool).map_err(|error| chain(&error))?;
+    let state = read_state(dir, &store, &spool).map_err(told)?;
+    sweep(dir, &store, &spool).map_err(told)?;
     spool
         .probe()
         .map_err(|error| format!("cannot write a spool file: {error}"))?;
@@ -132,16 +135,4 @@ fn corrupt(dir: &Path, error: &impl ToString) -> OpenError {
         dir: dir.to_owned(),
         reason: error.to_string(),
     }
-}
-
-/// Returns what an error and its sources say.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -1,17 +1,17 @@
 //! What each verb prints, where, and with which exit code it ends.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use pretty_assertions::assert_eq;
-use tieline::control::{
-    ControlServer, LedgerStatus, OutboxStatus, Status, StatusSource, create_private_directory,
-};
+use tieline::control::{ControlServer, LedgerStatus, OutboxStatus, Status, StatusSource};
+use tieline_channel::socket::create_private_directory;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -159,9 +159,35 @@ fn status_without_a_daemon_exits_69() {
     ");
 
     // What a daemon that was killed leaves behind.
-    create_private_directory(&workbench.path("state")).unwrap();
+    create_private_directory(&workbench.path("state"), Path::new("ledger")).unwrap();
     drop(UnixListener::bind(workbench.path("state/control.sock")).unwrap());
     assert_eq!(workbench.run(&["status", "--json"]).code, Some(69));
+}
+
+#[test]
+fn state_directory_that_others_may_enter_is_refused_and_left_as_it_is() {
+    let workbench = Workbench::configured();
+    let state = workbench.path("state");
+    fs::create_dir(&state).unwrap();
+    fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
+    fs::write(state.join("notes"), "").unwrap();
+    let ran = workbench.run(&["run"]);
+    assert_eq!(ran.code, Some(78), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("$DIR/state is open to other users (mode 755)"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("hint: run `chmod 700 $DIR/state`"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(
+        fs::metadata(&state).unwrap().permissions().mode() & 0o777,
+        0o755
+    );
 }
 
 #[test]
@@ -209,8 +235,9 @@ async fn with_a_daemon<T: Send + 'static>(
     scene: impl FnOnce(&Workbench) -> T + Send + 'static,
 ) -> T {
     let workbench = Workbench::configured();
-    let server =
-        ControlServer::bind(&workbench.path("state/control.sock")).expect("the socket is free");
+    let server = ControlServer::bind(&workbench.path("state/control.sock"))
+        .await
+        .expect("the socket is free");
     let stop = CancellationToken::new();
     let mut serving = JoinSet::new();
     serving.spawn(server.serve(Arc::new(Quiet), stop.clone()));

@@ -1,52 +1,54 @@
 //! Finding and fetching Codex, with an npm that is a shell script.
 
-use std::ffi::OsString;
+use std::env;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::Duration;
 
 use pretty_assertions::assert_eq;
 use tempfile::TempDir;
+use tieline::codex::Environment;
+use tieline::codex::binary::program_in;
 use tieline::demo::provision::{
-    Codex, PINNED, Places, Progress, ProvisionError, Wanted, find_or_fetch, platform_package,
+    Codex, PINNED, Places, Progress, ProvisionError, Wanted, find_or_fetch,
 };
 
 /// A machine with a cache and a directory of programs, and nothing else on its `PATH` that could
 /// be found by accident.
-pub(super) struct Machine {
+struct Machine {
     directory: TempDir,
 }
 
 /// Makes, in the shell, the directory that npm's last argument but the flags asks for.
 const INSTALL: &str = r#"
 binary() { printf '#!/bin/sh\necho codex-cli %s\n' "$1"; }
-native="$3/node_modules/$PACKAGE/vendor/some-triple/bin"
+native="$3/${PROGRAM%/*}"
 "#;
 
 impl Machine {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("bin")).unwrap();
         Self { directory }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().canonicalize().unwrap().join(name)
     }
 
-    pub(super) fn cache(&self) -> PathBuf {
+    fn cache(&self) -> PathBuf {
         self.path("cache")
     }
 
     /// Puts a program on the `PATH`.
     fn program(&self, name: &str, script: &str) -> PathBuf {
         let path = self.path("bin").join(name);
-        let package = platform_package().unwrap();
+        let program = program_in(Path::new("node_modules")).unwrap();
+        let program = program.display();
         let here = self.directory.path().display();
-        let script = format!("#!/bin/sh\nPACKAGE='{package}'\nHERE='{here}'\n{script}");
+        let script = format!("#!/bin/sh\nPROGRAM='{program}'\nHERE='{here}'\n{script}");
         // Written by another process: while this one has the file open for writing, a fork in
         // another test's thread could inherit that and make running it fail (ETXTBSY).
         let mut writer = Command::new("/bin/sh")
@@ -66,36 +68,39 @@ impl Machine {
     }
 
     /// Puts an npm on the `PATH` that counts its calls and then does `script`.
-    pub(super) fn npm(&self, script: &str) {
+    fn npm(&self, script: &str) {
         self.program(
             "npm",
             &format!("echo called >>\"$HERE/calls\"\n{INSTALL}\n{script}"),
         );
     }
 
-    pub(super) fn npm_calls(&self) -> usize {
+    fn npm_calls(&self) -> usize {
         fs::read_to_string(self.path("calls"))
             .unwrap_or_default()
             .lines()
             .count()
     }
 
-    pub(super) fn places(&self) -> Places {
+    fn places(&self) -> Places {
         // The fake programs need a shell's tools; no npm and no codex is looked for there first.
-        let path = [self.path("bin").into_os_string(), OsString::from("/bin")];
+        self.places_with_path(&[self.path("bin"), PathBuf::from("/bin")])
+    }
+
+    fn places_with_path(&self, path: &[PathBuf]) -> Places {
         Places {
             codex_bin: None,
             cache_dir: Some(self.cache()),
-            path: path.join(&OsString::from(":")),
+            environment: Environment::from_iter([("PATH", env::join_paths(path).unwrap())]),
         }
     }
 
-    fn provision(&self) -> Result<Codex, ProvisionError> {
-        find_or_fetch(&self.places(), Wanted::Pinned, &mut Said::default())
+    async fn provision(&self) -> Result<Codex, ProvisionError> {
+        find_or_fetch(&self.places(), Wanted::Pinned, &mut Said::default()).await
     }
 
     /// Returns the names in the cache, but for the lock file.
-    pub(super) fn cached(&self) -> Vec<String> {
+    fn cached(&self) -> Vec<String> {
         let entries = fs::read_dir(self.cache()).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().into_string().unwrap());
         names.filter(|name| !name.ends_with(".lock")).collect()
@@ -104,7 +109,7 @@ impl Machine {
 
 /// Keeps what was told.
 #[derive(Default)]
-pub(super) struct Said(Vec<String>);
+struct Said(Vec<String>);
 
 impl Progress for Said {
     fn say(&mut self, line: &str) {
@@ -115,18 +120,18 @@ impl Progress for Said {
 }
 
 /// What an npm does that works.
-pub(super) const WORKS: &str =
+const WORKS: &str =
     r#"mkdir -p "$native"; binary 0.169.0 >"$native/codex"; chmod +x "$native/codex""#;
 
 fn told(error: &ProvisionError) -> String {
     error.to_string()
 }
 
-#[test]
-fn fetched_codex_lies_complete_in_the_cache_and_is_fetched_once() {
+#[tokio::test]
+async fn fetched_codex_lies_complete_in_the_cache_and_is_fetched_once() {
     let machine = Machine::new();
     machine.npm(WORKS);
-    let codex = machine.provision().unwrap();
+    let codex = machine.provision().await.unwrap();
     assert!(
         codex
             .binary
@@ -134,15 +139,15 @@ fn fetched_codex_lies_complete_in_the_cache_and_is_fetched_once() {
     );
     assert_eq!(codex.version, PINNED);
     assert_eq!(machine.cached(), ["codex-0.169.0"]);
-    assert_eq!(machine.provision().unwrap(), codex);
+    assert_eq!(machine.provision().await.unwrap(), codex);
     assert_eq!(machine.npm_calls(), 1);
 }
 
-#[test]
-fn npm_is_asked_for_exactly_the_pinned_version_without_scripts() {
+#[tokio::test]
+async fn npm_is_asked_for_exactly_the_pinned_version_without_scripts() {
     let machine = Machine::new();
     machine.npm(&format!("echo \"$@\" >\"$HERE/arguments\"; {WORKS}"));
-    machine.provision().unwrap();
+    machine.provision().await.unwrap();
     let arguments = fs::read_to_string(machine.path("arguments")).unwrap();
     for expected in [
         "install --prefix ",
@@ -153,19 +158,20 @@ fn npm_is_asked_for_exactly_the_pinned_version_without_scripts() {
     }
 }
 
-#[test]
-fn missing_npm_says_what_to_install() {
+#[tokio::test]
+async fn missing_npm_says_what_to_install() {
     let machine = Machine::new();
-    let mut places = machine.places();
-    places.path = machine.path("bin").into_os_string();
-    let error = find_or_fetch(&places, Wanted::Pinned, &mut Said::default()).unwrap_err();
+    let places = machine.places_with_path(&[machine.path("bin")]);
+    let error = find_or_fetch(&places, Wanted::Pinned, &mut Said::default())
+        .await
+        .unwrap_err();
     assert!(matches!(error, ProvisionError::NoNpm));
     assert!(told(&error).contains("install Node.js"), "{error}");
     assert!(!machine.cache().exists());
 }
 
-#[test]
-fn failing_npm_says_what_to_do_and_leaves_nothing() {
+#[tokio::test]
+async fn failing_npm_says_what_to_do_and_leaves_nothing() {
     let table = [
         ("echo npm error code EAI_AGAIN >&2; exit 1", "go online"),
         (
@@ -182,68 +188,67 @@ fn failing_npm_says_what_to_do_and_leaves_nothing() {
     for (script, expected) in table {
         let machine = Machine::new();
         machine.npm(script);
-        let error = machine.provision().unwrap_err();
+        let error = machine.provision().await.unwrap_err();
         assert!(told(&error).contains(expected), "{script}: {error}");
         assert_eq!(machine.cached(), [""; 0], "{script}");
     }
 }
 
-#[test]
-fn an_npm_that_brings_no_program_for_this_platform_is_a_failure() {
+#[tokio::test]
+async fn an_npm_that_brings_no_program_for_this_platform_is_a_failure() {
     let machine = Machine::new();
     machine.npm("mkdir -p \"$3/node_modules/@openai/codex\"");
-    let error = machine.provision().unwrap_err();
+    let error = machine.provision().await.unwrap_err();
     assert!(matches!(error, ProvisionError::NoBuild), "{error}");
     assert_eq!(machine.cached(), [""; 0]);
 }
 
-#[test]
-fn a_program_that_does_not_run_is_never_taken_for_complete() {
+#[tokio::test]
+async fn a_program_that_does_not_run_is_never_taken_for_complete() {
     let machine = Machine::new();
     machine.npm(r#"mkdir -p "$native"; : >"$native/codex"; chmod +x "$native/codex""#);
-    let error = machine.provision().unwrap_err();
+    let error = machine.provision().await.unwrap_err();
     assert!(matches!(error, ProvisionError::Broken(_)), "{error}");
     assert_eq!(machine.cached(), [""; 0]);
 }
 
-#[test]
-fn a_broken_copy_in_the_cache_is_fetched_again() {
+#[tokio::test]
+async fn a_broken_copy_in_the_cache_is_fetched_again() {
     let machine = Machine::new();
     machine.npm(WORKS);
-    let binary = machine.provision().unwrap().binary;
+    let binary = machine.provision().await.unwrap().binary;
     fs::write(&binary, "half a prog").unwrap();
-    machine.provision().unwrap();
+    machine.provision().await.unwrap();
     assert_eq!(machine.npm_calls(), 2);
 }
 
-#[test]
-fn what_a_killed_process_left_is_swept_away() {
+#[tokio::test]
+async fn what_a_killed_process_left_is_swept_away() {
     let machine = Machine::new();
     machine.npm(WORKS);
     let left = machine.cache().join("codex-0.169.0.tmp-4711/node_modules");
     fs::create_dir_all(left).unwrap();
-    machine.provision().unwrap();
+    machine.provision().await.unwrap();
     assert_eq!(machine.cached(), ["codex-0.169.0"]);
 }
 
-#[test]
-fn two_at_once_fetch_once() {
+#[tokio::test]
+async fn two_at_once_fetch_once() {
     let machine = Machine::new();
     // The first call waits until the second provisioning says that it waits for the first.
     machine.npm(&format!(
         "while [ ! -e \"$HERE/second-waits\" ]; do sleep 0.02; done; {WORKS}"
     ));
-    let first = thread::scope(|scope| {
-        let first = scope.spawn(|| machine.provision());
+    let second = async {
         while machine.npm_calls() == 0 {
-            thread::yield_now();
+            tokio::task::yield_now().await;
         }
-        let mut second = TellsWaiting(machine.path("second-waits"));
-        let second = find_or_fetch(&machine.places(), Wanted::Pinned, &mut second).unwrap();
-        let first = first.join().unwrap().unwrap();
-        assert_eq!(first, second);
-        first
-    });
+        let mut waiting = TellsWaiting(machine.path("second-waits"));
+        find_or_fetch(&machine.places(), Wanted::Pinned, &mut waiting).await
+    };
+    let (first, second) = tokio::join!(machine.provision(), second);
+    let first = first.unwrap();
+    assert_eq!(first, second.unwrap());
     assert_eq!(first.version, PINNED);
     assert_eq!(machine.npm_calls(), 1);
 }
@@ -260,8 +265,8 @@ impl Progress for TellsWaiting {
     fn tick(&mut self, _elapsed: Duration) {}
 }
 
-#[test]
-fn a_codex_on_the_path_is_taken_when_it_is_new_enough() {
+#[tokio::test]
+async fn a_codex_on_the_path_is_taken_when_it_is_new_enough() {
     let table = [
         ("0.137.0", true),
         ("0.170.2", true),
@@ -273,7 +278,9 @@ fn a_codex_on_the_path_is_taken_when_it_is_new_enough() {
         machine.npm(WORKS);
         let on_path = machine.program("codex", &format!("echo codex-cli {version}"));
         let mut said = Said::default();
-        let codex = find_or_fetch(&machine.places(), Wanted::NewEnough, &mut said).unwrap();
+        let codex = find_or_fetch(&machine.places(), Wanted::NewEnough, &mut said)
+            .await
+            .unwrap();
         assert_eq!(codex.binary == on_path, taken, "{version}");
         assert_eq!(machine.npm_calls(), usize::from(!taken), "{version}");
         let explained = said.0.iter().any(|line| line.starts_with("not used: "));
@@ -281,23 +288,23 @@ fn a_codex_on_the_path_is_taken_when_it_is_new_enough() {
     }
 }
 
-#[test]
-fn an_override_is_used_or_refused_but_never_passed_over() {
+#[tokio::test]
+async fn an_override_is_used_or_refused_but_never_passed_over() {
     let machine = Machine::new();
     machine.npm(WORKS);
-    let mut places = machine.places();
-    let mut provision = |binary: &Path| {
+    let provision = async |binary: &Path| {
+        let mut places = machine.places();
         places.codex_bin = Some(binary.to_owned());
-        find_or_fetch(&places, Wanted::NewEnough, &mut Said::default())
+        find_or_fetch(&places, Wanted::NewEnough, &mut Said::default()).await
     };
     let own = machine.program("my-codex", "echo codex-cli 0.200.0");
-    assert_eq!(provision(&own).unwrap().binary, own);
+    assert_eq!(provision(&own).await.unwrap().binary, own);
     let old = machine.program("old-codex", "echo codex-cli 0.1.0");
-    let error = anyhow::Error::from(provision(&old).unwrap_err());
+    let error = anyhow::Error::from(provision(&old).await.unwrap_err());
     assert!(
         format!("{error:#}").contains("0.137.0 or newer is needed"),
         "{error:#}"
     );
-    assert!(provision(&machine.path("none")).is_err());
+    assert!(provision(&machine.path("none")).await.is_err());
     assert_eq!(machine.npm_calls(), 0);
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tieline::control::{Client, DispatcherState};
+use tieline::control::Client;
 use tieline::demo::model::{ScriptedModel, provider_config};
+use tieline::ledger::Lifecycle;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
@@ -173,8 +174,7 @@ impl World {
             loop {
                 if let Ok(status) = client.status().await
                     && status.dispatchers.iter().all(|dispatcher| {
-                        dispatcher.state == DispatcherState::Ready
-                            && dispatcher.restarts >= restarts
+                        dispatcher.state == Lifecycle::Ready && dispatcher.restarts >= restarts
                     })
                 {
                     return;

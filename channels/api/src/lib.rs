@@ -12,6 +12,7 @@
 //! - [`error`]: failures, cut by what to do about them
 //! - [`health`]: whether the connection lives
 //! - [`channel`]: the trait itself
+//! - [`socket`]: a private Unix socket, for what listens on this machine
 //! - `conformance`: the suite that every channel passes (feature `conformance`)
 
 pub mod capability;
@@ -23,10 +24,11 @@ pub mod health;
 pub mod id;
 pub mod inbound;
 pub mod outbound;
+pub mod socket;
 
 pub use crate::capability::{Capabilities, Repeat, TextLimit, TextUnit};
 pub use crate::channel::{Channel, Intake};
-pub use crate::error::{AcceptError, RunError, SendError};
+pub use crate::error::{AcceptError, RunError, SendError, WithCauses};
 pub use crate::health::{Health, Link};
 pub use crate::id::{ChannelId, ChatId, ThreadKey, UserId, WireId};
 pub use crate::inbound::{

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use tieline_channel::socket::PrivateSocket;
 use tieline_channel::{
     Attachment, Capabilities, Channel, ChannelId, Conversation, File, Health, Intake, Message,
-    Post, Posted, Repeat, RunError, SendError, Status, TextLimit, TextUnit, WireId,
+    Post, Posted, Repeat, RunError, SendError, Status, TextLimit, TextUnit, WireId, WithCauses,
 };
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -18,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use crate::hub::{Fate, Hub};
 use crate::protocol::DaemonLine;
 use crate::session;
-use crate::socket;
 
 /// How many clients may be connected at once. More are turned away.
 const MAX_CLIENTS: usize = 256;
@@ -101,10 +101,10 @@ impl Channel for ConsoleChannel {
     }
 
     async fn run(&self, intake: Arc<dyn Intake>, stop: CancellationToken) -> Result<(), RunError> {
-        let (listener, guard) = socket::bind(&self.socket).await.map_err(|error| {
+        let socket = PrivateSocket::bind(&self.socket).await.map_err(|error| {
             let error = RunError::Operator {
                 remedy: error.remedy(),
-                reason: error.to_string(),
+                reason: WithCauses(&error).to_string(),
             };
             self.hub.needs_operator(&error.to_string());
             error
@@ -113,8 +113,8 @@ impl Channel for ConsoleChannel {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) if sessions.len() < MAX_CLIENTS => {
+                accepted = socket.accept() => match accepted {
+                    Ok(stream) if sessions.len() < MAX_CLIENTS => {
                         self.start(&mut sessions, stream, &intake, &stop);
                     }
                     Ok(_) => tracing::warn!(max = MAX_CLIENTS, "too many clients; one was turned away"),
@@ -130,7 +130,7 @@ impl Channel for ConsoleChannel {
                 }
             }
         }
-        drop((listener, guard));
+        drop(socket);
         while sessions.join_next().await.is_some() {}
         self.hub.stopped();
         Ok(())

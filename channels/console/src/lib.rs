@@ -15,7 +15,6 @@ mod hub;
 mod lines;
 pub mod protocol;
 mod session;
-mod socket;
 
 pub use crate::channel::ConsoleChannel;
 pub use crate::client::{ClientError, ClientOptions, Outcome, run_client};

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::{PINNED, Version, Wanted};
+use super::{PINNED, Wanted};
+use crate::codex::binary::{BinaryError, Version};
 
 /// Why there is no Codex.
 #[derive(Debug, Error)]
@@ -66,23 +67,9 @@ pub enum ProvisionError {
 /// Why a program is no Codex that will do.
 #[derive(Debug, Error)]
 pub enum ProbeError {
-    /// It does not run.
-    #[error("cannot run `{} --version`", path.display())]
-    Run {
-        /// The program.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// It runs, but does not tell a version.
-    #[error("`{} --version` did not tell a version ({said:?})", path.display())]
-    NoVersion {
-        /// The program.
-        path: PathBuf,
-        /// What it told instead.
-        said: String,
-    },
+    /// There is none, or it does not tell its version.
+    #[error(transparent)]
+    Binary(#[from] BinaryError),
     /// Its version will not do.
     #[error("{} is version {found}, but {wanted} is needed", path.display())]
     Version {

@@ -1,12 +1,16 @@
 //! Runs npm, and reads out of its words what to do when it fails.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::{PINNED, Progress, ProvisionError, wait};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, interval_at};
+
+use super::{PINNED, Progress, ProvisionError};
+use crate::codex::Environment;
 
 /// How long npm may take: 130 MB at 200 kB/s.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -60,10 +64,10 @@ const NO_REMEDY: &str =
     "see what it says, or install codex yourself and set TIELINE_CODEX_BIN to it";
 
 /// Lets npm install the pinned Codex into `directory`.
-pub(super) fn install(
+pub(super) async fn install(
     npm: &Path,
     directory: &Path,
-    path: &OsStr,
+    environment: &Environment,
     progress: &mut dyn Progress,
 ) -> Result<(), ProvisionError> {
     progress.say(&format!(
@@ -90,14 +94,17 @@ pub(super) fn install(
             "--include=optional",
         ])
         .args(["--no-update-notifier", "--loglevel=error"])
-        .env("PATH", path)
+        .env_clear()
+        .envs(environment.iter())
         .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(failed)?)
-        .stderr(log);
-    let status = command
-        .spawn()
-        .and_then(|mut npm| wait(&mut npm, LIMIT, |elapsed| progress.tick(elapsed)));
+        .stderr(log)
+        .kill_on_drop(true);
+    let status = match command.spawn() {
+        Ok(npm) => wait(npm, progress).await,
+        Err(error) => Err(error),
+    };
     let output = match status {
         Ok(status) if status.success() => {
             fs::remove_file(&log_path).map_err(failed)?;
@@ -111,6 +118,23 @@ pub(super) fn install(
         remedy: remedy(&output),
         output: last_lines(&output),
     })
+}
+
+/// Waits for npm, and kills it when it takes too long.
+async fn wait(mut npm: Child, progress: &mut dyn Progress) -> io::Result<ExitStatus> {
+    let second = Duration::from_secs(1);
+    let started_at = Instant::now();
+    let mut ticks = interval_at(started_at + second, second);
+    loop {
+        tokio::select! {
+            ended = npm.wait() => return ended,
+            _ = ticks.tick() => progress.tick(started_at.elapsed()),
+        }
+        if started_at.elapsed() > LIMIT {
+            npm.kill().await?;
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
 }
 
 fn read_lossily(path: &Path) -> String {

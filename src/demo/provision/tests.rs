@@ -1,18 +1,4 @@
-use pretty_assertions::assert_eq;
-
 use super::*;
-
-#[test]
-fn versions_are_compared_by_number() {
-    let version = |text: &str| text.parse::<Version>();
-    assert_eq!(version("0.169.0"), Ok(PINNED));
-    assert_eq!(version("0.169.0-alpha.3"), Ok(PINNED));
-    assert!(version("0.9.0").unwrap() < MINIMUM);
-    assert!(version("1.0.0").unwrap() > PINNED);
-    for text in ["", "codex", "1.2", "1.2.3.4", "1.2.x"] {
-        assert_eq!(version(text), Err(NoVersion), "{text}");
-    }
-}
 
 #[test]
 fn npm_words_lead_to_what_to_do() {
