@@ -63,7 +63,8 @@ pub struct StopReport {
 // === impl ChildSnapshot ===
 
 impl ChildSnapshot {
-    /// Returns the snapshot of a state without any process: for whoever has no [`AppServer`](super::AppServer) yet.
+    /// Returns the snapshot of a state without any process: for whoever has no
+    /// [`AppServer`](super::AppServer) yet.
     pub fn of_state(state: ChildState) -> Self {
         Self {
             state,
