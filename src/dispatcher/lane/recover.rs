@@ -7,8 +7,8 @@ use crate::codex::rollout::{self, RolloutSearch};
 use crate::dispatcher::recovery::{self, Step, Trace};
 use crate::ledger::{TurnEvent as LedgerTurnEvent, TurnPhase};
 
-/// How long after a lost connection a message that cannot be found is looked for once more: the
-/// child may still be reading what the old connection brought.
+/// How long after a lost connection a turn that cannot be found, or is cut off, is looked for once
+/// more: the child may still be reading what the old connection brought.
 const SETTLE_DOWN: Duration = Duration::from_millis(300);
 
 impl Lane {
@@ -20,7 +20,13 @@ impl Lane {
         let messages = self.messages(&open).await?;
         let mut trace = self.trace(attached, &open, &messages).await?;
         let same_child = self.submitted_to == Some(attached.child);
-        if matches!(trace, Trace::Absent) && same_child {
+        let may_still_begin = match &trace {
+            Trace::Absent => true,
+            // What was sent to go on with it may be on its way.
+            Trace::Turn(turn) => turn.status == TurnStatus::Interrupted,
+            Trace::TextOnly | Trace::Unreadable(_) => false,
+        };
+        if may_still_begin && same_child {
             tokio::time::sleep(SETTLE_DOWN).await;
             trace = self.trace(attached, &open, &messages).await?;
         }
