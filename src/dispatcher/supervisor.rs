@@ -23,12 +23,12 @@ use crate::retry::RestartPolicy;
 /// How long a living child is asked for a new connection before it is replaced.
 const RECONNECT_FOR: Duration = Duration::from_secs(5);
 
-/// A connection that lasts so long is steady.
-const STEADY_AFTER: Duration = Duration::from_secs(1);
+/// A connection that lasts so long is steady: longer than codex takes to look at what it is sent.
+const STEADY_AFTER: Duration = Duration::from_millis(50);
 
 /// How many connections in a row may be lost before they are steady; then the child is replaced,
 /// which takes longer each time.
-const MAX_DROPS: u32 = 5;
+const MAX_DROPS: u32 = 20;
 
 /// How long it rests before it is asked again: a new connection may break as well.
 const RECONNECT_EVERY: Duration = Duration::from_millis(50);

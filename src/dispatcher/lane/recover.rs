@@ -15,8 +15,14 @@ impl Lane {
         };
         let messages = self.messages(&open).await?;
         let mut trace = self.trace(attached, &open, &messages).await?;
-        let may_come = !attached.is_new && self.submitted_to == Some(attached.child);
-        if matches!(trace, Trace::Absent) && may_come {
+        let same_child = !attached.is_new && self.submitted_to == Some(attached.child);
+        let may_still_begin = match &trace {
+            Trace::Absent => true,
+            // What was sent to go on with it may be on its way.
+            Trace::Turn(turn) => turn.status == TurnStatus::Interrupted,
+            Trace::TextOnly | Trace::Unreadable(_) => false,
+        };
+        if may_still_begin && same_child {
             tokio::time::sleep(SETTLE_DOWN).await;
             trace = self.trace(attached, &open, &messages).await?;
         }
