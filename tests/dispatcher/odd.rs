@@ -254,17 +254,13 @@ async fn whoever_waits_for_a_thread_that_another_codex_has_is_told_once() {
 #[tokio::test]
 async fn a_connection_that_is_dropped_again_and_again_is_not_made_again_at_once() {
     let mut played = Played::new().await;
-    let begun = std::time::Instant::now();
-    for _ in 0..12 {
+    // Each is lost as soon as it is there, until the supervisor gives the child up.
+    let mut connections = 0;
+    while played.world.logged("keeps dropping").is_empty() {
+        assert!(connections < 1000, "made again for ever");
         played.reconnect().await;
+        connections += 1;
     }
-    let taken = begun.elapsed();
-    // Between nothing and the ceilings of the restart policy, which is 100 ms in tests: what is
-    // claimed is that the supervisor gave up the child in between.
-    assert!(
-        !played.world.logged("keeps dropping").is_empty(),
-        "12 connections in {taken:?}"
-    );
     played.world.kill_daemon().await;
 }
 
