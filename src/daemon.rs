@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use crate::codex::{self, Launch, Spawner};
-use crate::config::{ChannelConfig, Config};
+use crate::codex::{self, Launch, LaunchConfig, Spawner};
+use crate::config::{ChannelConfig, Config, DispatcherConfig};
 use crate::control::ControlServer;
 use crate::dispatcher::{Dispatcher, Handle, Line};
 use crate::id::DispatcherId;
@@ -208,6 +208,20 @@ impl Daemon {
     }
 }
 
+/// Returns how the daemon starts the Codex of a dispatcher.
+///
+/// # Errors
+///
+/// When its endpoint is none.
+pub(crate) fn launch_config(
+    config: &Config,
+    id: &DispatcherId,
+    dispatcher: &DispatcherConfig,
+) -> anyhow::Result<LaunchConfig> {
+    let directories = Directories::below(&config.daemon.state_dir);
+    settings::launch(id, dispatcher, &directories, config)
+}
+
 /// Where things are below the state directory; all of it private.
 pub(crate) struct Directories {
     /// The ledger.
@@ -219,13 +233,17 @@ pub(crate) struct Directories {
 }
 
 impl Directories {
-    /// Makes them. One that others may enter and that is not ours to close is refused.
-    fn create(state_dir: &Path) -> anyhow::Result<Self> {
-        let directories = Self {
+    fn below(state_dir: &Path) -> Self {
+        Self {
             ledger: state_dir.join("ledger"),
             run: state_dir.join("run"),
             logs: state_dir.join("logs"),
-        };
+        }
+    }
+
+    /// Makes them. One that others may enter and that is not ours to close is refused.
+    fn create(state_dir: &Path) -> anyhow::Result<Self> {
+        let directories = Self::below(state_dir);
         create_private_directory(state_dir, Path::new("ledger"))
             .context("the state directory cannot be used")?;
         for directory in [&directories.run, &directories.logs] {

@@ -1,12 +1,15 @@
 //! `tieline check`: whether the configuration can be used, and what it means.
 
+use anyhow::anyhow;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure, count};
 use crate::cli::output;
-use crate::codex::{Environment, binary};
+use crate::codex;
 use crate::config::{Access, Config, DispatcherConfig, Transport};
+use crate::daemon;
+use crate::id::DispatcherId;
 
 /// Check the configuration and say what would run
 ///
@@ -22,29 +25,42 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config.load()?;
     let mut summary = summarise(&config);
     for (id, dispatcher) in &config.dispatchers {
-        let codex = find_codex(dispatcher).await.map_err(|error| {
-            let error = error.context(format!("dispatcher `{id}` cannot run Codex"));
-            Failure::new(Exit::Config, error)
-                .hint("`bin` in [codex] names the program; the rest of the file is valid")
-        })?;
+        let codex = find_codex(&config, id, dispatcher).await?;
         summary.push('\n');
         summary.push_str(&describe(id.as_str(), dispatcher, &codex));
     }
     output::print(&summary)
 }
 
-/// Says which Codex a dispatcher has.
-async fn find_codex(dispatcher: &DispatcherConfig) -> anyhow::Result<String> {
-    let codex = &dispatcher.codex;
-    if let Transport::Endpoint(endpoint) = &codex.transport {
-        return Ok(format!("runs elsewhere, at {endpoint}"));
+/// Says which Codex a dispatcher has. Without a program there is nothing to run; what else is not
+/// in order may be by the time it is started, so it is only warned of.
+async fn find_codex(
+    config: &Config,
+    id: &DispatcherId,
+    dispatcher: &DispatcherConfig,
+) -> Result<String, Failure> {
+    let launch = daemon::launch_config(config, id, dispatcher).map_err(Failure::of)?;
+    let (mut program, mut version) = (String::new(), String::new());
+    for check in codex::diagnose(&launch).await {
+        match check.name {
+            "bin" | "version" if !check.is_ok => {
+                let error = anyhow!(check.detail);
+                let error = error.context(format!("dispatcher `{id}` cannot run Codex"));
+                return Err(Failure::new(Exit::Config, error)
+                    .hint("`bin` in [codex] names the program; the rest of the file is valid"));
+            }
+            "bin" => program = check.detail,
+            "version" => version = check.detail,
+            name if !check.is_ok => {
+                output::warn(&format!("dispatcher `{id}`: {name}: {}", check.detail));
+            }
+            _ => {}
+        }
     }
-    let environment = Environment::of_this_process();
-    let program = binary::find(Some(&codex.bin), &environment)?;
-    let version = binary::version(&program, &environment).await?;
-    version.check()?;
-    let transport = &codex.transport;
-    Ok(format!("{} {version}, over {transport}", program.display()))
+    Ok(match &dispatcher.codex.transport {
+        Transport::Endpoint(endpoint) => format!("runs elsewhere, at {endpoint}"),
+        transport => format!("{program} {version}, over {transport}"),
+    })
 }
 
 fn summarise(config: &Config) -> String {

@@ -20,6 +20,12 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes a warning to standard error.
+pub(crate) fn warn(text: &str) {
+    // Nobody is left to be warned when standard error is closed.
+    drop(writeln!(io::stderr().lock(), "warning: {text}"));
+}
+
 /// Replaces what would move the cursor or change colours: text of strangers comes along.
 pub(crate) fn plain(text: &str) -> String {
     text.chars()

@@ -9,7 +9,8 @@ use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{self, plain};
 use crate::control::{
-    ChannelStatus, ChildStatus, Client, DispatcherStatus, LaneStatus, OutboxStatus, Status,
+    ChannelStatus, ChildStatus, Client, DispatcherStatus, LaneStatus, LastTurn, OutboxStatus,
+    Status,
 };
 
 /// Say how a running daemon is
@@ -105,7 +106,14 @@ fn describe_child(child: &ChildStatus, now: SystemTime) -> String {
 }
 
 fn render_lanes(dispatchers: &[DispatcherStatus], now: SystemTime) -> String {
-    let mut table = table(["LANE", "STATE", "WAITING", "TURN FOR", "THREAD"]);
+    let mut table = table([
+        "LANE",
+        "STATE",
+        "WAITING",
+        "TURN FOR",
+        "LAST TURN",
+        "THREAD",
+    ]);
     right_align(&mut table, &[2]);
     for lane in dispatchers.iter().flat_map(|dispatcher| &dispatcher.lanes) {
         let LaneStatus {
@@ -114,6 +122,7 @@ fn render_lanes(dispatchers: &[DispatcherStatus], now: SystemTime) -> String {
             state,
             waiting,
             open_turn,
+            last_turn,
         } = lane;
         let turn = open_turn
             .as_ref()
@@ -123,12 +132,20 @@ fn render_lanes(dispatchers: &[DispatcherStatus], now: SystemTime) -> String {
             plain(state),
             waiting.to_string(),
             turn,
+            last_turn
+                .as_ref()
+                .map_or("-".to_owned(), |last| describe_last(last, now)),
             thread
                 .as_ref()
                 .map_or("-".to_owned(), |id| plain(id.as_str())),
         ]);
     }
     section(&table, std::iter::empty())
+}
+
+fn describe_last(last: &LastTurn, now: SystemTime) -> String {
+    let how = last.failure.as_ref().unwrap_or(&last.outcome);
+    format!("{} {} ago", plain(how), since(last.settled_at, now))
 }
 
 fn render_channels(channels: &[ChannelStatus], now: SystemTime) -> String {
@@ -306,6 +323,13 @@ mod tests {
                             id: TurnKey::from_bytes([1; 16]),
                             started_at: ago(250),
                         }),
+                        last_turn: Some(LastTurn {
+                            id: TurnKey::from_bytes([2; 16]),
+                            outcome: "failed".into(),
+                            failure: Some("provider-rate-limited".into()),
+                            cause: None,
+                            settled_at: ago(300),
+                        }),
                     }],
                     waiting: 2,
                     ..dispatcher("flow", Lifecycle::Ready)
@@ -365,8 +389,8 @@ mod tests {
         翻译        degraded  12s     waiting to restart                            13        0
         ! 翻译: Codex ended (signal 9):  [31moom [0m
 
-        LANE  STATE    WAITING  TURN FOR  THREAD
-        flow  running        2  4m 10s    01a1b2c3
+        LANE  STATE    WAITING  TURN FOR  LAST TURN                        THREAD
+        flow  running        2  4m 10s    provider-rate-limited 5m 0s ago  01a1b2c3
 
         CHANNEL   KIND     STATE      FOR     LAST HEARD
         terminal  console  up         3h 12m  4m 10s ago

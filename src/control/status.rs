@@ -95,6 +95,27 @@ pub struct LaneStatus {
     /// The turn in flight.
     #[serde(default)]
     pub open_turn: Option<OpenTurn>,
+    /// The turn that ended last.
+    #[serde(default)]
+    pub last_turn: Option<LastTurn>,
+}
+
+/// How the last turn of a lane ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastTurn {
+    /// Our name of it.
+    pub id: TurnKey,
+    /// `answered`, `failed`, `cancelled` or `unclear`.
+    pub outcome: String,
+    /// The name of the failure, if it failed.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// The cause, in words for operators.
+    #[serde(default)]
+    pub cause: Option<String>,
+    /// When it was settled.
+    #[serde(with = "rfc3339")]
+    pub settled_at: SystemTime,
 }
 
 /// A turn in flight.

@@ -1,5 +1,7 @@
 //! What the configuration of a dispatcher means for Codex.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
@@ -28,7 +30,7 @@ pub(super) fn of_dispatcher(
     })
 }
 
-fn launch(
+pub(super) fn launch(
     id: &DispatcherId,
     dispatcher: &DispatcherConfig,
     directories: &Directories,
@@ -42,7 +44,8 @@ fn launch(
         &directories.run,
         &directories.logs,
     );
-    launch.bin = Some(codex.bin.clone());
+    // The default leaves the environment a say.
+    launch.bin = (codex.bin != Path::new("codex")).then(|| codex.bin.clone());
     launch.config.clone_from(&codex.config);
     if let Some(profile) = &dispatcher.profile {
         launch

@@ -11,12 +11,12 @@ use tracing::warn;
 use crate::codex::ChildState;
 use crate::config::Config;
 use crate::control::{
-    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LedgerStatus, OpenTurn, OutboxStatus,
-    Status, StatusSource,
+    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LastTurn, LedgerStatus, OpenTurn,
+    OutboxStatus, Status, StatusSource,
 };
 use crate::dispatcher::{Condition, Handle, Line};
 use crate::id::DispatcherId;
-use crate::ledger::{Counts, LaneRecord, Ledger, LedgerHealth};
+use crate::ledger::{Counts, LaneRecord, Ledger, LedgerHealth, MessageState, SettledTurn};
 
 /// How many lanes of a dispatcher are told; those at work come first.
 const MAX_LANES: usize = 200;
@@ -124,6 +124,25 @@ fn child_state(state: ChildState) -> &'static str {
     }
 }
 
+fn last_turn(last: SettledTurn) -> LastTurn {
+    let (outcome, failure) = match last.state {
+        MessageState::Answered => ("answered", None),
+        MessageState::Failed { kind } => ("failed", Some(kind)),
+        MessageState::Cancelled => ("cancelled", None),
+        MessageState::Queued
+        | MessageState::InTurn
+        | MessageState::Unclear
+        | MessageState::Refused { .. } => ("unclear", None),
+    };
+    LastTurn {
+        id: last.key,
+        outcome: outcome.to_owned(),
+        failure,
+        cause: last.cause,
+        settled_at: last.at,
+    }
+}
+
 fn lane(lane: LaneRecord) -> LaneStatus {
     let state = match (&lane.open, lane.waiting) {
         (Some(_), _) => "in turn",
@@ -135,6 +154,7 @@ fn lane(lane: LaneRecord) -> LaneStatus {
         thread: lane.thread,
         state: state.to_owned(),
         waiting: lane.waiting as u64,
+        last_turn: lane.last.map(last_turn),
         open_turn: lane.open.map(|open| OpenTurn {
             id: open.key,
             started_at: open.opened_at,

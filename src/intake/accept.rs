@@ -161,14 +161,14 @@ fn revised(revised: Revised) -> Receipt {
     }
 }
 
-/// Takes a leading `!` off the text: "interrupt what you do and take this instead".
+/// Takes a leading `!` (or the full-width one of a Chinese keyboard) off the text: "interrupt what you do and take this instead".
 fn take_urgency(message: &mut Message) -> bool {
     for segment in &mut message.body {
         match segment {
             Segment::Mention { .. } => {}
             Segment::Text(text) if text.trim().is_empty() => {}
             Segment::Text(text) => {
-                let Some(rest) = text.trim_start().strip_prefix('!') else {
+                let Some(rest) = text.trim_start().strip_prefix(['!', '！']) else {
                     return false;
                 };
                 *text = rest.trim_start().to_owned();
@@ -225,6 +225,7 @@ mod tests {
         let table = [
             (vec![text("!now")], true, vec![text("now")]),
             (vec![text("  ! now")], true, vec![text("now")]),
+            (vec![text("！现在")], true, vec![text("现在")]),
             (vec![text("!!now")], true, vec![text("!now")]),
             (vec![text("!")], true, vec![text("")]),
             (vec![text("now!")], false, vec![text("now!")]),

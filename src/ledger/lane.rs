@@ -7,6 +7,7 @@ use tieline_channel::{ChannelId, Conversation};
 
 use crate::id::{DispatcherId, LaneId, MessageId, ThreadId, TurnId, TurnKey};
 use crate::ledger::error::IllegalTransition;
+use crate::ledger::message::MessageState;
 use crate::ledger::time;
 
 /// How many messages one turn can hold. A longer burst takes several turns.
@@ -30,6 +31,8 @@ pub struct LaneRecord {
     pub lost: Vec<LostThread>,
     /// The turn that runs.
     pub open: Option<OpenTurn>,
+    /// The turn that was settled last.
+    pub last: Option<SettledTurn>,
     /// How many messages wait.
     pub waiting: usize,
     /// Where the newest accepted message came from: where notices go.
@@ -37,6 +40,22 @@ pub struct LaneRecord {
     /// When a message was last accepted or a turn opened or settled.
     #[serde(with = "time::millis")]
     pub used_at: SystemTime,
+}
+
+/// How the last turn of a lane ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettledTurn {
+    /// Our name of it.
+    pub key: TurnKey,
+    /// Codex's name of its last attempt, or of the last turn before it that had one.
+    pub codex_turn: Option<TurnId>,
+    /// The state that its messages came to.
+    pub state: MessageState,
+    /// The cause of a failure, for operators; cut to 512 bytes.
+    pub cause: Option<String>,
+    /// When.
+    #[serde(with = "time::millis")]
+    pub at: SystemTime,
 }
 
 /// Where a message came from.

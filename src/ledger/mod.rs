@@ -49,8 +49,8 @@ pub use self::error::{IllegalTransition, LedgerError, OpenError};
 pub use self::handle::Ledger;
 pub use self::health::LedgerHealth;
 pub use self::lane::{
-    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, TurnEvent,
-    TurnPhase,
+    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, SettledTurn,
+    TurnEvent, TurnPhase,
 };
 pub use self::message::{
     Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, RefusedMessage,

@@ -110,7 +110,14 @@ fn bad_configuration_exits_78_with_all_its_mistakes() {
 #[test]
 fn good_configuration_is_summarised() {
     let ran = Workbench::configured().run(&["check"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert_eq!(ran.code, Some(0));
+    // The app-server of this configuration runs elsewhere, and is not there yet.
+    assert!(
+        ran.stderr
+            .starts_with("warning: dispatcher `flow`: endpoint: nobody accepts connections"),
+        "{}",
+        ran.stderr
+    );
     insta::assert_snapshot!(ran.stdout);
 }
 

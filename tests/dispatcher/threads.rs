@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use super::*;
-use crate::support::model::{times_told, told};
+use crate::support::model::{Fault, Point, times_told, told};
 use crate::support::proxied::Proxied;
 use crate::support::proxy::{Mishap, To};
 
@@ -139,6 +139,52 @@ async fn a_thread_that_was_never_used_is_begun_again_and_nothing_is_said() {
     let developer = proxied.world.model.requests()[0].developer_texts().join("");
     assert!(!developer.contains("thread-lost"), "{developer}");
     proxied.finish().await;
+}
+
+#[tokio::test]
+async fn the_thread_is_not_told_of_a_restart_when_something_live_comes_first() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    let one = world.platform.write("a", "hello");
+    world.platform.settled(&one).await;
+    let hold = echo.hold("cut off", Point::MidStream);
+    let two = world.platform.write("a", "cut off");
+    hold.reached().await;
+    let killed = world.signal_app_server(Signal::KILL);
+    world.next_app_server(killed).await;
+    world.platform.settled(&two).await;
+    let three = world.platform.write("a", "and on");
+    world.platform.settled(&three).await;
+    let last = world.model.requests().last().cloned().unwrap();
+    let texts = last.developer_texts();
+    assert!(
+        !texts.iter().any(|text| text.contains("kind=\"restarted\"")),
+        "{texts:#?}"
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn status_tells_how_the_last_turn_of_a_lane_ended() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    let one = world.platform.write("a", "hello");
+    world.platform.settled(&one).await;
+    echo.once("refuse me", Fault::Status(401, "{}", None));
+    let two = world.platform.write("b", "refuse me");
+    world.platform.settled(&two).await;
+    let status = world.status().await;
+    let last = |lane: &str| {
+        let lanes = &status.dispatchers[0].lanes;
+        let lane = lanes.iter().find(|it| it.id.as_str().ends_with(lane));
+        lane.and_then(|lane| lane.last_turn.clone()).unwrap()
+    };
+    assert_eq!(last("a").outcome, "answered");
+    assert_eq!(last("a").failure, None);
+    assert_eq!(last("b").outcome, "failed");
+    assert_eq!(last("b").failure.as_deref(), Some("provider-auth-failed"));
+    assert!(last("b").cause.unwrap().contains("401"));
+    world.finish().await;
 }
 
 fn forget_sessions(home: &Path) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tieline::control::Client;
+use tieline::control::{Client, Status};
 use tieline::demo::model::{ScriptedModel, provider_config};
 use tieline::ledger::Lifecycle;
 use tokio::io::AsyncWriteExt as _;
@@ -189,6 +189,14 @@ impl World {
         {
             panic!("not ready after 60 s:\n{}", self.log());
         }
+    }
+
+    /// Asks the daemon how it is.
+    pub(crate) async fn status(&self) -> Status {
+        Client::new(&self.path().join("state/control.sock"))
+            .status()
+            .await
+            .unwrap()
     }
 
     /// Returns the codex processes of this world, by their `CODEX_HOME`.

@@ -88,9 +88,14 @@ impl Lane {
     pub(super) async fn messages(&self, open: &OpenTurn) -> Result<Vec<MessageRecord>, StepError> {
         let mut messages = Vec::with_capacity(open.messages.len());
         for id in &open.messages {
-            match self.context.ledger.message(*id).await? {
-                Some(message) => messages.push(message),
-                None => warn!(message = %id, "an open turn names a message that is gone"),
+            match self.context.ledger.message(*id).await {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => warn!(message = %id, "an open turn names a message that is gone"),
+                // The rest of the turn does not wait for a text that the disk has lost.
+                Err(failure @ LedgerError::Damaged { .. }) => {
+                    warn!(message = %id, error = %failure, "a message of an open turn is damaged");
+                }
+                Err(failure) => return Err(failure.into()),
             }
         }
         Ok(messages)

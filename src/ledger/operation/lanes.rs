@@ -4,11 +4,11 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DispatcherId, LaneId, ThreadId, TurnId};
+use crate::id::{DispatcherId, LaneId, ThreadId};
 use crate::ledger::dispatcher::DispatcherRecord;
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Key, Table};
-use crate::ledger::lane::{LaneRecord, LostThread, MAX_REMEMBERED, OpenTurn, Origin};
+use crate::ledger::lane::{LaneRecord, LostThread, MAX_REMEMBERED, OpenTurn, Origin, SettledTurn};
 use crate::ledger::operation::messages::StoredMessage;
 use crate::ledger::post::NewPost;
 use crate::ledger::time;
@@ -25,8 +25,8 @@ pub(super) struct StoredLane {
     dispatcher: DispatcherId,
     thread: Option<ThreadId>,
     pub(super) had_turn: bool,
-    /// The last Codex turn that was settled.
-    pub(super) last_turn: Option<TurnId>,
+    /// The turn that was settled last.
+    pub(super) last: Option<SettledTurn>,
     pub(super) waiting: usize,
     pub(super) last_from: Option<Origin>,
     #[serde(with = "time::millis")]
@@ -164,7 +164,7 @@ impl Transaction<'_> {
             dispatcher: dispatcher.clone(),
             thread: None,
             had_turn: false,
-            last_turn: None,
+            last: None,
             waiting: 0,
             last_from: None,
             used_at: time::now(),
@@ -216,6 +216,7 @@ impl Transaction<'_> {
             had_turn: lane.had_turn,
             lost,
             open,
+            last: lane.last,
             waiting: lane.waiting,
             last_from: lane.last_from,
             used_at: lane.used_at,

@@ -3,12 +3,13 @@
 use crate::id::{LaneId, MessageId, OutboxId, TurnKey};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Table};
-use crate::ledger::lane::{MAX_TURN_MESSAGES, OpenTurn, TurnEvent};
-use crate::ledger::message::{MessageEvent, Outcome};
+use crate::ledger::lane::{MAX_TURN_MESSAGES, OpenTurn, SettledTurn, TurnEvent};
+use crate::ledger::message::{MessageEvent, MessageState, Outcome};
 use crate::ledger::operation::lanes::StoredLane;
 use crate::ledger::post::NewPost;
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
+use crate::ledger::value::cut_reason;
 
 impl Transaction<'_> {
     /// Opens a turn with messages that wait.
@@ -33,7 +34,8 @@ impl Transaction<'_> {
         lane.used_at = now;
         self.put_lane(&lane)?;
         self.state.counts.open_turns += 1;
-        self.put_turn(&lane.id, OpenTurn::new(key, messages, lane.last_turn, now))
+        let after = lane.last.and_then(|last| last.codex_turn);
+        self.put_turn(&lane.id, OpenTurn::new(key, messages, after, now))
     }
 
     /// Notes what happened to the open turn.
@@ -120,8 +122,22 @@ impl Transaction<'_> {
             self.move_message(message, MessageEvent::Settled(outcome.clone()))?;
         }
         let mut lane = self.known_lane(lane)?;
-        lane.used_at = time::now();
-        lane.last_turn = turn.codex_turn.or(lane.last_turn);
+        let at = time::now();
+        lane.used_at = at;
+        lane.last = Some(SettledTurn {
+            key,
+            codex_turn: turn
+                .codex_turn
+                .or(lane.last.and_then(|last| last.codex_turn)),
+            state: MessageState::InTurn.on(MessageEvent::Settled(outcome.clone()))?,
+            cause: match outcome {
+                Outcome::Failed { message: cause, .. } | Outcome::Unclear { reason: cause } => {
+                    Some(cut_reason(cause))
+                }
+                Outcome::Answered | Outcome::Cancelled => None,
+            },
+            at,
+        });
         self.put_lane(&lane)?;
         self.remove(Table::Turns, key::lane(&lane.id)?);
         self.state.counts.open_turns = self.state.counts.open_turns.saturating_sub(1);
