@@ -109,6 +109,7 @@ impl Channel for ConsoleChannel {
             self.hub.needs_operator(&error.to_string());
             error
         })?;
+        self.hub.listening();
         let mut sessions = JoinSet::new();
         loop {
             tokio::select! {

@@ -14,6 +14,9 @@ use crate::protocol::DaemonLine;
 /// How many lines may wait for a client that is slow to read. One more, and it is dropped.
 pub(crate) const QUEUE: usize = 64;
 
+/// Why there is nobody to post to.
+const NOBODY: &str = "no terminal is attached";
+
 /// A connection, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ClientId(u64);
@@ -83,6 +86,11 @@ impl Hub {
         self.health.subscribe()
     }
 
+    /// Notes that terminals can attach from now on; none has yet.
+    pub(crate) fn listening(&self) {
+        self.report(Link::Down, Some(NOBODY));
+    }
+
     /// Adds a client to a chat. The change of health tells the daemon to try waiting posts.
     pub(crate) fn attach(&self, chat: ChatId, handle: ClientHandle) -> ClientId {
         let mut state = self.state();
@@ -102,7 +110,7 @@ impl Hub {
             waiting.clients.remove(&client) && waiting.clients.is_empty()
         });
         if state.clients.is_empty() {
-            self.report(Link::Down, Some("no terminal is attached"));
+            self.report(Link::Down, Some(NOBODY));
         }
     }
 
