@@ -39,19 +39,13 @@ impl Lane {
         self.submitted_to = Some(attached.child);
         self.first_turn = false;
         attached.is_new = false;
-        let idle_limit = self.context.settings.config.turn_idle_timeout;
-        let options = |client_message_id| TurnOptions {
-            client_message_id,
-            idle_limit,
-            overrides: Default::default(),
-        };
         let mut turn = match begin {
-            Begin::Start { input, client_id } => {
-                attached.thread.start_turn(input, &options(client_id))
-            }
+            Begin::Start { input, client_id } => attached
+                .thread
+                .start_turn(input, &self.turn_options(client_id)),
             Begin::Follow(id) => attached
                 .thread
-                .attach(id, &options(Some(open.key.to_string()))),
+                .attach(id, &self.turn_options(Some(open.key.to_string()))),
         };
         let followed = self.follow(&open, &messages, &mut turn).await?;
         let is_accepted = turn.id().is_some();
@@ -84,6 +78,14 @@ impl Lane {
                 self.attached = Some(attached);
                 self.end(open, end).await
             }
+        }
+    }
+
+    fn turn_options(&self, client_message_id: Option<String>) -> TurnOptions {
+        TurnOptions {
+            client_message_id,
+            idle_limit: self.context.settings.config.turn_idle_timeout,
+            overrides: Default::default(),
         }
     }
 
@@ -245,12 +247,7 @@ impl Lane {
         let Some(mut attached) = self.attached.take() else {
             return Ok(Next::Again);
         };
-        let options = TurnOptions {
-            client_message_id: None,
-            idle_limit: self.context.settings.config.turn_idle_timeout,
-            overrides: Default::default(),
-        };
-        let mut compaction = attached.thread.compact(&options);
+        let mut compaction = attached.thread.compact(&self.turn_options(None));
         let mut end = None;
         while let Some(event) = compaction.next().await {
             if let TurnEvent::Settled(settled) = event {
