@@ -131,6 +131,7 @@ async fn go_through(
         kind: PostKind::Answer,
         text: "An answer of a few sentences. ".repeat(20),
         buttons: Vec::new(),
+        as_file: None,
     };
     for post in ledger
         .settle_turn(&id, turn, Outcome::Answered, vec![answer])
@@ -174,6 +175,7 @@ fn message(writer: u64, number: u64) -> NewMessage {
                 "Please look at the failing build of last night. ".repeat(4),
             )],
             addressed: true,
+            in_thread: false,
             quote: None,
             attachments: Vec::new(),
         },

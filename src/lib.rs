@@ -16,7 +16,6 @@
 //! - [`ledger`]: the only place that knows the database
 //! - [`config`]: `tieline.toml`, read and checked
 //! - [`terminal`]: this process's own terminal as a client of a console channel
-//! - [`retry`]: when to try again
 //! - [`id`]: our own names of things
 
 pub mod cli;
@@ -30,5 +29,4 @@ pub mod id;
 pub mod intake;
 pub mod ledger;
 pub mod outbox;
-pub mod retry;
 pub mod terminal;

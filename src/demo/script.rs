@@ -191,6 +191,7 @@ mod tests {
                 sent_at: SystemTime::UNIX_EPOCH,
                 body: vec![Segment::Text(text.clone())],
                 addressed: true,
+                in_thread: false,
                 quote: None,
                 attachments: Vec::new(),
             };

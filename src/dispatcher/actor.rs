@@ -22,7 +22,7 @@ use super::{Line, Settings};
 use crate::codex::Launch;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::Ledger;
-use crate::retry::RestartPolicy;
+use tieline_channel::retry::RestartPolicy;
 
 /// How long a lane that ended by a defect rests before its work is tried again.
 const DEFECT_DELAY: Duration = Duration::from_secs(5);

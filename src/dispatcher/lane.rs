@@ -32,7 +32,7 @@ use crate::codex::{CallError, HistoryError, Refusal, Thread};
 use crate::id::{LaneId, TurnKey};
 use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, OpenTurn, Outcome};
 use crate::outbox;
-use crate::retry::RetryPolicy;
+use tieline_channel::retry::RetryPolicy;
 
 /// How many waiting messages of one conversation go into one turn.
 const MAX_BATCH: usize = 32;

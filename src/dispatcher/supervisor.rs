@@ -18,7 +18,7 @@ use crate::codex::{
 };
 use crate::id::DispatcherId;
 use crate::ledger::{DispatcherRecord, Ledger, Lifecycle};
-use crate::retry::RestartPolicy;
+use tieline_channel::retry::RestartPolicy;
 
 /// How long a living child is asked for a new connection before it is replaced.
 const RECONNECT_FOR: Duration = Duration::from_secs(5);

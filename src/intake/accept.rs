@@ -109,6 +109,7 @@ impl ChannelIntake {
                  characters). Send it in parts, or as a file."
             ),
             buttons: Vec::new(),
+            as_file: None,
         })
     }
 }
@@ -215,6 +216,7 @@ mod tests {
             sent_at: SystemTime::UNIX_EPOCH,
             body,
             addressed: true,
+            in_thread: false,
             quote: None,
             attachments: Vec::new(),
         }

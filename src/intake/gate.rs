@@ -40,8 +40,10 @@ pub fn judge(access: &Access, door: &Door, message: &Message) -> Result<(), Refu
 }
 
 fn judge_stranger(access: &Access, door: &Door, message: &Message) -> Result<(), RefusalReason> {
-    if message.sender.kind == SenderKind::Bot {
-        return Err(RefusalReason::Bot);
+    match message.sender.kind {
+        SenderKind::Person => {}
+        SenderKind::Bot => return Err(RefusalReason::Bot),
+        SenderKind::Outsider => return Err(RefusalReason::Outsider),
     }
     let user = (door.channel.clone(), message.sender.id.clone());
     let user_listed = access.users.contains(&user) || access.admins.contains(&user);
@@ -103,6 +105,7 @@ mod tests {
             sent_at: SystemTime::UNIX_EPOCH,
             body: vec![Segment::Text("hello".to_owned())],
             addressed: true,
+            in_thread: false,
             quote: None,
             attachments: Vec::new(),
         }

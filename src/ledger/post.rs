@@ -26,6 +26,9 @@ pub struct NewPost {
     pub text: String,
     /// Buttons below the text.
     pub buttons: Vec<Button>,
+    /// The text goes as a file of this name.
+    #[serde(default)]
+    pub as_file: Option<String>,
 }
 
 /// An entry of the outbox.

@@ -231,6 +231,7 @@ fn marked(post: Post, limit: TextLimit) -> Vec<Post> {
             key: PostKey::new(format!("{}/{index}", last.key)),
             settles: Vec::new(),
             buttons: Vec::new(),
+            file: None,
             text,
             ..last.clone()
         });
@@ -249,6 +250,7 @@ fn as_post(entry: &OutboxEntry) -> Post {
         kind: post.kind,
         text: post.text.clone(),
         buttons: post.buttons.clone(),
+        file: None,
     }
 }
 
@@ -381,6 +383,7 @@ mod tests {
             kind: PostKind::Answer,
             text: words,
             buttons: Vec::new(),
+            file: None,
         };
         let posts = marked(post.clone(), limit);
         assert!(posts.len() > 1, "it does not fit in one");

@@ -15,7 +15,7 @@ use crate::id::OutboxId;
 use crate::ledger::{Ledger, LedgerError, OutboxEntry, PostEvent, PostState};
 use crate::outbox::attempt::{self, Next, Pause};
 use crate::outbox::pace::Pace;
-use crate::retry::RetryPolicy;
+use tieline_channel::retry::RetryPolicy;
 
 /// How many conversations of a channel are served at once.
 const MAX_CONCURRENT: usize = 8;

@@ -53,6 +53,7 @@ pub fn compose(reply: &Reply, text: &str, limit: Option<TextLimit>) -> Vec<NewPo
             kind: reply.kind,
             text,
             buttons: Vec::new(),
+            as_file: None,
         })
         .collect()
 }
@@ -67,5 +68,6 @@ pub fn notice(channel: &ChannelId, to: &Conversation, text: &str) -> NewPost {
         kind: PostKind::Notice,
         text: text.to_owned(),
         buttons: Vec::new(),
+        as_file: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::retry::RetryPolicy;
+use tieline_channel::retry::RetryPolicy;
 
 /// How patient a delivery is. Tests are less so.
 #[derive(Clone, Debug)]

@@ -49,6 +49,7 @@ pub(crate) fn message(id: &str, text: &str) -> Message {
         sent_at: SystemTime::UNIX_EPOCH,
         body: vec![Segment::Text(text.to_owned())],
         addressed: true,
+        in_thread: false,
         quote: None,
         attachments: Vec::new(),
     }
@@ -76,6 +77,7 @@ pub(crate) fn post(text: &str) -> NewPost {
         kind: PostKind::Answer,
         text: text.to_owned(),
         buttons: Vec::new(),
+        as_file: None,
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Capabilities {
     pub buttons: bool,
     /// Files can be sent.
     pub files: bool,
-    /// Missed messages can be read back.
+    /// What was said can be read back: missed messages, and a thread's earlier ones.
     pub history: bool,
     /// Whoever reaches this channel is the operator of the daemon (a socket that only they can
     /// open), so the gate lets them in.

@@ -1,6 +1,6 @@
 //! The trait itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,8 +12,8 @@ use crate::capability::Capabilities;
 use crate::error::{AcceptError, RunError, SendError};
 use crate::health::Health;
 use crate::id::{ChannelId, WireId};
-use crate::inbound::{Attachment, Conversation, Event, Message, Receipt};
-use crate::outbound::{File, Post, Posted, Status};
+use crate::inbound::{Attachment, CaughtUp, Conversation, Event, Message, Receipt, Said};
+use crate::outbound::{Post, Posted, Status};
 
 /// Takes what comes in.
 #[async_trait]
@@ -98,28 +98,48 @@ pub trait Channel: Send + Sync + 'static {
         status: &Status,
     ) -> Result<(), SendError>;
 
-    /// Sends a file and returns the platform's id of the message that carries it.
+    /// Fetches an attachment into the file `to`, which is made or replaced. `to` is whole when this
+    /// returns `Ok`, and nothing worth keeping otherwise.
     ///
     /// # Errors
     ///
-    /// As [`post`](Channel::post).
-    async fn send_file(&self, file: &File) -> Result<Posted, SendError>;
+    /// When it could not be fetched, or has more than `max_bytes`.
+    async fn fetch(
+        &self,
+        attachment: &Attachment,
+        to: &Path,
+        max_bytes: u64,
+    ) -> Result<(), SendError>;
 
-    /// Fetches an attachment into `directory` and returns where it lies.
+    /// Returns what was said in a message's thread before it, oldest first; of more than `limit`
+    /// messages the thread's first and the latest ones.
     ///
-    /// # Errors
-    ///
-    /// When it could not be fetched.
-    async fn fetch(&self, attachment: &Attachment, directory: &Path) -> Result<PathBuf, SendError>;
-
-    /// Reads back the messages of a conversation that were written after `since`, oldest first.
+    /// Called when [`Capabilities::history`] for messages that are
+    /// [`in_thread`](crate::Message::in_thread).
     ///
     /// # Errors
     ///
     /// When the platform cannot be asked.
-    async fn history(
+    async fn earlier(&self, message: &Message, limit: usize) -> Result<Vec<Said>, SendError>;
+
+    /// Hands in what was written after `since` wherever we are, oldest first within a conversation,
+    /// under the keys that the connection would have used. `threads` are conversations in which
+    /// something was said lately; a platform that does not tell which threads have news asks for
+    /// these.
+    ///
+    /// Called when [`Capabilities::history`]. Keeps to the platform's rate limits, so it may take
+    /// minutes; safe to drop and to repeat.
+    ///
+    /// # Errors
+    ///
+    /// When not everything that can be read was handed in.
+    async fn catch_up(
         &self,
-        at: &Conversation,
         since: SystemTime,
-    ) -> Result<Vec<Message>, SendError>;
+        threads: &[Conversation],
+        intake: &dyn Intake,
+    ) -> Result<CaughtUp, SendError>;
+
+    /// Makes the connection anew: it looks alive, but what is written does not arrive by it.
+    fn reconnect(&self, reason: &str);
 }

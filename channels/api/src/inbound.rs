@@ -86,8 +86,13 @@ pub struct Message {
     pub sent_at: SystemTime,
     /// The text, in order.
     pub body: Vec<Segment>,
-    /// Whether it speaks to us: a direct message, a mention, a reply in a thread we take part in.
+    /// Whether it speaks to us by itself: a direct message, or one that mentions us. Whether it
+    /// goes on in a thread that we take part in is not for the channel to know.
     pub addressed: bool,
+    /// Whether it was written into a thread that was there before it, so that
+    /// [`Channel::earlier`](crate::Channel::earlier) may have something to tell.
+    #[serde(default)]
+    pub in_thread: bool,
     /// The message it answers to, if it quotes one.
     pub quote: Option<Quote>,
     /// Files and images.
@@ -149,6 +154,8 @@ pub enum SenderKind {
     Person,
     /// Another program. A channel never reports its own posts.
     Bot,
+    /// A person of another organisation, in a chat that is shared with it.
+    Outsider,
 }
 
 /// A piece of a message's text.
@@ -164,6 +171,19 @@ pub enum Segment {
         /// The name people see.
         name: Option<String>,
     },
+}
+
+/// What somebody said in a thread before we were spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The platform's name of the message.
+    pub message: WireId,
+    /// Who wrote it. Posts of ours are from a [`SenderKind::Bot`].
+    pub sender: Sender,
+    /// When it was written, by the platform's clock.
+    pub sent_at: SystemTime,
+    /// Its text, mentions as `@name`, cut to what is useful.
+    pub text: String,
 }
 
 /// A message that another one quotes.
@@ -205,6 +225,19 @@ pub struct Press {
     pub value: String,
 }
 
+/// What reading back found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaughtUp {
+    /// How many messages had not come by the connection: those whose [`Receipt`] was not
+    /// [`Receipt::Duplicate`].
+    pub missed: u64,
+    /// When the oldest of them was written, by the platform's clock.
+    pub oldest_missed: Option<SystemTime>,
+    /// What cannot be read until somebody has changed something, each in one sentence with what to
+    /// do: a missing permission, say.
+    pub unreadable: Vec<String>,
+}
+
 /// What became of an event that [`Intake::accept`](crate::Intake::accept) took.
 ///
 /// Each of these is on disk and may be acknowledged.
@@ -238,6 +271,10 @@ pub enum RefusalReason {
     NotMentioned,
     /// It comes from a bot.
     Bot,
+    /// It comes from a person of another organisation.
+    Outsider,
+    /// Its sender writes more than is allowed.
+    TooOften,
     /// There is nothing in it.
     Empty,
     /// It is longer than what can become a turn.

@@ -12,6 +12,7 @@
 //! - [`error`]: failures, cut by what to do about them
 //! - [`health`]: whether the connection lives
 //! - [`channel`]: the trait itself
+//! - [`retry`]: when to try again
 //! - [`socket`]: a private Unix socket, for what listens on this machine
 //! - `conformance`: the suite that every channel passes (feature `conformance`)
 
@@ -24,6 +25,7 @@ pub mod health;
 pub mod id;
 pub mod inbound;
 pub mod outbound;
+pub mod retry;
 pub mod socket;
 
 pub use crate::capability::{Capabilities, Repeat, TextLimit, TextUnit};
@@ -32,7 +34,7 @@ pub use crate::error::{AcceptError, RunError, SendError, WithCauses};
 pub use crate::health::{Health, Link};
 pub use crate::id::{ChannelId, ChatId, ThreadKey, UserId, WireId};
 pub use crate::inbound::{
-    Attachment, ChatKind, Conversation, Event, EventKey, EventKind, Happening, Message, Press,
-    Quote, Receipt, RefusalReason, Segment, Sender, SenderKind,
+    Attachment, CaughtUp, ChatKind, Conversation, Event, EventKey, EventKind, Happening, Message,
+    Press, Quote, Receipt, RefusalReason, Said, Segment, Sender, SenderKind,
 };
-pub use crate::outbound::{Button, File, Post, PostKey, PostKind, Posted, Status};
+pub use crate::outbound::{Button, File, FileContent, Post, PostKey, PostKind, Posted, Status};

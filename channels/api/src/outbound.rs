@@ -29,10 +29,13 @@ pub struct Post {
     pub settles: Vec<WireId>,
     /// What kind of thing it says.
     pub kind: PostKind,
-    /// The text, as Markdown, within [`Capabilities::text`](crate::Capabilities::text).
+    /// The text, as Markdown, within [`Capabilities::text`](crate::Capabilities::text). It may be
+    /// empty beside a file.
     pub text: String,
     /// Buttons below the text.
     pub buttons: Vec<Button>,
+    /// A file that goes with it, where [`Capabilities::files`](crate::Capabilities::files).
+    pub file: Option<File>,
 }
 
 /// What kind of thing a post says, so that a platform may dress it.
@@ -64,18 +67,23 @@ pub struct Posted {
 }
 
 /// A file to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
-    /// Our own name of the sending.
-    pub key: PostKey,
-    /// Where it goes.
-    pub to: Conversation,
-    /// The file.
-    pub path: PathBuf,
-    /// The name people see.
+    /// The name people see, ending as its type does. It is the same at every attempt and no other
+    /// post's file has it, so that a platform without another mark is asked for it.
     pub name: String,
-    /// Text beside it.
-    pub comment: Option<String>,
+    /// What is in it.
+    pub content: FileContent,
+}
+
+/// What is in a file to send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileContent {
+    /// This text.
+    Text(String),
+    /// What is in this file of ours.
+    Path(PathBuf),
 }
 
 /// What a message's sender sees while it is worked on. Not durable: losing one costs nothing.

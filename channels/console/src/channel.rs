@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use tieline_channel::socket::PrivateSocket;
 use tieline_channel::{
-    Attachment, Capabilities, Channel, ChannelId, Conversation, File, Health, Intake, Message,
-    Post, Posted, Repeat, RunError, SendError, Status, TextLimit, TextUnit, WireId, WithCauses,
+    Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, Health, Intake, Message,
+    Post, Posted, Repeat, RunError, Said, SendError, Status, TextLimit, TextUnit, WireId,
+    WithCauses,
 };
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -194,25 +195,30 @@ impl Channel for ConsoleChannel {
         }
     }
 
-    async fn send_file(&self, _file: &File) -> Result<Posted, SendError> {
-        Err(never("files"))
-    }
-
     async fn fetch(
         &self,
         _attachment: &Attachment,
-        _directory: &Path,
-    ) -> Result<PathBuf, SendError> {
+        _to: &Path,
+        _max_bytes: u64,
+    ) -> Result<(), SendError> {
         Err(never("attachments"))
     }
 
-    async fn history(
-        &self,
-        _at: &Conversation,
-        _since: SystemTime,
-    ) -> Result<Vec<Message>, SendError> {
+    async fn earlier(&self, _message: &Message, _limit: usize) -> Result<Vec<Said>, SendError> {
         Err(never("history"))
     }
+
+    async fn catch_up(
+        &self,
+        _since: SystemTime,
+        _threads: &[Conversation],
+        _intake: &dyn Intake,
+    ) -> Result<CaughtUp, SendError> {
+        Err(never("history"))
+    }
+
+    /// Does nothing: a Unix socket is not deaf.
+    fn reconnect(&self, _reason: &str) {}
 }
 
 impl ConsoleChannel {

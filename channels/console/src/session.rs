@@ -165,6 +165,7 @@ impl Session<'_> {
             sent_at: SystemTime::now(),
             body: vec![Segment::Text(text)],
             addressed: true,
+            in_thread: false,
             quote: None,
             attachments: Vec::new(),
         };

@@ -122,6 +122,7 @@ pub(crate) fn post(key: &str, text: &str) -> Post {
         kind: PostKind::Answer,
         text: text.to_owned(),
         buttons: Vec::new(),
+        file: None,
     }
 }
 

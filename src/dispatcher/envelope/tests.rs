@@ -30,6 +30,7 @@ fn message(text: &str) -> Message {
         sent_at: SystemTime::UNIX_EPOCH + SENT_AT,
         body: vec![Segment::Text(text.into())],
         addressed: true,
+        in_thread: false,
         quote: None,
         attachments: vec![],
     }

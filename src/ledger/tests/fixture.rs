@@ -40,6 +40,7 @@ pub(super) fn new_message(id: &str) -> NewMessage {
             sent_at: SystemTime::UNIX_EPOCH,
             body: vec![Segment::Text(id.to_owned())],
             addressed: true,
+            in_thread: false,
             quote: None,
             attachments: Vec::new(),
         },

@@ -142,6 +142,7 @@ impl Bench {
             kind: PostKind::Answer,
             text: text.to_owned(),
             buttons: Vec::new(),
+            file: None,
         }
     }
 

@@ -175,6 +175,8 @@ fn in_words(reason: RefusalReason) -> &'static str {
         RefusalReason::ChatNotListed => "this chat is not on the list",
         RefusalReason::NotMentioned => "it does not mention the bot",
         RefusalReason::Bot => "it comes from a program",
+        RefusalReason::Outsider => "it comes from another organisation",
+        RefusalReason::TooOften => "there were too many messages in a short time",
         RefusalReason::Empty => "there is nothing in it",
         RefusalReason::TooLong => "it is too long; put it into a file and name the file",
     }

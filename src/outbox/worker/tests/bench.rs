@@ -127,6 +127,7 @@ impl Bench {
             kind: PostKind::Answer,
             text: text.to_owned(),
             buttons: Vec::new(),
+            as_file: None,
         }
     }
 

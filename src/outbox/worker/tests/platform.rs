@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tieline_channel::{
-    Attachment, Capabilities, Channel, ChannelId, Conversation, File, Health, Intake, Link,
-    Message, Post, PostKey, Posted, Repeat, RunError, SendError, Status, TextLimit, TextUnit,
+    Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, Health, Intake, Link,
+    Message, Post, PostKey, Posted, Repeat, RunError, Said, SendError, Status, TextLimit, TextUnit,
     WireId,
 };
 use tokio::sync::{Semaphore, watch};
@@ -302,15 +302,24 @@ impl Channel for Platform {
         unreachable!("a worker only posts")
     }
 
-    async fn send_file(&self, _: &File) -> Result<Posted, SendError> {
+    async fn fetch(&self, _: &Attachment, _: &Path, _: u64) -> Result<(), SendError> {
         unreachable!("a worker only posts")
     }
 
-    async fn fetch(&self, _: &Attachment, _: &Path) -> Result<PathBuf, SendError> {
+    async fn earlier(&self, _: &Message, _: usize) -> Result<Vec<Said>, SendError> {
         unreachable!("a worker only posts")
     }
 
-    async fn history(&self, _: &Conversation, _: SystemTime) -> Result<Vec<Message>, SendError> {
+    async fn catch_up(
+        &self,
+        _: SystemTime,
+        _: &[Conversation],
+        _: &dyn Intake,
+    ) -> Result<CaughtUp, SendError> {
+        unreachable!("a worker only posts")
+    }
+
+    fn reconnect(&self, _: &str) {
         unreachable!("a worker only posts")
     }
 }

@@ -1,0 +1,60 @@
+//! The methods that are called.
+
+/// A method of the Web API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Method {
+    AppsConnectionsOpen,
+    AuthTest,
+    ChatPostMessage,
+    ChatUpdate,
+    ChatDelete,
+    ReactionsAdd,
+    ReactionsRemove,
+    ConversationsInfo,
+    ConversationsList,
+    ConversationsHistory,
+    ConversationsReplies,
+    UsersInfo,
+    FilesInfo,
+    FilesGetUploadUrlExternal,
+    FilesCompleteUploadExternal,
+    SetStatus,
+}
+
+/// Which token a method takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    App,
+    Bot,
+}
+
+impl Method {
+    /// Returns its name in the URL.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AppsConnectionsOpen => "apps.connections.open",
+            Self::AuthTest => "auth.test",
+            Self::ChatPostMessage => "chat.postMessage",
+            Self::ChatUpdate => "chat.update",
+            Self::ChatDelete => "chat.delete",
+            Self::ReactionsAdd => "reactions.add",
+            Self::ReactionsRemove => "reactions.remove",
+            Self::ConversationsInfo => "conversations.info",
+            Self::ConversationsList => "conversations.list",
+            Self::ConversationsHistory => "conversations.history",
+            Self::ConversationsReplies => "conversations.replies",
+            Self::UsersInfo => "users.info",
+            Self::FilesInfo => "files.info",
+            Self::FilesGetUploadUrlExternal => "files.getUploadURLExternal",
+            Self::FilesCompleteUploadExternal => "files.completeUploadExternal",
+            Self::SetStatus => "assistant.threads.setStatus",
+        }
+    }
+
+    pub(super) fn token(self) -> Token {
+        match self {
+            Self::AppsConnectionsOpen => Token::App,
+            _ => Token::Bot,
+        }
+    }
+}

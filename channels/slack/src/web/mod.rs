@@ -1,0 +1,201 @@
+//! Calls of the Web API.
+//!
+//! Everything goes as a form, which every method takes; structured arguments are JSON in it. The
+//! HTTP status says nothing but 429 and 5xx: `ok` in the body decides.
+
+mod error;
+mod method;
+mod pace;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::RETRY_AFTER;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tieline_channel::WithCauses;
+use tieline_net::Net;
+use url::Url;
+
+pub(crate) use self::error::CallError;
+pub(crate) use self::method::Method;
+use self::method::Token;
+use self::pace::Pace;
+use crate::Settings;
+
+/// How long one call may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long to leave a method alone when Slack does not say.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// The arguments of a call.
+pub(crate) type Form = Vec<(&'static str, String)>;
+
+/// The Web API with our tokens. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Web(Arc<Inner>);
+
+struct Inner {
+    http: reqwest::Client,
+    api_url: Url,
+    app_token: SecretString,
+    bot_token: SecretString,
+    pace: Pace,
+}
+
+/// What every answer has.
+#[derive(Deserialize)]
+struct Verdict {
+    ok: bool,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    needed: Option<String>,
+    #[serde(default)]
+    provided: Option<String>,
+    #[serde(default)]
+    response_metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    messages: Vec<String>,
+}
+
+impl Web {
+    pub(crate) fn new(settings: &Settings, net: &Net) -> Self {
+        Self(Arc::new(Inner {
+            http: net.http().clone(),
+            api_url: settings.api_url.clone(),
+            app_token: settings.app_token.clone(),
+            bot_token: settings.bot_token.clone(),
+            pace: Pace::new(),
+        }))
+    }
+
+    /// Calls a method with the token it takes, as soon as the rate limits allow.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Limited`] without a call when it would have to wait for long.
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        form: Form,
+    ) -> Result<T, CallError> {
+        let inner = &*self.0;
+        let conversation = form
+            .iter()
+            .find(|(name, _)| *name == "channel")
+            .map(|(_, value)| value.as_str());
+        inner.pace.admit(method, conversation).await?;
+        let outcome = inner.send(method, &form).await;
+        if let Err(CallError::Limited { after }) = outcome {
+            inner.pace.limited(method, conversation, after);
+        }
+        let value = outcome?;
+        serde_json::from_value(value).map_err(|error| CallError::Lost {
+            reason: format!("{}: unexpected answer: {error}", method.name()),
+        })
+    }
+}
+
+impl Inner {
+    async fn send(&self, method: Method, form: &Form) -> Result<Value, CallError> {
+        let name = method.name();
+        let url = self
+            .api_url
+            .join(name)
+            .map_err(|error| CallError::NotSent {
+                reason: format!("{name}: {error}"),
+            })?;
+        let token = match method.token() {
+            Token::App => &self.app_token,
+            Token::Bot => &self.bot_token,
+        };
+        let response = self
+            .http
+            .post(url)
+            .timeout(DEADLINE)
+            .bearer_auth(token.expose_secret())
+            .form(form)
+            .send()
+            .await
+            .map_err(|error| failed(name, error))?;
+        let status = response.status();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let after = response
+                .headers()
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+                .map_or(DEFAULT_RETRY_AFTER, Duration::from_secs);
+            return Err(CallError::Limited { after });
+        }
+        let body = response
+            .bytes()
+            .await
+            .map_err(|error| failed(name, error))?;
+        let Ok(value) = serde_json::from_slice::<Value>(&body) else {
+            return Err(CallError::Lost {
+                reason: format!("{name}: HTTP {status} with a body that is no JSON"),
+            });
+        };
+        match Verdict::deserialize(&value) {
+            Ok(verdict) if verdict.ok => Ok(value),
+            Ok(verdict) => Err(refused(name, verdict)),
+            Err(error) => Err(CallError::Lost {
+                reason: format!("{name}: HTTP {status}: {error}"),
+            }),
+        }
+    }
+}
+
+fn refused(name: &'static str, verdict: Verdict) -> CallError {
+    let error = verdict.error.unwrap_or_else(|| "no error given".to_owned());
+    match error.as_str() {
+        "ratelimited" | "rate_limited" => CallError::Limited {
+            after: DEFAULT_RETRY_AFTER,
+        },
+        // "It's possible some aspect of the operation succeeded": Slack on these.
+        "internal_error" | "fatal_error" | "service_unavailable" | "request_timeout" => {
+            CallError::Lost {
+                reason: format!("{name}: {error}"),
+            }
+        }
+        _ => CallError::Refused {
+            method: name,
+            error,
+            needed: verdict.needed,
+            provided: verdict.provided,
+            messages: verdict
+                .response_metadata
+                .map(|metadata| metadata.messages)
+                .unwrap_or_default(),
+        },
+    }
+}
+
+/// Tells whether Slack may have got the request. The error is shown without its URL.
+fn failed(name: &str, error: reqwest::Error) -> CallError {
+    let not_sent = error.is_connect() || error.is_builder();
+    let reason = format!("{name}: {}", WithCauses(&error.without_url()));
+    if not_sent {
+        CallError::NotSent { reason }
+    } else {
+        CallError::Lost { reason }
+    }
+}
+
+impl fmt::Debug for Web {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Web")
+            .field("api_url", &self.0.api_url.as_str())
+            .finish_non_exhaustive()
+    }
+}
