@@ -27,6 +27,7 @@ use crate::intake::{ChannelIntake, Door};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
 use crate::outbox;
 
+mod messages;
 mod settings;
 mod status;
 

@@ -9,9 +9,11 @@ mod console;
 mod demo;
 mod failure;
 mod logging;
+mod messages;
 mod output;
 mod run;
 mod status;
+mod table;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -48,6 +50,7 @@ enum Verb {
     Run(run::Args),
     Check(check::Args),
     Status(status::Args),
+    Messages(messages::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -58,6 +61,7 @@ impl Verb {
             Self::Run(args) => run::run(args).await,
             Self::Check(args) => check::run(args).await,
             Self::Status(args) => status::run(args).await,
+            Self::Messages(args) => messages::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }
