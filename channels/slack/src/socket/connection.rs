@@ -23,12 +23,12 @@ const BATCH: usize = 64;
 pub(super) enum Order {
     /// Go on.
     Serve,
-    /// There is another one: end as soon as nothing is in flight.
+    /// There is another one: end when nothing comes any longer and nothing is in flight.
     Retire,
-    /// Take nothing more, acknowledge what is in flight, and end.
-    Stop,
-    /// End.
+    /// End soon: take nothing more, acknowledge what is in flight.
     Close,
+    /// As [`Close`](Self::Close), with the patience of the channel's end.
+    Stop,
 }
 
 /// What a connection says about itself.
@@ -68,6 +68,17 @@ enum Over {
     Broken(String),
 }
 
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It reads.
+    Serving,
+    /// It reads until nothing comes any longer.
+    Retiring { until: Instant },
+    /// It only acknowledges.
+    Finishing { until: Instant },
+}
+
 /// An envelope for which there is no room yet.
 struct Pending {
     envelope: Envelope,
@@ -82,7 +93,8 @@ struct Service {
     in_flight: usize,
     pending: Option<Pending>,
     heard_at: Instant,
-    has_delivered: bool,
+    /// When the last envelope came.
+    delivered_at: Option<Instant>,
 }
 
 impl Connection {
@@ -97,14 +109,14 @@ impl Connection {
             in_flight: 0,
             pending: None,
             heard_at: Instant::now(),
-            has_delivered: false,
+            delivered_at: None,
         };
         let over = service.serve(&mut settled).await;
         // Closing takes a while, and whoever makes the next connection should not wait for it.
         service
             .report(Report::Ended {
                 reason: over.reason().to_owned(),
-                has_delivered: service.has_delivered,
+                has_delivered: service.delivered_at.is_some(),
             })
             .await;
         service.end(over).await;
@@ -126,23 +138,22 @@ impl Service {
         let mut pings = interval_at(Instant::now() + timing.ping, timing.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BATCH);
-        let mut ends_at = None;
+        let mut phase = Phase::Serving;
         loop {
-            let order = *self.connection.orders.borrow_and_update();
-            match order {
-                Order::Close => return Over::Dismissed,
-                Order::Retire | Order::Stop if self.in_flight == 0 && self.pending.is_none() => {
-                    return Over::Dismissed;
+            let wakes_at = match self.after(phase, Instant::now()) {
+                Some((next, wakes_at)) => {
+                    phase = next;
+                    wakes_at
                 }
-                Order::Stop if self.in_flight == 0 => return Over::Dismissed,
-                Order::Serve | Order::Retire | Order::Stop => {}
-            }
-            let reads = order != Order::Stop && self.pending.is_none();
+                None => return Over::Dismissed,
+            };
+            let reads = self.pending.is_none() && !matches!(phase, Phase::Finishing { .. });
             let silent_at = self.heard_at + timing.silence;
             let outcome = tokio::select! {
                 changed = self.connection.orders.changed() => match changed {
                     Ok(()) => {
-                        ends_at = self.deadline();
+                        let order = *self.connection.orders.borrow_and_update();
+                        phase = phase_of(order, timing, Instant::now());
                         Ok(())
                     }
                     // Nobody wants it any longer.
@@ -163,7 +174,7 @@ impl Service {
                     "nothing was heard for {} s",
                     timing.silence.as_secs()
                 ))),
-                () = at(ends_at) => return Over::Dismissed,
+                () = at(wakes_at) => Ok(()),
             };
             if let Err(over) = outcome {
                 return over;
@@ -171,17 +182,28 @@ impl Service {
         }
     }
 
-    /// Returns by when the connection ends under the latest order.
-    fn deadline(&self) -> Option<Instant> {
+    /// Returns the phase that follows, and when to ask again; `None` at the end.
+    fn after(&self, phase: Phase, now: Instant) -> Option<(Phase, Option<Instant>)> {
         let timing = self.connection.timing;
-        let patience = match *self.connection.orders.borrow() {
-            Order::Serve => return None,
-            Order::Retire => timing.retire,
-            // The queue drops the rest a little earlier, and then there is nothing to wait for.
-            Order::Stop => timing.drain + timing.drain / 4,
-            Order::Close => return Some(Instant::now()),
-        };
-        Some(Instant::now() + patience)
+        match phase {
+            Phase::Serving => Some((phase, None)),
+            Phase::Retiring { until } => {
+                if now >= until {
+                    let until = now + timing.finish;
+                    return self.after(Phase::Finishing { until }, now);
+                }
+                if self.in_flight > 0 || self.pending.is_some() {
+                    return Some((phase, Some(until)));
+                }
+                let retired_at = until - timing.retire;
+                let quiet_at =
+                    self.delivered_at.unwrap_or(retired_at).max(retired_at) + timing.quiet;
+                (now < quiet_at).then(|| (phase, Some(quiet_at.min(until))))
+            }
+            Phase::Finishing { until } => {
+                (self.in_flight > 0 && now < until).then_some((phase, Some(until)))
+            }
+        }
     }
 
     async fn received(
@@ -214,7 +236,7 @@ impl Service {
     async fn read(&mut self, text: &str) -> Result<(), Over> {
         match Frame::read(text) {
             Frame::Envelope(envelope) => {
-                self.has_delivered = true;
+                self.delivered_at = Some(Instant::now());
                 let bytes = text.len();
                 match self.connection.queue.try_place(bytes) {
                     Some(place) => self.put(envelope, place),
@@ -340,6 +362,23 @@ async fn room(queue: &Queue, pending: Option<&Pending>) -> Place {
     match pending {
         Some(pending) => queue.place(pending.bytes).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Returns what a new order means for a connection.
+fn phase_of(order: Order, timing: Timing, now: Instant) -> Phase {
+    match order {
+        Order::Serve => Phase::Serving,
+        Order::Retire => Phase::Retiring {
+            until: now + timing.retire,
+        },
+        Order::Close => Phase::Finishing {
+            until: now + timing.finish,
+        },
+        // The queue drops the rest a little earlier, and then there is nothing to wait for.
+        Order::Stop => Phase::Finishing {
+            until: now + timing.drain + timing.finish,
+        },
     }
 }
 

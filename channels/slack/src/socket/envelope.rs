@@ -185,10 +185,7 @@ mod tests {
             ("{}", Frame::Noise),
             (r#"{"type":1}"#, Frame::Noise),
             (r#"{"type":"hello"}"#, hello(None)),
-            (
-                r#"{"type":"hello","num_connections":"many"}"#,
-                hello(None),
-            ),
+            (r#"{"type":"hello","num_connections":"many"}"#, hello(None)),
             (
                 r#"{"type":"hello","num_connections":2,"debug_info":{},"connection_info":null}"#,
                 hello(Some(2)),

@@ -50,6 +50,8 @@ pub(super) struct Keeper<'a> {
     /// When connections ended lately.
     ended_at: VecDeque<Instant>,
     has_warned_of_others: bool,
+    /// Why the last attempt failed, if it did.
+    failure: Option<String>,
     reports: (
         mpsc::Sender<(ConnectionId, Report)>,
         mpsc::Receiver<(ConnectionId, Report)>,
@@ -80,6 +82,7 @@ impl<'a> Keeper<'a> {
             n_opened: 0,
             ended_at: VecDeque::new(),
             has_warned_of_others: false,
+            failure: None,
             reports: mpsc::channel(REPORTS),
             pulse: Arc::new(Notify::new()),
         }
@@ -128,10 +131,16 @@ impl<'a> Keeper<'a> {
             Err(error) => {
                 let verdict = verdict::on_failure(&self.account.settings.id, &error);
                 let reason = WithCauses(&error).to_string();
-                debug!(reason, ?verdict, "no connection");
+                if self.outlook == Outlook::Up && self.failure.as_ref() != Some(&reason) {
+                    warn!(reason, ?verdict, "the connection cannot be replaced yet");
+                } else {
+                    debug!(reason, ?verdict, "no connection");
+                }
+                self.failure = Some(reason.clone());
                 return self.on(Event::Failed { verdict, reason });
             }
         };
+        self.failure = None;
         self.look_for_others(opened.num_connections);
         self.n_opened += 1;
         let id = ConnectionId(self.n_opened);
@@ -256,7 +265,8 @@ impl<'a> Keeper<'a> {
     /// Warns, once, when Slack counts more connections than there can be of ours.
     fn look_for_others(&mut self, num_connections: Option<usize>) {
         let now = Instant::now();
-        self.ended_at.retain(|ended_at| now - *ended_at < COUNTED_FOR);
+        self.ended_at
+            .retain(|ended_at| now - *ended_at < COUNTED_FOR);
         let ours = self.connections.len() + self.ended_at.len() + 1;
         let Some(counted) = num_connections.filter(|counted| *counted > ours) else {
             return;

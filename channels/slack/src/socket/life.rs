@@ -104,10 +104,7 @@ enum Attempt {
     /// One is being made.
     Running,
     /// The next one is made then.
-    Waiting {
-        until: Instant,
-        wish: Wish,
-    },
+    Waiting { until: Instant, wish: Wish },
 }
 
 /// Who wants us to wait.
@@ -548,10 +545,7 @@ mod tests {
     #[test]
     fn a_switched_off_socket_mode_is_not_hidden_by_the_end_that_follows() {
         let mut bench = Bench::connected();
-        assert_eq!(
-            bench.on(announced(A, Some(operator()))),
-            [Action::Close(A)]
-        );
+        assert_eq!(bench.on(announced(A, Some(operator()))), [Action::Close(A)]);
         assert_eq!(bench.on(ended(A)), []);
         assert_eq!(
             bench.life.outlook(),

@@ -17,7 +17,7 @@ use crate::web::{CallError, Method};
 
 /// The largest frame that is taken. Slack does not say what it sends at most; what people see has
 /// some hundred kilobytes.
-const MAX_FRAME: usize = 4 * 1024 * 1024;
+const MAX_FRAME: usize = 16 * 1024 * 1024;
 
 /// A connection on which Slack has said `hello`.
 #[derive(Debug)]

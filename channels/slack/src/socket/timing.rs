@@ -17,8 +17,12 @@ pub(super) struct Timing {
     pub(super) silence: Duration,
     /// One write. Only a peer that reads nothing makes us wait.
     pub(super) write: Duration,
-    /// How long a replaced connection may go on until nothing is in flight on it.
+    /// A replaced connection by which nothing came for this long has brought all it had.
+    pub(super) quiet: Duration,
+    /// How long a replaced connection may go on until it is quiet.
     pub(super) retire: Duration,
+    /// How long what is in flight may take on a connection that has to go.
+    pub(super) finish: Duration,
     /// How long what is in flight may take after `stop`.
     pub(super) drain: Duration,
     /// How long the peer may take to answer our close frame.
@@ -38,7 +42,9 @@ impl Timing {
         ping: Duration::from_secs(7),
         silence: Duration::from_secs(25),
         write: Duration::from_secs(10),
+        quiet: Duration::from_millis(200),
         retire: Duration::from_secs(3),
+        finish: Duration::from_millis(500),
         drain: Duration::from_secs(2),
         close: Duration::from_secs(1),
         tcp: Duration::from_secs(1),

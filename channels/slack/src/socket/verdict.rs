@@ -297,7 +297,10 @@ mod tests {
                 OpenError::TurnedAway(DisconnectReason::LinkDisabled),
                 Operator(&["Enable Socket Mode", "channel `team`"]),
             ),
-            (OpenError::TurnedAway(DisconnectReason::Warning), Retry(None)),
+            (
+                OpenError::TurnedAway(DisconnectReason::Warning),
+                Retry(None),
+            ),
             (OpenError::Closed, Retry(None)),
             (OpenError::Panicked, Retry(None)),
         ];

@@ -51,7 +51,7 @@ impl Server {
         let answers = Answers::default();
         let (sender, sockets) = mpsc::channel(16);
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(listener, port, Arc::clone(&answers), sender));
+        tasks.spawn(listen(listener, Arc::clone(&answers), sender));
         let server = Self {
             port,
             answers,
@@ -199,11 +199,6 @@ impl Peer {
         .await;
     }
 
-    /// Returns once the other side has dropped TCP, however.
-    pub(super) async fn is_dropped(mut self) {
-        while self.next().await.is_some() {}
-    }
-
     /// Reads nothing more and answers nothing, and keeps TCP open as long as it is held.
     pub(super) fn into_silence(self) -> TcpStream {
         self.socket.into_inner()
@@ -217,17 +212,17 @@ pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
         .expect("it takes much too long")
 }
 
-async fn listen(listener: TcpListener, port: u16, answers: Answers, sockets: mpsc::Sender<Peer>) {
+async fn listen(listener: TcpListener, answers: Answers, sockets: mpsc::Sender<Peer>) {
     let mut tasks = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
-        tasks.spawn(serve(stream, port, Arc::clone(&answers), sockets.clone()));
+        tasks.spawn(serve(stream, Arc::clone(&answers), sockets.clone()));
         while tasks.try_join_next().is_some() {}
     }
 }
 
-async fn serve(mut stream: TcpStream, _port: u16, answers: Answers, sockets: mpsc::Sender<Peer>) {
+async fn serve(mut stream: TcpStream, answers: Answers, sockets: mpsc::Sender<Peer>) {
     let mut start = [0; 4];
     while stream.peek(&mut start).await.unwrap_or(0) < start.len() {
         if stream.peek(&mut start).await.unwrap_or(0) == 0 {
