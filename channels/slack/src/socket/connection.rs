@@ -52,7 +52,7 @@ pub(super) struct Connection {
     pub(super) socket: WebSocket,
     pub(super) queue: Queue,
     pub(super) orders: watch::Receiver<Order>,
-    pub(super) reports: mpsc::Sender<(ConnectionId, Report)>,
+    pub(super) reporter: mpsc::Sender<(ConnectionId, Report)>,
     /// Told of everything that comes in.
     pub(super) pulse: Arc<Notify>,
     pub(super) timing: Timing,
@@ -171,8 +171,8 @@ impl Service {
                 }
                 message = self.connection.socket.next(), if reads => self.received(message).await,
                 () = sleep_until(silent_at), if reads => Err(Over::Broken(format!(
-                    "nothing was heard for {} s",
-                    timing.silence.as_secs()
+                    "nothing was heard for {:?}",
+                    timing.silence
                 ))),
                 () = at(wakes_at) => Ok(()),
             };
@@ -271,7 +271,7 @@ impl Service {
     async fn report(&self, report: Report) {
         let report = (self.connection.id, report);
         // Fails only at the very end, when everything is being closed anyway.
-        drop(self.connection.reports.send(report).await);
+        drop(self.connection.reporter.send(report).await);
     }
 
     fn put(&mut self, envelope: Envelope, place: Place) {

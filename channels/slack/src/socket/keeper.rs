@@ -52,10 +52,9 @@ pub(super) struct Keeper<'a> {
     has_warned_of_others: bool,
     /// Why the last attempt failed, if it did.
     failure: Option<String>,
-    reports: (
-        mpsc::Sender<(ConnectionId, Report)>,
-        mpsc::Receiver<(ConnectionId, Report)>,
-    ),
+    reports: mpsc::Receiver<(ConnectionId, Report)>,
+    /// For connections to clone.
+    reporter: mpsc::Sender<(ConnectionId, Report)>,
     pulse: Arc<Notify>,
 }
 
@@ -67,6 +66,7 @@ impl<'a> Keeper<'a> {
         queue: Queue,
         timing: Timing,
     ) -> Self {
+        let (reporter, reports) = mpsc::channel(REPORTS);
         Self {
             account,
             health,
@@ -83,7 +83,8 @@ impl<'a> Keeper<'a> {
             ended_at: VecDeque::new(),
             has_warned_of_others: false,
             failure: None,
-            reports: mpsc::channel(REPORTS),
+            reports,
+            reporter,
             pulse: Arc::new(Notify::new()),
         }
     }
@@ -98,7 +99,7 @@ impl<'a> Keeper<'a> {
                 // What a connection reported counts before its end.
                 biased;
                 () = stop.cancelled() => break,
-                Some((id, report)) = self.reports.1.recv() => self.reported(id, report),
+                Some((id, report)) = self.reports.recv() => self.reported(id, report),
                 Some(ended) = self.connections.join_next_with_id() => self.ended(ended),
                 Some(outcome) = self.opening.join_next() => {
                     self.opened(outcome.unwrap_or(Err(OpenError::Panicked)));
@@ -115,7 +116,7 @@ impl<'a> Keeper<'a> {
     }
 
     async fn stop(mut self) {
-        self.reports.1.close();
+        self.reports.close();
         self.opening.shutdown().await;
         for orders in self.orders.values() {
             orders.send_replace(Order::Stop);
@@ -150,7 +151,7 @@ impl<'a> Keeper<'a> {
             socket: opened.socket,
             queue: self.queue.clone(),
             orders: receiver,
-            reports: self.reports.0.clone(),
+            reporter: self.reporter.clone(),
             pulse: Arc::clone(&self.pulse),
             timing: self.timing,
         };

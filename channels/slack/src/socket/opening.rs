@@ -46,7 +46,7 @@ pub(super) enum OpenError {
     #[error("the connection was closed before Slack said hello")]
     Closed,
     /// A step took too long.
-    #[error("{step} took more than {} s", within.as_secs())]
+    #[error("{step} took more than {within:?}")]
     Deadline {
         /// What was waited for.
         step: &'static str,

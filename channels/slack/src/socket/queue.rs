@@ -254,3 +254,36 @@ async fn handle(reader: Arc<dyn Reader>, intake: Arc<dyn Intake>, work: Work) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_envelopes_take_more_places_and_never_more_than_there_are() {
+        assert_eq!(weight(0), 1);
+        assert_eq!(weight(BYTES_PER_PLACE - 1), 1);
+        assert_eq!(weight(BYTES_PER_PLACE), 2);
+        let queue = queue().0;
+        let all = queue.try_place(usize::MAX - 1);
+        assert!(all.is_some());
+        assert!(queue.try_place(0).is_none());
+        drop(all);
+        assert!(queue.try_place(0).is_some());
+    }
+
+    #[test]
+    fn a_receipt_says_again_unless_it_was_told_otherwise() {
+        let queue = queue().0;
+        let (settlements, mut settled) = mpsc::channel(CAPACITY);
+        let receipt = || Receipt::new(queue.try_place(0).unwrap(), settlements.clone());
+        drop(receipt());
+        receipt().acknowledge("e1".to_owned());
+        let mut told = Vec::new();
+        while let Ok(settled) = settled.try_recv() {
+            told.push(settled.acknowledged);
+        }
+        assert_eq!(told, [None, Some("e1".to_owned())]);
+        assert_eq!(queue.places.available_permits(), CAPACITY);
+    }
+}

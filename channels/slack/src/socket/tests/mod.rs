@@ -186,7 +186,7 @@ async fn the_link_is_up_at_hello_and_not_before() {
     let health = bench.link_becomes(Link::Up).await;
     assert!(health.heard_at.is_some());
     bench.stop.cancel();
-    peer.is_closed().await;
+    peer.gets_closed().await;
     bench.stopped().await;
 }
 
@@ -234,7 +234,7 @@ async fn an_event_that_is_not_taken_is_not_acknowledged() {
     peer.deliver("accepted", "C1", "two").await;
     assert_eq!(peer.acknowledged().await, "accepted");
     bench.stop.cancel();
-    peer.is_closed().await;
+    peer.gets_closed().await;
     assert_eq!(texts(&bench.intake.taken()), ["two"]);
     bench.stopped().await;
 }
@@ -302,7 +302,7 @@ async fn a_refresh_leaves_no_gap() {
         bench.intake.release();
         assert_eq!(old.acknowledged().await, "old-1");
         // Nothing is in flight on it any longer.
-        old.is_closed().await;
+        old.gets_closed().await;
         let health = bench.health.subscribe().borrow().clone();
         assert_eq!((health.link, health.since), (Link::Up, up.since));
         new.deliver("new-2", "C1", "five").await;
@@ -324,7 +324,7 @@ async fn a_retired_connection_is_not_kept_for_ever() {
     bench.intake.called(1).await;
     bench.reconnect.notify_one();
     let mut new = bench.server.connected().await;
-    old.is_closed().await;
+    old.gets_closed().await;
     // What it brought is taken all the same; Slack will bring it again.
     bench.intake.release();
     assert_eq!(texts(&bench.intake.took(1).await), ["one"]);
@@ -351,7 +351,7 @@ async fn refreshes_in_close_succession_lose_nothing_and_do_not_pile_up() {
         retired.push(std::mem::replace(&mut current, next));
     }
     for old in retired {
-        old.is_closed().await;
+        old.gets_closed().await;
     }
     assert_eq!(bench.intake.taken().len(), 12);
     assert_eq!(bench.server.n_calls("apps.connections.open"), 7);
@@ -445,7 +445,7 @@ async fn a_forced_reconnect_overlaps() {
     let up = bench.link_becomes(Link::Up).await;
     bench.reconnect.notify_one();
     let mut new = bench.server.connected().await;
-    old.is_closed().await;
+    old.gets_closed().await;
     new.deliver("new", "C1", "one").await;
     assert_eq!(new.acknowledged().await, "new");
     let health = bench.health.subscribe().borrow().clone();
@@ -575,7 +575,7 @@ async fn switched_off_socket_mode_needs_the_operator() {
     let health = bench.link_becomes(Link::NeedsOperator).await;
     let remedy = health.last_error.unwrap();
     assert!(remedy.contains("Enable Socket Mode"), "{remedy}");
-    peer.is_closed().await;
+    peer.gets_closed().await;
     let mut next = bench.server.socket().await;
     next.disconnect("link_disabled").await;
     let _last = bench.server.connected().await;
@@ -593,8 +593,8 @@ async fn too_many_connections_are_made_fewer_before_another_is_opened() {
     bench.reconnect.notify_one();
     let mut new = bench.server.connected().await;
     new.disconnect("too_many_websockets").await;
-    old.is_closed().await;
-    new.is_closed().await;
+    old.gets_closed().await;
+    new.gets_closed().await;
     assert!(!bench.server.has_socket());
     let _next = bench.server.connected().await;
     bench.link_becomes(Link::Up).await;
@@ -617,7 +617,7 @@ async fn stop_acknowledges_what_is_in_flight() {
     let mut ids = peer.acknowledges(3).await;
     ids.sort();
     assert_eq!(ids, ["1", "2", "3"]);
-    peer.is_closed().await;
+    peer.gets_closed().await;
     bench.stopped().await;
 }
 
@@ -633,7 +633,7 @@ async fn stop_does_not_wait_for_ever_for_what_is_in_flight() {
     peer.deliver("held", "C1", "one").await;
     bench.intake.called(1).await;
     bench.stop.cancel();
-    peer.is_closed().await;
+    peer.gets_closed().await;
     bench.stopped().await;
 }
 

@@ -187,7 +187,7 @@ impl Peer {
     }
 
     /// Checks that the next frame is the close frame, and that TCP ends by the other side's doing.
-    pub(super) async fn is_closed(mut self) {
+    pub(super) async fn gets_closed(mut self) {
         let message = self.next().await;
         assert!(matches!(message, Some(Message::Close(_))), "{message:?}");
         // Answers the close frame and, as Slack does, leaves TCP open.
