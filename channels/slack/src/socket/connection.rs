@@ -12,24 +12,12 @@ use tracing::{debug, warn};
 
 use super::envelope::{DisconnectReason, Envelope, Frame, acknowledgement};
 use super::life::ConnectionId;
+use super::phase::{Next, Order, Phase, Traffic};
 use super::queue::{CAPACITY, Place, Queue, Receipt, Settled};
 use super::timing::Timing;
 
 /// How many acknowledgements are written together.
 const BATCH: usize = 64;
-
-/// What a connection is to do; each is more urgent than the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Order {
-    /// Go on.
-    Serve,
-    /// There is another one: end when nothing comes any longer and nothing is in flight.
-    Retire,
-    /// End soon: take nothing more, acknowledge what is in flight.
-    Close,
-    /// As [`Close`](Self::Close), with the patience of the channel's end.
-    Stop,
-}
 
 /// What a connection says about itself.
 #[derive(Debug)]
@@ -68,17 +56,6 @@ enum Over {
     Broken(String),
 }
 
-/// How far a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// It reads.
-    Serving,
-    /// It reads until nothing comes any longer.
-    Retiring { until: Instant },
-    /// It only acknowledges.
-    Finishing { until: Instant },
-}
-
 /// An envelope for which there is no room yet.
 struct Pending {
     envelope: Envelope,
@@ -102,7 +79,7 @@ impl Connection {
     /// comes again because it cannot be acknowledged.
     pub(super) async fn run(self) {
         // There is room for everything that has a place in the queue.
-        let (settlements, mut settled) = mpsc::channel(CAPACITY);
+        let (settlements, settled) = mpsc::channel(CAPACITY);
         let mut service = Service {
             connection: self,
             settlements,
@@ -111,7 +88,7 @@ impl Connection {
             heard_at: Instant::now(),
             delivered_at: None,
         };
-        let over = service.serve(&mut settled).await;
+        let over = service.serve(settled).await;
         // Closing takes a while, and whoever makes the next connection should not wait for it.
         service
             .report(Report::Ended {
@@ -133,27 +110,31 @@ impl Over {
 }
 
 impl Service {
-    async fn serve(&mut self, settled: &mut mpsc::Receiver<Settled>) -> Over {
+    async fn serve(&mut self, mut settled: mpsc::Receiver<Settled>) -> Over {
         let timing = self.connection.timing;
         let mut pings = interval_at(Instant::now() + timing.ping, timing.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BATCH);
         let mut phase = Phase::Serving;
         loop {
-            let wakes_at = match self.after(phase, Instant::now()) {
-                Some((next, wakes_at)) => {
+            if !phase.reads() {
+                // What has no place by now comes again.
+                self.pending = None;
+            }
+            let wakes_at = match phase.next(self.traffic(), &timing, Instant::now()) {
+                Next::Phase(next, wakes_at) => {
                     phase = next;
                     wakes_at
                 }
-                None => return Over::Dismissed,
+                Next::End => return Over::Dismissed,
             };
-            let reads = self.pending.is_none() && !matches!(phase, Phase::Finishing { .. });
+            let reads = phase.reads() && self.pending.is_none();
             let silent_at = self.heard_at + timing.silence;
             let outcome = tokio::select! {
                 changed = self.connection.orders.changed() => match changed {
                     Ok(()) => {
                         let order = *self.connection.orders.borrow_and_update();
-                        phase = phase_of(order, timing, Instant::now());
+                        phase = Phase::ordered(order, &timing, Instant::now());
                         Ok(())
                     }
                     // Nobody wants it any longer.
@@ -182,27 +163,10 @@ impl Service {
         }
     }
 
-    /// Returns the phase that follows, and when to ask again; `None` at the end.
-    fn after(&self, phase: Phase, now: Instant) -> Option<(Phase, Option<Instant>)> {
-        let timing = self.connection.timing;
-        match phase {
-            Phase::Serving => Some((phase, None)),
-            Phase::Retiring { until } => {
-                if now >= until {
-                    let until = now + timing.finish;
-                    return self.after(Phase::Finishing { until }, now);
-                }
-                if self.in_flight > 0 || self.pending.is_some() {
-                    return Some((phase, Some(until)));
-                }
-                let retired_at = until - timing.retire;
-                let quiet_at =
-                    self.delivered_at.unwrap_or(retired_at).max(retired_at) + timing.quiet;
-                (now < quiet_at).then(|| (phase, Some(quiet_at.min(until))))
-            }
-            Phase::Finishing { until } => {
-                (self.in_flight > 0 && now < until).then_some((phase, Some(until)))
-            }
+    fn traffic(&self) -> Traffic {
+        Traffic {
+            is_in_flight: self.in_flight > 0 || self.pending.is_some(),
+            delivered_at: self.delivered_at,
         }
     }
 
@@ -362,23 +326,6 @@ async fn room(queue: &Queue, pending: Option<&Pending>) -> Place {
     match pending {
         Some(pending) => queue.place(pending.bytes).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Returns what a new order means for a connection.
-fn phase_of(order: Order, timing: Timing, now: Instant) -> Phase {
-    match order {
-        Order::Serve => Phase::Serving,
-        Order::Retire => Phase::Retiring {
-            until: now + timing.retire,
-        },
-        Order::Close => Phase::Finishing {
-            until: now + timing.finish,
-        },
-        // The queue drops the rest a little earlier, and then there is nothing to wait for.
-        Order::Stop => Phase::Finishing {
-            until: now + timing.drain + timing.finish,
-        },
     }
 }
 

@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::connection::{Connection, Order, Report};
+use super::connection::{Connection, Report};
 use super::life::{Action, ConnectionId, Event, Life, Outlook};
 use super::opening::{self, OpenError, Opened};
+use super::phase::Order;
 use super::queue::Queue;
 use super::timing::Timing;
 use super::verdict;

@@ -5,6 +5,7 @@
 //! - `verdict`: what to do about a failure, and what to tell the operator
 //! - `life`: which connections there should be, as a state machine without IO
 //! - `connection`: one WebSocket from `hello` to its end
+//! - `phase`: how far it is on that way, without IO
 //! - `queue`: envelopes on their way to the intake, in order for each chat
 //! - `keeper`: the task that holds it all together
 //!
@@ -18,6 +19,7 @@ mod envelope;
 mod keeper;
 mod life;
 mod opening;
+mod phase;
 mod queue;
 mod timing;
 mod verdict;

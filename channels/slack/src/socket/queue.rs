@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tieline_channel::{Intake, WithCauses};
@@ -9,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Reader;
 use super::envelope::Envelope;
@@ -145,8 +146,11 @@ pub(super) async fn run(
     drain: Duration,
 ) {
     let mut lanes = Lanes {
-        reader,
-        intake,
+        hands: Arc::new(Hands {
+            reader,
+            intake,
+            is_refused: AtomicBool::new(false),
+        }),
         tasks: JoinSet::new(),
         running: HashMap::new(),
         waiting: HashMap::new(),
@@ -173,8 +177,7 @@ pub(super) async fn run(
 
 /// One line for each chat that has something waiting.
 struct Lanes {
-    reader: Arc<dyn Reader>,
-    intake: Arc<dyn Intake>,
+    hands: Arc<Hands>,
     /// The first of each line.
     tasks: JoinSet<()>,
     /// The chat of each task.
@@ -216,41 +219,63 @@ impl Lanes {
     }
 
     fn start(&mut self, chat: String, work: Work) {
-        let handling = handle(Arc::clone(&self.reader), Arc::clone(&self.intake), work);
-        let task = self.tasks.spawn(handling);
+        let hands = Arc::clone(&self.hands);
+        let task = self.tasks.spawn(async move { hands.handle(work).await });
         self.running.insert(task.id(), chat);
     }
 }
 
-/// Hands in what an envelope says, and acknowledges it when that is on disk.
-async fn handle(reader: Arc<dyn Reader>, intake: Arc<dyn Intake>, work: Work) {
-    let Work { envelope, receipt } = work;
-    let (id, kind) = (envelope.envelope_id.as_str(), envelope.kind.as_str());
-    let event = match timeout(READ_WITHIN, reader.read(&envelope)).await {
-        Ok(Ok(Delivered::Event(event))) => event,
-        Ok(Ok(Delivered::Nothing(reason))) => {
-            debug!(envelope_id = id, kind, reason, "nothing for us");
-            return receipt.acknowledge(envelope.envelope_id);
-        }
-        Ok(Err(error)) => {
-            let error = WithCauses(&error);
-            return warn!(envelope_id = id, kind, %error, "cannot read an envelope, it comes again");
-        }
-        Err(_elapsed) => {
-            return warn!(
-                envelope_id = id,
-                kind, "reading an envelope takes too long, it comes again"
-            );
-        }
-    };
-    match intake.accept(event).await {
-        Ok(verdict) => {
-            debug!(envelope_id = id, kind, ?verdict, "taken");
-            receipt.acknowledge(envelope.envelope_id);
-        }
-        Err(error) => {
-            let error = WithCauses(&error);
-            warn!(envelope_id = id, kind, %error, "not acknowledged, so it comes again");
+/// What envelopes are handled with.
+struct Hands {
+    reader: Arc<dyn Reader>,
+    intake: Arc<dyn Intake>,
+    /// Whether the intake refused the last event, so that this is said once.
+    is_refused: AtomicBool,
+}
+
+impl Hands {
+    /// Hands in what an envelope says, and acknowledges it when that is on disk.
+    async fn handle(&self, work: Work) {
+        let Work { envelope, receipt } = work;
+        let (id, kind) = (envelope.envelope_id.as_str(), envelope.kind.as_str());
+        let event = match timeout(READ_WITHIN, self.reader.read(&envelope)).await {
+            Ok(Ok(Delivered::Event(event))) => event,
+            Ok(Ok(Delivered::Nothing(reason))) => {
+                debug!(envelope_id = id, kind, reason, "nothing for us");
+                return receipt.acknowledge(envelope.envelope_id);
+            }
+            Ok(Err(error)) => {
+                let error = WithCauses(&error);
+                warn!(envelope_id = id, kind, %error, "cannot read an envelope, it comes again");
+                return;
+            }
+            Err(_elapsed) => {
+                warn!(
+                    envelope_id = id,
+                    kind, "reading an envelope takes too long, it comes again"
+                );
+                return;
+            }
+        };
+        match self.intake.accept(event).await {
+            Ok(verdict) => {
+                if self.is_refused.swap(false, Ordering::Relaxed) {
+                    info!("messages are taken again");
+                }
+                debug!(envelope_id = id, kind, ?verdict, "taken");
+                receipt.acknowledge(envelope.envelope_id);
+            }
+            Err(error) => {
+                let error = WithCauses(&error);
+                if self.is_refused.swap(true, Ordering::Relaxed) {
+                    debug!(envelope_id = id, kind, %error, "not taken, so it comes again");
+                } else {
+                    warn!(
+                        %error,
+                        "messages are not taken, so they are not acknowledged and come again"
+                    );
+                }
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ impl Timing {
         hello: Duration::from_secs(10),
         ping: Duration::from_secs(7),
         silence: Duration::from_secs(25),
-        write: Duration::from_secs(10),
+        write: Duration::from_secs(5),
         quiet: Duration::from_millis(200),
         retire: Duration::from_secs(3),
         finish: Duration::from_millis(500),

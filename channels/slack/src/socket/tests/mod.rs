@@ -2,6 +2,8 @@
 
 mod server;
 
+use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -649,6 +651,64 @@ async fn a_peer_that_reads_nothing_does_not_hold_up_the_end() {
     let silent = peer.into_silence();
     bench.stopped().await;
     drop(silent);
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_log_has_a_ticket_a_token_or_what_somebody_wrote() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = Server::start().await;
+    let good = server.current_answer("apps.connections.open");
+    let unreachable = format!("ws://127.0.0.1:1/link/?ticket={}", server::TICKET);
+    server.answer(
+        "apps.connections.open",
+        json!({"ok": true, "url": unreachable}),
+    );
+    let mut bench = Bench::start_at(server, TIMING);
+    bench.link_becomes(Link::Down).await;
+    bench.server.answer("apps.connections.open", good);
+    let mut peer = bench.server.connected().await;
+    const WORDS: &str = "quite private words";
+    bench.intake.reject_next(1);
+    for (id, text) in [
+        ("1", WORDS),
+        ("2", WORDS),
+        ("3", "unreadable"),
+        ("4", "nothing"),
+    ] {
+        peer.deliver(id, "C1", text).await;
+    }
+    peer.frame(tungstenite::Message::text(WORDS)).await;
+    assert_eq!(peer.acknowledges(2).await, ["2", "4"]);
+    drop(peer.into_silence());
+    let _next = bench.server.connected().await;
+    bench.stopped().await;
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(logged.contains("connected to Slack"), "{logged}");
+    for secret in [server::TICKET, "xapp-1", "xoxb-1", WORDS] {
+        assert!(!logged.contains(secret), "{secret} is in {logged}");
+    }
 }
 
 /// An intake that takes its time, as a busy disk does.
