@@ -60,6 +60,8 @@ enum Over {
 struct Pending {
     envelope: Envelope,
     bytes: usize,
+    /// When it is given up.
+    until: Instant,
 }
 
 /// A connection at work.
@@ -69,6 +71,8 @@ struct Service {
     /// How many envelopes are without a settlement.
     in_flight: usize,
     pending: Option<Pending>,
+    /// Whether envelopes without room are passed over: there was none for a whole pause.
+    passes_over: bool,
     heard_at: Instant,
     /// When the last envelope came.
     delivered_at: Option<Instant>,
@@ -85,6 +89,7 @@ impl Connection {
             settlements,
             in_flight: 0,
             pending: None,
+            passes_over: false,
             heard_at: Instant::now(),
             delivered_at: None,
         };
@@ -129,6 +134,7 @@ impl Service {
                 Next::End => return Over::Dismissed,
             };
             let reads = phase.reads() && self.pending.is_none();
+            let pause_ends_at = self.pending.as_ref().map(|pending| pending.until);
             let silent_at = self.heard_at + timing.silence;
             let outcome = tokio::select! {
                 changed = self.connection.orders.changed() => match changed {
@@ -143,11 +149,13 @@ impl Service {
                 _n = settled.recv_many(&mut batch, BATCH) => self.acknowledge(&mut batch).await,
                 _instant = pings.tick() => self.write(Message::Ping("tieline".into())).await,
                 place = room(&self.connection.queue, self.pending.as_ref()) => {
-                    if let Some(Pending { envelope, .. }) = self.pending.take() {
-                        self.put(envelope, place);
+                    if let Some(pending) = self.take_pending() {
+                        self.put(pending.envelope, place);
                     }
-                    // Silence only counts while somebody listens.
-                    self.heard_at = Instant::now();
+                    Ok(())
+                }
+                () = at(pause_ends_at) => {
+                    self.pass_over_pending();
                     Ok(())
                 }
                 message = self.connection.socket.next(), if reads => self.received(message).await,
@@ -203,10 +211,21 @@ impl Service {
                 self.delivered_at = Some(Instant::now());
                 let bytes = text.len();
                 match self.connection.queue.try_place(bytes) {
-                    Some(place) => self.put(envelope, place),
+                    Some(place) => {
+                        self.passes_over = false;
+                        self.put(envelope, place);
+                    }
+                    None if self.passes_over => {
+                        debug!(envelope_id = envelope.envelope_id, "passed over");
+                    }
                     None => {
                         debug!("too many envelopes wait, reading pauses");
-                        self.pending = Some(Pending { envelope, bytes });
+                        let until = Instant::now() + self.connection.timing.pause;
+                        self.pending = Some(Pending {
+                            envelope,
+                            bytes,
+                            until,
+                        });
                     }
                 }
                 Ok(())
@@ -230,6 +249,24 @@ impl Service {
             }
             Frame::Hello { .. } | Frame::Noise => Ok(()),
         }
+    }
+
+    /// Ends a pause.
+    fn take_pending(&mut self) -> Option<Pending> {
+        // Silence only counts while somebody listens.
+        self.heard_at = Instant::now();
+        self.pending.take()
+    }
+
+    /// Reads on although there is no room: what is passed over is not acknowledged and comes again,
+    /// and pings are answered.
+    fn pass_over_pending(&mut self) {
+        warn!(
+            "too many messages wait to be recorded; new ones are passed over, so that Slack \
+             delivers them again"
+        );
+        self.passes_over = true;
+        drop(self.take_pending());
     }
 
     async fn report(&self, report: Report) {

@@ -16,7 +16,7 @@ use super::Reader;
 use super::envelope::Envelope;
 use crate::inbound::Delivered;
 
-/// How many envelopes may be here. Who has another one waits, and reads no further.
+/// How many envelopes may be here. Who has another one waits for a while and reads no further.
 pub(super) const CAPACITY: usize = 1_024;
 
 /// A large envelope counts as several, one for each of these many bytes.

@@ -17,6 +17,9 @@ pub(super) struct Timing {
     pub(super) silence: Duration,
     /// One write. Only a peer that reads nothing makes us wait.
     pub(super) write: Duration,
+    /// How long reading may pause for want of room. Slack gives a delivery up after 3 s, and pings
+    /// want to be answered.
+    pub(super) pause: Duration,
     /// A replaced connection by which nothing came for this long has brought all it had.
     pub(super) quiet: Duration,
     /// How long a replaced connection may go on until it is quiet.
@@ -42,6 +45,7 @@ impl Timing {
         ping: Duration::from_secs(7),
         silence: Duration::from_secs(25),
         write: Duration::from_secs(5),
+        pause: Duration::from_secs(5),
         quiet: Duration::from_millis(200),
         retire: Duration::from_secs(3),
         finish: Duration::from_millis(500),

@@ -485,6 +485,7 @@ async fn what_waits_is_bounded_and_waiting_kills_no_connection() {
     let timing = Timing {
         ping: Duration::from_millis(50),
         silence: Duration::from_secs(2),
+        pause: server::PATIENCE,
         ..TIMING
     };
     let mut bench = Bench::start_with(timing).await;
@@ -502,6 +503,37 @@ async fn what_waits_is_bounded_and_waiting_kills_no_connection() {
     bench.intake.release();
     assert_eq!(peer.acknowledges(N).await.len(), N);
     assert_eq!(bench.server.n_calls("apps.connections.open"), 1);
+    bench.stopped().await;
+}
+
+#[tokio::test]
+async fn without_room_for_long_envelopes_are_passed_over_and_pings_answered() {
+    let timing = Timing {
+        pause: Duration::from_millis(50),
+        ..TIMING
+    };
+    let mut bench = Bench::start_with(timing).await;
+    let mut peer = bench.server.connected().await;
+    bench.intake.hold_all();
+    let id = |number: usize| format!("{number:04}");
+    for number in 0..queue::CAPACITY + 20 {
+        peer.deliver(&id(number), &format!("C{number}"), "one")
+            .await;
+    }
+    peer.frame(tungstenite::Message::Ping("1".into())).await;
+    assert_eq!(
+        peer.next().await,
+        Some(tungstenite::Message::Pong("1".into()))
+    );
+    bench.intake.release();
+    let mut acknowledged = peer.acknowledges(queue::CAPACITY).await;
+    acknowledged.sort();
+    assert_eq!(
+        acknowledged,
+        (0..queue::CAPACITY).map(id).collect::<Vec<_>>()
+    );
+    peer.deliver("again", "C1", "two").await;
+    assert_eq!(peer.acknowledged().await, "again");
     bench.stopped().await;
 }
 
