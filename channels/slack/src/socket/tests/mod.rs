@@ -228,8 +228,9 @@ async fn an_event_is_acknowledged_once_it_is_taken() {
 async fn an_event_that_is_not_taken_is_not_acknowledged() {
     let mut bench = Bench::start().await;
     let mut peer = bench.server.connected().await;
-    bench.intake.reject_next(1);
+    bench.intake.reject_next(2);
     peer.deliver("rejected", "C1", "one").await;
+    peer.deliver("rejected as well", "C1", "one").await;
     peer.deliver("unreadable", "C1", "unreadable").await;
     peer.deliver("panicked", "C1", "panic").await;
     // The chat goes on, in order, so nothing before this is still to be acknowledged.
@@ -652,6 +653,29 @@ async fn stop_acknowledges_what_is_in_flight() {
     ids.sort();
     assert_eq!(ids, ["1", "2", "3"]);
     peer.gets_closed().await;
+    bench.stopped().await;
+}
+
+#[tokio::test]
+async fn stop_takes_nothing_more() {
+    let mut bench = Bench::start().await;
+    let mut peer = bench.server.connected().await;
+    bench.intake.hold_all();
+    peer.deliver("before", "C1", "one").await;
+    bench.intake.called(1).await;
+    bench.stop.cancel();
+    // The word goes from task to task on this one thread.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    peer.deliver("after", "C2", "two").await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    bench.intake.release();
+    assert_eq!(peer.acknowledged().await, "before");
+    peer.gets_closed().await;
+    assert_eq!(texts(&bench.intake.calls()), ["one"]);
     bench.stopped().await;
 }
 
