@@ -14,12 +14,14 @@ use anyhow::{Context as _, anyhow};
 use tieline_channel::socket::create_private_directory;
 use tieline_channel::{Channel, ChannelId};
 use tieline_console::ConsoleChannel;
+use tieline_net::Net;
+use tieline_slack::SlackChannel;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::codex::{self, Launch, LaunchConfig, Spawner};
-use crate::config::{ChannelConfig, Config, DispatcherConfig};
+use crate::config::{ChannelConfig, Config, DispatcherConfig, Sessions};
 use crate::control::ControlServer;
 use crate::dispatcher::{Dispatcher, Handle, Line};
 use crate::id::DispatcherId;
@@ -27,8 +29,11 @@ use crate::intake::{ChannelIntake, Door};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
 use crate::outbox;
 
+mod secrets;
 mod settings;
 mod status;
+
+pub use self::secrets::{MissingSecrets, Secrets};
 
 /// How often what has outlived its retention is removed.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
@@ -59,8 +64,8 @@ struct Parts {
 ///
 /// When it cannot be built: another one runs, the ledger cannot be opened, a socket cannot be
 /// bound. A running daemon mends its parts; it fails only when one of them ends by a defect.
-pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    Daemon::build(config).await?.run(stop).await
+pub async fn run(config: Config, secrets: Secrets, stop: CancellationToken) -> anyhow::Result<()> {
+    Daemon::build(config, &secrets).await?.run(stop).await
 }
 
 impl Daemon {
@@ -69,7 +74,7 @@ impl Daemon {
     /// # Errors
     ///
     /// As [`run`].
-    pub async fn build(config: Config) -> anyhow::Result<Self> {
+    pub async fn build(config: Config, secrets: &Secrets) -> anyhow::Result<Self> {
         let state_dir = config.daemon.state_dir.clone();
         let directories = Directories::create(&state_dir)?;
         // The ledger's lock is the daemon's: whoever has it may reap what an earlier one left.
@@ -87,6 +92,7 @@ impl Daemon {
         let spawner = Spawner::new().context("the thread that starts codex cannot be started")?;
         let launcher: Arc<dyn Launch> = Arc::new(spawner);
 
+        let mut builder = ChannelBuilder::new(&config, secrets);
         let stopping = CancellationToken::new();
         let mut lines = BTreeMap::new();
         let mut intakes = BTreeMap::new();
@@ -95,7 +101,7 @@ impl Daemon {
         for (id, dispatcher_config) in &config.dispatchers {
             let mut own = BTreeMap::new();
             for channel_id in &dispatcher_config.channels {
-                let line = build_channel(&config, channel_id)?;
+                let line = builder.build(channel_id, dispatcher_config)?;
                 own.insert(channel_id.clone(), line.clone());
                 lines.insert(channel_id.clone(), line);
             }
@@ -263,22 +269,55 @@ impl Directories {
     }
 }
 
-fn build_channel(config: &Config, id: &ChannelId) -> anyhow::Result<Line> {
-    let declared = config
-        .channels
-        .get(id)
-        .context("a dispatcher names an unknown channel")?;
-    match declared {
-        ChannelConfig::Console(_) => {
-            let socket = config
-                .console_socket(id)
-                .context("a console has no socket")?;
-            let channel = ConsoleChannel::new(id.clone(), socket);
-            Ok(Line {
-                kind: declared.kind(),
-                channel: Arc::new(channel),
-            })
+/// Makes the channels.
+struct ChannelBuilder<'a> {
+    config: &'a Config,
+    secrets: &'a Secrets,
+    /// Made with the first channel that needs it: not every daemon reaches out.
+    net: Option<Net>,
+}
+
+impl<'a> ChannelBuilder<'a> {
+    fn new(config: &'a Config, secrets: &'a Secrets) -> Self {
+        Self {
+            config,
+            secrets,
+            net: None,
         }
+    }
+
+    fn build(&mut self, id: &ChannelId, dispatcher: &DispatcherConfig) -> anyhow::Result<Line> {
+        let declared = self
+            .config
+            .channels
+            .get(id)
+            .context("a dispatcher names an unknown channel")?;
+        let channel: Arc<dyn Channel> = match declared {
+            ChannelConfig::Console(_) => {
+                let socket = self
+                    .config
+                    .console_socket(id)
+                    .context("a console has no socket")?;
+                Arc::new(ConsoleChannel::new(id.clone(), socket))
+            }
+            ChannelConfig::Slack(slack) => {
+                let thread_direct = dispatcher.sessions == Sessions::Thread;
+                let settings = settings::of_slack(id, slack, thread_direct, self.secrets)?;
+                Arc::new(SlackChannel::new(settings, self.net()?))
+            }
+        };
+        Ok(Line {
+            kind: declared.kind(),
+            channel,
+        })
+    }
+
+    fn net(&mut self) -> anyhow::Result<Net> {
+        let net = match self.net.take() {
+            Some(net) => net,
+            None => Net::new().context("no platform can be reached")?,
+        };
+        Ok(self.net.insert(net).clone())
     }
 }
 

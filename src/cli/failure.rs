@@ -10,6 +10,7 @@ use tieline_console::client::Outcome;
 
 use crate::config::{LoadError, NotFound};
 use crate::control::ClientError;
+use crate::daemon::MissingSecrets;
 use crate::ledger::OpenError;
 
 /// The exit codes, as in `sysexits.h`.
@@ -185,6 +186,12 @@ impl From<NotFound> for Failure {
             hints,
             ..Self::new(Exit::Config, error)
         }
+    }
+}
+
+impl From<MissingSecrets> for Failure {
+    fn from(error: MissingSecrets) -> Self {
+        Self::new(Exit::Config, error)
     }
 }
 

@@ -15,6 +15,9 @@ pub(crate) const CODEX_BIN: &str = "codex";
 pub(crate) const CODEX_HOME: &str = "~/.codex";
 pub(crate) const CODEX_TRANSPORT: Transport = Transport::Unix;
 
+pub(crate) const SLACK_API_URL: &str = "https://slack.com/api/";
+pub(crate) const REACTIONS: bool = true;
+
 pub(crate) const SESSIONS: Sessions = Sessions::Shared;
 pub(crate) const SANDBOX: Sandbox = Sandbox::WorkspaceWrite;
 pub(crate) const APPROVALS: Approvals = Approvals::Deny;
