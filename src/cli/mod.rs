@@ -8,9 +8,11 @@ mod config_args;
 mod console;
 mod demo;
 mod failure;
+mod init;
 mod logging;
 mod output;
 mod run;
+mod slack;
 mod status;
 
 use std::ffi::OsString;
@@ -47,6 +49,7 @@ struct Cli {
 enum Verb {
     Run(run::Args),
     Check(check::Args),
+    Init(init::Args),
     Status(status::Args),
     Console(console::Args),
     Demo(demo::Args),
@@ -57,6 +60,7 @@ impl Verb {
         match self {
             Self::Run(args) => run::run(args).await,
             Self::Check(args) => check::run(args).await,
+            Self::Init(args) => init::run(args).await,
             Self::Status(args) => status::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
+use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::cli::failure::{Exit, Failure};
 
@@ -30,5 +31,22 @@ pub(crate) fn warn(text: &str) {
 pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// Returns an empty table of keys and values.
+pub(crate) fn rows() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
+/// Writes a table below a heading.
+pub(crate) fn indented(table: &Table) -> String {
+    table
+        .lines()
+        .map(|line| format!("  {}\n", line.trim()))
         .collect()
 }

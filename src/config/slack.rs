@@ -25,7 +25,7 @@ impl SlackConfig {
         let bot_token = table.require("bot_token", "the source of the bot token, `xoxb-…`");
         let api_url = match table.get("api_url") {
             Some(value) => read_url(&value),
-            None => Url::parse(defaults::SLACK_API_URL).ok(),
+            None => Some(defaults::slack_api_url()),
         };
         let reactions = table
             .get("reactions")

@@ -58,6 +58,15 @@ pub enum Severity {
     Warning,
 }
 
+impl Findings {
+    /// Tells whether a token is wrong: a good one has to take its place.
+    pub fn refuses(&self) -> bool {
+        let is_open = self.bot.is_none() || !self.connects;
+        let mut problems = self.problems.iter();
+        is_open && problems.any(|problem| problem.severity == Severity::Error)
+    }
+}
+
 /// What is known about the scopes of the bot token.
 enum Granted {
     /// All of them.
