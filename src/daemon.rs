@@ -13,15 +13,12 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, anyhow};
 use tieline_channel::socket::create_private_directory;
 use tieline_channel::{Channel, ChannelId};
-use tieline_console::ConsoleChannel;
-use tieline_net::Net;
-use tieline_slack::SlackChannel;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::codex::{self, Launch, LaunchConfig, Spawner};
-use crate::config::{ChannelConfig, Config, DispatcherConfig, Sessions};
+use crate::config::{Config, DispatcherConfig};
 use crate::control::ControlServer;
 use crate::dispatcher::{Dispatcher, Handle, Line};
 use crate::id::DispatcherId;
@@ -29,6 +26,7 @@ use crate::intake::{ChannelIntake, Door};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
 use crate::outbox;
 
+mod channels;
 mod secrets;
 mod settings;
 mod status;
@@ -92,7 +90,7 @@ impl Daemon {
         let spawner = Spawner::new().context("the thread that starts codex cannot be started")?;
         let launcher: Arc<dyn Launch> = Arc::new(spawner);
 
-        let mut builder = ChannelBuilder::new(&config, secrets);
+        let mut builder = channels::Builder::new(&config, secrets);
         let stopping = CancellationToken::new();
         let mut lines = BTreeMap::new();
         let mut intakes = BTreeMap::new();
@@ -266,58 +264,6 @@ impl Directories {
                 })?;
         }
         Ok(directories)
-    }
-}
-
-/// Makes the channels.
-struct ChannelBuilder<'a> {
-    config: &'a Config,
-    secrets: &'a Secrets,
-    /// Made with the first channel that needs it: not every daemon reaches out.
-    net: Option<Net>,
-}
-
-impl<'a> ChannelBuilder<'a> {
-    fn new(config: &'a Config, secrets: &'a Secrets) -> Self {
-        Self {
-            config,
-            secrets,
-            net: None,
-        }
-    }
-
-    fn build(&mut self, id: &ChannelId, dispatcher: &DispatcherConfig) -> anyhow::Result<Line> {
-        let declared = self
-            .config
-            .channels
-            .get(id)
-            .context("a dispatcher names an unknown channel")?;
-        let channel: Arc<dyn Channel> = match declared {
-            ChannelConfig::Console(_) => {
-                let socket = self
-                    .config
-                    .console_socket(id)
-                    .context("a console has no socket")?;
-                Arc::new(ConsoleChannel::new(id.clone(), socket))
-            }
-            ChannelConfig::Slack(slack) => {
-                let thread_direct = dispatcher.sessions == Sessions::Thread;
-                let settings = settings::of_slack(id, slack, thread_direct, self.secrets)?;
-                Arc::new(SlackChannel::new(settings, self.net()?))
-            }
-        };
-        Ok(Line {
-            kind: declared.kind(),
-            channel,
-        })
-    }
-
-    fn net(&mut self) -> anyhow::Result<Net> {
-        let net = match self.net.take() {
-            Some(net) => net,
-            None => Net::new().context("no platform can be reached")?,
-        };
-        Ok(self.net.insert(net).clone())
     }
 }
 

@@ -5,12 +5,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
-use tieline_channel::ChannelId;
-
-use super::{Directories, Secrets};
+use super::Directories;
 use crate::codex::protocol::{ApprovalPolicy, SandboxMode, ThreadSettings};
 use crate::codex::{LaunchConfig, Transport};
-use crate::config::{self, Config, DispatcherConfig, Sandbox, Secret, SlackConfig};
+use crate::config::{self, Config, DispatcherConfig, Sandbox};
 use crate::dispatcher::Settings;
 use crate::id::DispatcherId;
 
@@ -29,33 +27,6 @@ pub(super) fn of_dispatcher(
         config: dispatcher.clone(),
         launch: launch(id, dispatcher, directories, config)?,
         thread: thread(dispatcher),
-    })
-}
-
-/// Returns what a Slack channel is told.
-///
-/// # Errors
-///
-/// When a secret was not fetched.
-pub(crate) fn of_slack(
-    id: &ChannelId,
-    slack: &SlackConfig,
-    thread_direct: bool,
-    secrets: &Secrets,
-) -> anyhow::Result<tieline_slack::Settings> {
-    let token = |key| {
-        secrets
-            .get(id, key)
-            .map(Secret::to_secrecy)
-            .with_context(|| format!("channels.{id}.{key} was not fetched"))
-    };
-    Ok(tieline_slack::Settings {
-        id: id.clone(),
-        app_token: token("app_token")?,
-        bot_token: token("bot_token")?,
-        api_url: slack.api_url.clone(),
-        reactions: slack.reactions,
-        thread_direct,
     })
 }
 

@@ -110,11 +110,13 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
                 ));
             }
             told.push(stand(&channel, &standing, &surroundings)?);
-            told.push(format!(
-                "channel {}\n{}",
-                channel.id,
-                slack::describe(&found)
-            ));
+            if found.bot.is_some() || found.connects {
+                told.push(format!(
+                    "channel {}\n{}",
+                    channel.id,
+                    slack::describe(&found)
+                ));
+            }
             findings = Some(found);
         }
         Err(missing) => {
@@ -262,7 +264,7 @@ fn find(args: &Args, surroundings: &Surroundings) -> Result<(Channel, Standing),
 fn write_manifest(directory: &Path) -> Result<String, Failure> {
     let path = directory.join(MANIFEST_FILE);
     Ok(match write_new(&path, MANIFEST)? {
-        Written::New => format!("Wrote {MANIFEST_FILE}: the Slack app, ready to paste.\n"),
+        Written::New => format!("Wrote {MANIFEST_FILE}\n  the Slack app, ready to paste\n"),
         Written::SameBefore => format!("{MANIFEST_FILE} is there already, as it should be.\n"),
         Written::OtherBefore => format!(
             "{MANIFEST_FILE} is there already and differs; it is left as it is. This version's:\n\n    \
@@ -300,11 +302,19 @@ fn stand(
             let workspace = &surroundings.directory;
             let text = block::file(id, &table, workspace);
             match write_new(path, &text)? {
-                Written::New | Written::SameBefore => Ok(format!(
-                    "Wrote {}: channel `{id}`, and Codex at work in\n{}\n",
-                    path.display(),
-                    workspace.display()
-                )),
+                Written::New | Written::SameBefore => {
+                    if surroundings.home.as_ref() == Some(workspace) {
+                        output::warn(
+                            "Codex is going to work in your whole home directory: change \
+                             `workspace` in the configuration",
+                        );
+                    }
+                    Ok(format!(
+                        "Wrote {}\n  channel `{id}`, with Codex working in {}\n",
+                        path.display(),
+                        workspace.display()
+                    ))
+                }
                 Written::OtherBefore => Err(usage(format!(
                     "{} has come up meanwhile; run this again",
                     path.display()

@@ -56,13 +56,14 @@ pub(super) fn render(situation: &Situation<'_>) -> String {
         "Start tieline, in another terminal or as a service:\n\n    tieline run{config_flags}"
     ));
     steps.push(format!(
-        "In Slack, find {bot} (Apps → Add apps, or the search) and write to it. It answers with a\n\
-         code; let yourself in with it:\n\n    tieline pair CODE{config_flags}\n\n\
+        "In Slack, find {bot} (by the search, or Apps → Add apps) and write to it. It\n\
+         answers with a code; let yourself in with it:\n\n    tieline pair CODE{config_flags}\n\n\
          Write again, and Codex answers."
     ));
     steps.push(format!(
-        "For a channel: type /invite @{bot} there, add \"{channel}:\" and the channel's ID (its details\n\
-         end with it) to `chats` in the configuration, start tieline again, and mention @{bot}."
+        "For a channel: type /invite @{bot} in it. Its details end with its ID, C…: add\n\
+         \"{channel}:C…\" to `chats` in the configuration, start tieline again, and mention\n\
+         @{bot} in the channel."
     ));
     let mut text = "What is left to do:\n".to_owned();
     for (index, step) in steps.iter().enumerate() {

@@ -75,29 +75,35 @@ enum Granted {
     Some(Vec<(&'static str, bool)>),
 }
 
-/// Calls that need one scope, do nothing, and are refused without it. For an API that lists scopes
-/// nowhere.
-const REVEALING: &[(&str, &str, &[(&str, &str)])] = &[
-    (
-        "channels:read",
-        "conversations.list",
-        &[("types", "public_channel"), ("limit", "1")],
-    ),
-    (
-        "groups:read",
-        "conversations.list",
-        &[("types", "private_channel"), ("limit", "1")],
-    ),
-    (
-        "im:read",
-        "conversations.list",
-        &[("types", "im"), ("limit", "1")],
-    ),
-    (
-        "mpim:read",
-        "conversations.list",
-        &[("types", "mpim"), ("limit", "1")],
-    ),
+/// A call that needs one scope, does nothing, and is refused without it: for an API that lists
+/// scopes nowhere.
+struct Revealing {
+    scope: &'static str,
+    method: &'static str,
+    form: &'static [(&'static str, &'static str)],
+}
+
+const REVEALING: &[Revealing] = &[
+    Revealing {
+        scope: "channels:read",
+        method: "conversations.list",
+        form: &[("types", "public_channel"), ("limit", "1")],
+    },
+    Revealing {
+        scope: "groups:read",
+        method: "conversations.list",
+        form: &[("types", "private_channel"), ("limit", "1")],
+    },
+    Revealing {
+        scope: "im:read",
+        method: "conversations.list",
+        form: &[("types", "im"), ("limit", "1")],
+    },
+    Revealing {
+        scope: "mpim:read",
+        method: "conversations.list",
+        form: &[("types", "mpim"), ("limit", "1")],
+    },
 ];
 
 /// Asks Slack about the two tokens: whose they are, and what they lack. A few calls, which change
@@ -191,7 +197,7 @@ async fn reveal(settings: &Settings, net: &Net, us: &str) -> Granted {
     let ourselves = [("user", us)];
     let calls = REVEALING
         .iter()
-        .copied()
+        .map(|call| (call.scope, call.method, call.form))
         .chain([("users:read", "users.info", &ourselves[..])]);
     let mut known = Vec::new();
     for (scope, method, form) in calls {
