@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -145,7 +144,6 @@ impl Client {
         let client = reqwest::Client::builder()
             .unix_socket(socket)
             .no_proxy()
-            .tls_backend_preconfigured(no_tls())
             .build()
             .map_err(|error| self.failed(error))?;
         let request = client.get(format!("http://localhost{route}"));
@@ -177,17 +175,6 @@ impl Client {
             },
         }
     }
-}
-
-/// Returns a TLS configuration that trusts nobody: nothing of this leaves the machine, and a machine
-/// without certificate authorities can be asked all the same.
-fn no_tls() -> rustls::ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks the versions that are the default")
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth()
 }
 
 /// Returns what the system said, somewhere among the causes.
