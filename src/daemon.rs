@@ -27,6 +27,7 @@ use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
 use crate::outbox;
 
 mod channels;
+mod messages;
 mod secrets;
 mod settings;
 mod status;

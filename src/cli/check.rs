@@ -4,7 +4,7 @@ use anyhow::anyhow;
 
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure, count};
-use crate::cli::{output, slack};
+use crate::cli::{output, slack, table};
 use crate::codex;
 use crate::config::{Access, ChannelConfig, Config, DispatcherConfig, Transport};
 use crate::daemon::{self, Secrets};
@@ -101,7 +101,7 @@ async fn find_codex(
 }
 
 fn summarise(config: &Config) -> String {
-    let mut rows = output::rows();
+    let mut rows = table::rows();
     let state = config.daemon.state_dir.display().to_string();
     rows.add_row(["state", &state]);
     rows.add_row(["log", &config.daemon.log]);
@@ -119,13 +119,13 @@ fn summarise(config: &Config) -> String {
         ]);
     }
     let path = config.path.display();
-    format!("{path} is valid\n{}", output::indented(&rows))
+    format!("{path} is valid\n{}", table::indented(&rows))
 }
 
 fn describe(id: &str, dispatcher: &DispatcherConfig, codex: &str) -> String {
     let channels: Vec<_> = dispatcher.channels.iter().map(|id| id.as_str()).collect();
     let duration = |duration| humantime::format_duration(duration).to_string();
-    let mut rows = output::rows();
+    let mut rows = table::rows();
     let mut row = |key: &str, value: &str| {
         rows.add_row([key, value]);
     };
@@ -159,7 +159,7 @@ fn describe(id: &str, dispatcher: &DispatcherConfig, codex: &str) -> String {
     );
     row("codex", codex);
     row("codex home", &dispatcher.codex.home.display().to_string());
-    format!("dispatcher {id}\n{}", output::indented(&rows))
+    format!("dispatcher {id}\n{}", table::indented(&rows))
 }
 
 fn describe_access(access: &Access) -> String {

@@ -10,10 +10,12 @@ mod demo;
 mod failure;
 mod init;
 mod logging;
+mod messages;
 mod output;
 mod run;
 mod slack;
 mod status;
+mod table;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -51,6 +53,7 @@ enum Verb {
     Check(check::Args),
     Init(init::Args),
     Status(status::Args),
+    Messages(messages::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -62,6 +65,7 @@ impl Verb {
             Self::Check(args) => check::run(args).await,
             Self::Init(args) => init::run(args).await,
             Self::Status(args) => status::run(args).await,
+            Self::Messages(args) => messages::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }

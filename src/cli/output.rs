@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
-use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::cli::failure::{Exit, Failure};
 
@@ -21,6 +20,13 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes JSON for people and programs.
+pub(crate) fn json(value: &serde_json::Value) -> Result<String, Failure> {
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::new(Exit::Internal, error))?;
+    Ok(format!("{text}\n"))
+}
+
 /// Writes a warning to standard error.
 pub(crate) fn warn(text: &str) {
     // Nobody is left to be warned when standard error is closed.
@@ -31,22 +37,5 @@ pub(crate) fn warn(text: &str) {
 pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
-/// Returns an empty table of keys and values.
-pub(crate) fn rows() -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    table
-}
-
-/// Writes a table below a heading.
-pub(crate) fn indented(table: &Table) -> String {
-    table
-        .lines()
-        .map(|line| format!("  {}\n", line.trim()))
         .collect()
 }

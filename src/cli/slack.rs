@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{self, plain};
+use crate::cli::table;
 use crate::config::Secret;
 
 /// Asks Slack whether the tokens of a channel are good.
@@ -53,7 +54,7 @@ pub(crate) fn failure(id: &ChannelId, findings: &Findings) -> Option<Failure> {
 
 /// Writes who the bot is and what could not be seen, as the lines below a heading.
 pub(crate) fn describe(findings: &Findings) -> String {
-    let mut rows = output::rows();
+    let mut rows = table::rows();
     let mut row = |key: &str, value: String| {
         rows.add_row([key.to_owned(), plain(&value)]);
     };
@@ -86,7 +87,7 @@ pub(crate) fn describe(findings: &Findings) -> String {
             ),
         );
     }
-    output::indented(&rows)
+    table::indented(&rows)
 }
 
 fn of_severity(findings: &Findings, severity: Severity) -> impl Iterator<Item = &Problem> {

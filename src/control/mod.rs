@@ -4,18 +4,21 @@
 //! answer is JSON; one that is not a success is `{"error": {"message": …, "hint": …}}`.
 //!
 //! - [`status`]: what the daemon tells about itself
+//! - [`messages`]: what became of the messages
 //! - [`server`]: the routes, and who is served
 //! - [`client`]: the other end, for the command line
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
 pub mod client;
+pub mod messages;
 pub mod server;
 pub mod status;
 #[cfg(test)]
 mod tests;
 
 pub use crate::control::client::{Client, ClientError};
+pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::server::{ControlServer, StatusSource};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LastTurn, LedgerStatus, OpenTurn,

@@ -11,12 +11,15 @@ use tracing::warn;
 use crate::codex::ChildState;
 use crate::config::Config;
 use crate::control::{
-    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LastTurn, LedgerStatus, OpenTurn,
-    OutboxStatus, Status, StatusSource,
+    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LastTurn, LedgerStatus, Messages,
+    OpenTurn, OutboxStatus, Status, StatusSource,
 };
+use crate::daemon::messages;
 use crate::dispatcher::{Condition, Handle, Line};
 use crate::id::DispatcherId;
-use crate::ledger::{Counts, LaneRecord, Ledger, LedgerHealth, MessageState, SettledTurn};
+use crate::ledger::{
+    Counts, LaneRecord, Ledger, LedgerError, LedgerHealth, MessageState, SettledTurn,
+};
 
 /// How many lanes of a dispatcher are told; those at work come first.
 const MAX_LANES: usize = 200;
@@ -110,6 +113,10 @@ impl StatusSource for Reporter {
                 unclear: counts.outbox.unclear,
             },
         }
+    }
+
+    async fn messages(&self, limit: usize) -> Result<Messages, LedgerError> {
+        messages::tell(&self.ledger, limit).await
     }
 }
 

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use pretty_assertions::assert_eq;
-use tieline::control::{ControlServer, LedgerStatus, OutboxStatus, Status, StatusSource};
+use tieline::control::{ControlServer, LedgerStatus, Messages, OutboxStatus, Status, StatusSource};
+use tieline::ledger::LedgerError;
 use tieline_channel::socket::create_private_directory;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -235,6 +236,12 @@ impl StatusSource for Quiet {
             outbox: OutboxStatus::default(),
         }
     }
+
+    async fn messages(&self, _limit: usize) -> Result<Messages, LedgerError> {
+        Ok(Messages {
+            messages: Vec::new(),
+        })
+    }
 }
 
 /// Runs `scene` while a daemon answers.
@@ -292,4 +299,21 @@ async fn reader_that_goes_away_is_no_failure() {
     })
     .await;
     assert_eq!(code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_printed_for_people_and_as_json() {
+    let (text, json) = with_a_daemon(|workbench| {
+        (
+            workbench.run(&["messages"]),
+            workbench.run(&["messages", "-n", "3", "--json"]),
+        )
+    })
+    .await;
+    assert_eq!(
+        (text.code, text.stdout.as_str()),
+        (Some(0), "no messages yet\n")
+    );
+    let answer: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(answer, serde_json::json!({"messages": []}));
 }
