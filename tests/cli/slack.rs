@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use pretty_assertions::assert_eq;
+use rustix::process::{Pid, Signal, kill_process};
 use tieline_slack::setup::{MANIFEST, SCOPES};
 
 use super::workbench::{Ran, Workbench};
@@ -381,4 +382,27 @@ fn manifest_is_printed_as_it_is() {
     let ran = workbench.run(&["init", "slack", "--print"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), MANIFEST));
     assert!(!workbench.path("slack-app-manifest.yaml").exists());
+}
+
+#[test]
+fn log_shows_no_secret_whoever_writes_one_into_it() {
+    let workbench = with_tokens(configured("http://127.0.0.1:9/"), APP, BOT);
+    // The daemon's first line names its configuration.
+    let config = format!("{BOT}.toml");
+    fs::rename(workbench.path("tieline.toml"), workbench.path(&config)).unwrap();
+    let mut daemon = workbench
+        .tieline(&["run", "--config", &config])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(daemon.stderr.take().unwrap());
+    let mut first = String::new();
+    log.read_line(&mut first).unwrap();
+    let pid = Pid::from_raw(i32::try_from(daemon.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert_eq!(daemon.wait().unwrap().code(), Some(0), "{rest}");
+    assert!(first.contains("/[secret].toml"), "{first}");
+    assert!(!first.contains("hunter2") && !rest.contains("hunter2"));
 }
