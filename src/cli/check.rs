@@ -12,8 +12,8 @@ use crate::id::DispatcherId;
 
 /// Check the configuration and say what would run
 ///
-/// Tells every mistake at once and exits with 78 if there is one. Asks Slack whether its tokens are
-/// good and what the app lacks. Starts and changes nothing.
+/// Tells every mistake at once and exits with 78 if there is one. Fetches the secrets, and asks Slack
+/// whether its tokens are good and what the app lacks. Starts no daemon and changes nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -61,7 +61,10 @@ async fn ask_platforms(config: &Config) -> Result<String, Failure> {
         {
             earlier.print();
         }
-        told.push_str(&format!("\nchannel {id}\n{}", slack::describe(&findings)));
+        let described = slack::describe(id, &findings);
+        if !described.is_empty() {
+            told.push_str(&format!("\n{described}"));
+        }
     }
     match broken {
         Some(failure) => Err(failure),

@@ -52,8 +52,11 @@ pub(crate) fn failure(id: &ChannelId, findings: &Findings) -> Option<Failure> {
     (n > 0).then(|| Failure::new(Exit::Config, anyhow!(plain_lines(&text))))
 }
 
-/// Writes who the bot is and what could not be seen, as the lines below a heading.
-pub(crate) fn describe(findings: &Findings) -> String {
+/// Writes who the bot is and what could not be seen; nothing when Slack told nothing.
+pub(crate) fn describe(id: &ChannelId, findings: &Findings) -> String {
+    if findings.bot.is_none() && !findings.connects {
+        return String::new();
+    }
     let mut rows = table::rows();
     let mut row = |key: &str, value: String| {
         rows.add_row([key.to_owned(), plain(&value)]);
@@ -87,7 +90,7 @@ pub(crate) fn describe(findings: &Findings) -> String {
             ),
         );
     }
-    table::indented(&rows)
+    format!("channel {id}\n{}", table::indented(&rows))
 }
 
 fn of_severity(findings: &Findings, severity: Severity) -> impl Iterator<Item = &Problem> {

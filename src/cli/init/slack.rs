@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tieline_channel::{ChannelId, WithCauses};
-use tieline_slack::setup::MANIFEST;
+use tieline_slack::setup::{Findings, MANIFEST};
 use url::Url;
 
 use crate::cli::config_args::{ConfigArgs, Place};
@@ -83,64 +83,70 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let surroundings = Surroundings::of_this_process();
     let (channel, standing) = find(&args, &surroundings)?;
     let mut told = Vec::new();
-    let tokens = if args.tokens {
-        let files = channel.token_files()?;
-        let tokens = Tokens::read().await?;
-        Ok((tokens, Some(files)))
+    let findings = if args.tokens {
+        let (findings, kept) = take_tokens(&channel).await?;
+        told.push(kept);
+        Some(findings)
     } else {
-        channel.fetch_tokens().await.map(|tokens| (tokens, None))
-    };
-    let mut findings = None;
-    match tokens {
-        Ok((tokens, files)) => {
-            let found = slack::ask(&channel.id, &channel.api_url, &tokens.app, &tokens.bot).await?;
-            slack::warn(&channel.id, &found);
-            if let Some((app_file, bot_file)) = files {
-                if found.refuses()
-                    && let Some(failure) = slack::failure(&channel.id, &found)
-                {
-                    return Err(failure.hint("the tokens were not kept; run this again"));
+        match channel.fetch_tokens().await {
+            Ok(tokens) => Some(ask(&channel, &tokens).await?),
+            Err(missing) => {
+                told.push(write_manifest(&surroundings.directory)?);
+                if matches!(standing, Standing::Declared(_)) {
+                    told.push(format!("The tokens are not there yet:\n  {missing}\n"));
                 }
-                tokens::store(app_file, &tokens.app)?;
-                tokens::store(bot_file, &tokens.bot)?;
-                told.push(format!(
-                    "Kept the tokens, readable by you alone, in\n  {}\n  {}\n",
-                    app_file.display(),
-                    bot_file.display()
-                ));
-            }
-            told.push(stand(&channel, &standing, &surroundings)?);
-            if found.bot.is_some() || found.connects {
-                told.push(format!(
-                    "channel {}\n{}",
-                    channel.id,
-                    slack::describe(&found)
-                ));
-            }
-            findings = Some(found);
-        }
-        Err(missing) => {
-            told.push(write_manifest(&surroundings.directory)?);
-            told.push(stand(&channel, &standing, &surroundings)?);
-            if matches!(standing, Standing::Declared(_)) {
-                told.push(format!("The tokens are not there yet:\n  {missing}\n"));
+                None
             }
         }
+    };
+    told.push(stand(&channel, &standing, &surroundings)?);
+    if let Some(findings) = &findings {
+        told.push(slack::describe(&channel.id, findings));
     }
-    told.push(steps::render(&steps::Situation {
-        flags: &args.flags(),
-        config_flags: &args.config.flags(),
-        channel: &channel.id,
-        sources: [&channel.app_token, &channel.bot_token],
-        bot: findings.as_ref().and_then(|findings| findings.bot.as_ref()),
-        has_tokens: findings.is_some(),
-    }));
+    let failure = findings
+        .as_ref()
+        .and_then(|findings| slack::failure(&channel.id, findings));
+    // What is wrong is mended first; what comes after it is told then.
+    if failure.is_none() {
+        told.push(steps::render(&steps::Situation {
+            flags: &args.flags(),
+            config_flags: &args.config.flags(),
+            channel: &channel.id,
+            sources: [&channel.app_token, &channel.bot_token],
+            bot: findings.as_ref().and_then(|findings| findings.bot.as_ref()),
+            has_tokens: findings.is_some(),
+        }));
+    }
     told.retain(|paragraph| !paragraph.is_empty());
     output::print(&told.join("\n"))?;
-    match findings.and_then(|findings| slack::failure(&channel.id, &findings)) {
-        Some(failure) => Err(failure),
-        None => Ok(()),
+    failure.map_or(Ok(()), Err)
+}
+
+/// Asks Slack about tokens, and warns of what is missing.
+async fn ask(channel: &Channel, tokens: &Tokens) -> Result<Findings, Failure> {
+    let findings = slack::ask(&channel.id, &channel.api_url, &tokens.app, &tokens.bot).await?;
+    slack::warn(&channel.id, &findings);
+    Ok(findings)
+}
+
+/// Asks for the tokens and keeps them; those that Slack refuses do not take the place of good ones.
+async fn take_tokens(channel: &Channel) -> Result<(Findings, String), Failure> {
+    let (app_file, bot_file) = channel.token_files()?;
+    let tokens = Tokens::read().await?;
+    let findings = ask(channel, &tokens).await?;
+    if findings.refuses()
+        && let Some(failure) = slack::failure(&channel.id, &findings)
+    {
+        return Err(failure.hint("the tokens were not kept; run this again"));
     }
+    tokens::store(app_file, &tokens.app)?;
+    tokens::store(bot_file, &tokens.bot)?;
+    let kept = format!(
+        "Kept the tokens, readable by you alone, in\n  {}\n  {}\n",
+        app_file.display(),
+        bot_file.display()
+    );
+    Ok((findings, kept))
 }
 
 impl Args {
