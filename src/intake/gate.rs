@@ -2,9 +2,12 @@
 //!
 //! The gate fails closed: whatever no rule lets in is refused, with a reason.
 
-use tieline_channel::{ChannelId, ChatKind, Message, RefusalReason, SenderKind};
+use std::time::Duration;
+
+use tieline_channel::{ChannelId, ChatKind, Message, Press, RefusalReason, SenderKind, UserId};
 
 use crate::config::{Access, Direct, Groups};
+use crate::ledger::{Conditions, Limit};
 
 /// The longest message that is taken, in characters of its plain text. Codex refuses a turn of
 /// more than 1,048,576; this leaves room for the envelope and for what waits beside it.
@@ -19,41 +22,42 @@ pub struct Door {
     pub operator_only: bool,
 }
 
-/// Judges whether a message is let in. [`RefusalReason::TooLong`] comes last: its sender is allowed
-/// to know.
+/// How often programs may write in one conversation: two that answer each other must come to an end.
+const PROGRAMS: Limit = Limit {
+    times: 5,
+    within: Duration::from_secs(10 * 60),
+};
+
+/// Judges whether a message is let in, as far as the configuration says: it is if what is on record
+/// meets the conditions.
 ///
 /// # Errors
 ///
-/// The reason why it is not.
-pub fn judge(access: &Access, door: &Door, message: &Message) -> Result<(), RefusalReason> {
-    let text = message.plain_text();
-    if text.trim().is_empty() && message.attachments.is_empty() {
+/// The reason why it is not, whatever is on record.
+pub fn judge(access: &Access, door: &Door, message: &Message) -> Result<Conditions, RefusalReason> {
+    if message.plain_text().trim().is_empty() && message.attachments.is_empty() {
         return Err(RefusalReason::Empty);
     }
-    if !door.operator_only {
-        judge_stranger(access, door, message)?;
-    }
-    if text.chars().count() > MAX_MESSAGE_CHARS {
-        return Err(RefusalReason::TooLong);
-    }
-    Ok(())
-}
-
-fn judge_stranger(access: &Access, door: &Door, message: &Message) -> Result<(), RefusalReason> {
-    match message.sender.kind {
-        SenderKind::Person => {}
-        SenderKind::Bot => return Err(RefusalReason::Bot),
-        SenderKind::Outsider => return Err(RefusalReason::Outsider),
+    if door.operator_only {
+        return Ok(Conditions::default());
     }
     let user = (door.channel.clone(), message.sender.id.clone());
-    let user_listed = access.users.contains(&user) || access.admins.contains(&user);
+    let is_program = judge_sender(access, &user, message)?;
+    let mut conditions = Conditions {
+        sender: access.max_per_minute.map(|times| Limit {
+            times,
+            within: Duration::from_secs(60),
+        }),
+        programs: is_program.then_some(PROGRAMS),
+        ..Conditions::default()
+    };
     match message.chat_kind {
         ChatKind::Direct => match access.direct {
-            Direct::Off => Err(RefusalReason::DirectOff),
-            Direct::Everyone => Ok(()),
-            Direct::Listed | Direct::Pairing if user_listed => Ok(()),
-            Direct::Listed => Err(RefusalReason::UserNotListed),
-            Direct::Pairing => Err(RefusalReason::NotPaired),
+            Direct::Off => return Err(RefusalReason::DirectOff),
+            Direct::Everyone => {}
+            Direct::Listed | Direct::Pairing if is_program || is_listed(access, &user) => {}
+            Direct::Listed => return Err(RefusalReason::UserNotListed),
+            Direct::Pairing => conditions.paired = true,
         },
         ChatKind::Group => {
             let chat = (door.channel.clone(), message.conversation.chat.clone());
@@ -65,11 +69,79 @@ fn judge_stranger(access: &Access, door: &Door, message: &Message) -> Result<(),
                 Groups::Listed | Groups::Everyone => {}
             }
             if access.mention && !message.addressed {
-                return Err(RefusalReason::NotMentioned);
+                // Without threads everything in the chat is one conversation, and not all of it
+                // is meant for us.
+                if message.conversation.thread.is_none() {
+                    return Err(RefusalReason::NotMentioned);
+                }
+                conditions.joined = true;
             }
-            Ok(())
         }
     }
+    Ok(conditions)
+}
+
+/// Judges who wrote a message; returns whether it is a program.
+fn judge_sender(
+    access: &Access,
+    user: &(ChannelId, UserId),
+    message: &Message,
+) -> Result<bool, RefusalReason> {
+    match message.sender.kind {
+        SenderKind::Person => Ok(false),
+        SenderKind::Outsider if is_listed(access, user) => Ok(false),
+        SenderKind::Outsider => Err(RefusalReason::Outsider),
+        SenderKind::Bot if !access.bots.contains(user) => Err(RefusalReason::Bot),
+        SenderKind::Bot if !message.addressed => Err(RefusalReason::NotMentioned),
+        SenderKind::Bot => Ok(true),
+    }
+}
+
+/// Judges whether somebody may press a button of ours: whoever may be spoken to where it is.
+///
+/// # Errors
+///
+/// The reason why not.
+pub fn judge_press(access: &Access, door: &Door, press: &Press) -> Result<(), RefusalReason> {
+    if door.operator_only {
+        return Ok(());
+    }
+    let user = (door.channel.clone(), press.sender.id.clone());
+    let chat = (door.channel.clone(), press.conversation.chat.clone());
+    match press.sender.kind {
+        SenderKind::Bot => Err(RefusalReason::Bot),
+        SenderKind::Person | SenderKind::Outsider if is_listed(access, &user) => Ok(()),
+        SenderKind::Outsider => Err(RefusalReason::Outsider),
+        SenderKind::Person => {
+            let chat_is_open = match access.groups {
+                Groups::Everyone => true,
+                Groups::Listed => access.chats.contains(&chat),
+                Groups::Off => false,
+            };
+            if chat_is_open || access.direct == Direct::Everyone {
+                Ok(())
+            } else {
+                Err(RefusalReason::UserNotListed)
+            }
+        }
+    }
+}
+
+/// Returns whether somebody is an administrator of the dispatcher.
+pub fn is_admin(access: &Access, door: &Door, user: &UserId) -> bool {
+    door.operator_only
+        || access
+            .admins
+            .contains(&(door.channel.clone(), user.clone()))
+}
+
+/// Returns whether a message is longer than what can become a turn.
+pub fn is_too_long(message: &Message) -> bool {
+    message.plain_text().chars().count() > MAX_MESSAGE_CHARS
+}
+
+fn is_listed(access: &Access, user: &(ChannelId, UserId)) -> bool {
+    access.users.contains(user) || access.admins.contains(user)
 }
 
 #[cfg(test)]
