@@ -18,6 +18,6 @@ mod tests;
 pub use crate::control::client::{Client, ClientError};
 pub use crate::control::server::{ControlServer, StatusSource};
 pub use crate::control::status::{
-    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LastTurn, LedgerStatus, OpenTurn,
-    OutboxStatus, Status,
+    ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
+    LedgerStatus, OpenTurn, OutboxStatus, Status,
 };

@@ -68,6 +68,11 @@ fn status() -> Status {
             since: at(1_795_166_104, 0),
             heard_at: None,
             last_error: None,
+            history: Some(HistoryStatus {
+                last_read_at: Some(at(1_795_166_105, 0)),
+                missed: 2,
+                ..HistoryStatus::default()
+            }),
         }],
         ledger: LedgerStatus {
             state: "open".into(),
@@ -189,6 +194,13 @@ fn status_reads_as_designed() {
                 "since": "2026-11-20T09:15:04.000Z",
                 "heard_at": null,
                 "last_error": null,
+                "history": {
+                    "last_read_at": "2026-11-20T09:15:05.000Z",
+                    "missed": 2,
+                    "deaf": 0,
+                    "unreadable": [],
+                    "last_error": null,
+                },
             }],
             "ledger": { "state": "open", "size_bytes": 4096, "messages": { "answered": 5 } },
             "outbox": { "pending": 1, "sending": 0, "failed": 0, "unclear": 0 },

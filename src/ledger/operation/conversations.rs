@@ -1,6 +1,6 @@
 //! Conversations: which are known, which were joined, and who writes how often.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, Conversation, UserId};
