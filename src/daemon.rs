@@ -22,10 +22,10 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 use crate::backfill::{self, Backfill, Pace};
 use crate::codex::{self, Launch, LaunchConfig, Spawner};
 use crate::config::{ChannelConfig, Config, DispatcherConfig};
-use crate::control::ControlServer;
+use crate::control::{Api, ControlServer};
 use crate::dispatcher::{Dispatcher, Handle, Line};
 use crate::id::DispatcherId;
-use crate::intake::{ChannelIntake, Door};
+use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
 use crate::outbox;
 
@@ -177,7 +177,11 @@ impl Daemon {
             working.spawn(dispatcher.run(stop_dispatchers.clone()));
         }
         let mut rest = JoinSet::new();
-        rest.spawn(control.serve(status, stop_rest.clone()));
+        let api = Api {
+            status,
+            pairings: PairingDesk::new(ledger.clone()),
+        };
+        rest.spawn(control.serve(api, stop_rest.clone()));
         rest.spawn(housekeep(ledger.clone(), stop_rest.clone()));
         for line in lines.values() {
             let worker = outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel));

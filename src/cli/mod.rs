@@ -10,6 +10,7 @@ mod demo;
 mod failure;
 mod logging;
 mod output;
+mod pair;
 mod run;
 mod status;
 
@@ -48,6 +49,7 @@ enum Verb {
     Run(run::Args),
     Check(check::Args),
     Status(status::Args),
+    Pair(pair::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -58,6 +60,7 @@ impl Verb {
             Self::Run(args) => run::run(args).await,
             Self::Check(args) => check::run(args).await,
             Self::Status(args) => status::run(args).await,
+            Self::Pair(args) => pair::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }

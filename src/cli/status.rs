@@ -249,7 +249,7 @@ fn render_counts(status: &Status) -> String {
     )
 }
 
-fn table<const N: usize>(header: [&str; N]) -> Table {
+pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -267,7 +267,10 @@ fn right_align(table: &mut Table, columns: &[usize]) {
 }
 
 /// Writes a table that has rows, and below it the last error of each row that has one.
-fn section<'a>(table: &Table, errors: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> String {
+pub(super) fn section<'a>(
+    table: &Table,
+    errors: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+) -> String {
     if table.is_empty() {
         return String::new();
     }
@@ -284,7 +287,7 @@ fn section<'a>(table: &Table, errors: impl Iterator<Item = (&'a str, Option<&'a 
 }
 
 /// Returns how long ago it was, in at most two units.
-fn since(at: SystemTime, now: SystemTime) -> String {
+pub(super) fn since(at: SystemTime, now: SystemTime) -> String {
     // A clock that was set back makes a time of the future: say "now".
     let elapsed = now.duration_since(at).unwrap_or(Duration::ZERO).as_secs();
     let (days, hours, minutes, seconds) = (

@@ -4,19 +4,22 @@
 //! answer is JSON; one that is not a success is `{"error": {"message": …, "hint": …}}`.
 //!
 //! - [`status`]: what the daemon tells about itself
+//! - [`pairings`]: who asks to be let in, and who was
 //! - [`server`]: the routes, and who is served
 //! - [`client`]: the other end, for the command line
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
 pub mod client;
+pub mod pairings;
 pub mod server;
 pub mod status;
 #[cfg(test)]
 mod tests;
 
 pub use crate::control::client::{Client, ClientError};
-pub use crate::control::server::{ControlServer, StatusSource};
+pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
+pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
     LedgerStatus, OpenTurn, OutboxStatus, Status,
