@@ -28,7 +28,7 @@ use crate::cli::failure::{Exit, Failure};
 pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
-   1  a message came to no answer (console, demo)
+   1  a message came to no answer (console, demo); no such code or person (pair)
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not

@@ -19,7 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::id::{DispatcherId, LaneId, ThreadId, TurnKey};
-use crate::ledger::Lifecycle;
+use crate::intake::PairingDesk;
+use crate::ledger::{
+    Admission, Conditions, Fate, Ledger, LedgerSettings, LedgerThread, Lifecycle, NewMessage,
+};
 
 /// A safety net, never a measure.
 const LONG: Duration = Duration::from_secs(60);
@@ -108,6 +111,8 @@ impl StatusSource for Stuck {
 
 struct Running {
     _directory: tempfile::TempDir,
+    _ledger: LedgerThread,
+    ledger: Ledger,
     socket: PathBuf,
     stop: CancellationToken,
     served: JoinHandle<()>,
@@ -119,10 +124,18 @@ impl Running {
         let socket = directory.path().join("control.sock");
         let server = ControlServer::bind(&socket).await.unwrap();
         let stop = CancellationToken::new();
+        let (ledger, thread) =
+            Ledger::open(&directory.path().join("ledger"), LedgerSettings::standard()).unwrap();
+        let api = Api {
+            status: source,
+            pairings: PairingDesk::new(ledger.clone()),
+        };
         #[expect(clippy::disallowed_methods, reason = "`end` awaits it")]
-        let served = tokio::spawn(server.serve(source, stop.clone()));
+        let served = tokio::spawn(server.serve(api, stop.clone()));
         Self {
             _directory: directory,
+            _ledger: thread,
+            ledger,
             socket,
             stop,
             served,

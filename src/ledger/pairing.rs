@@ -132,8 +132,14 @@ impl Invitation {
 
     /// Returns whether the code is good.
     pub(super) fn is_open(&self, now: SystemTime) -> bool {
-        // A clock that was set back must not make it good for longer than its life.
+        // A clock that was set back must not make it good for much longer than its life.
         self.made_at <= now + INVITATION_LIFE && now < self.expires_at()
+    }
+
+    /// Returns whether a stranger who writes again is to be told the code again.
+    pub(super) fn is_due_again(&self, now: SystemTime) -> bool {
+        now.duration_since(self.told_at)
+            .is_ok_and(|silent| silent >= INVITATION_REPEAT)
     }
 }
 
@@ -224,6 +230,41 @@ mod tests {
             "äBCD-2345",
         ] {
             assert_eq!(text.parse::<PairingCode>(), Err(NotACode), "{text}");
+        }
+    }
+
+    #[test]
+    fn code_lives_for_an_hour_and_is_told_again_after_ten_minutes() {
+        let made_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let invitation = Invitation {
+            code: PairingCode::random(),
+            guest: Guest {
+                dispatcher: DispatcherId::new("flow"),
+                channel: ChannelId::new("team"),
+                user: UserId::new("U1"),
+                name: None,
+                conversation: Conversation {
+                    chat: tieline_channel::ChatId::new("D1"),
+                    thread: None,
+                },
+            },
+            made_at,
+            told_at: made_at,
+        };
+        let minutes = |n: u64| made_at + Duration::from_secs(n * 60);
+        let table = [
+            (minutes(0), true, false),
+            (minutes(9), true, false),
+            (minutes(10), true, true),
+            (minutes(59), true, true),
+            (minutes(60), false, true),
+            // A clock that was set back, by a little and by much.
+            (made_at - Duration::from_secs(60), true, false),
+            (made_at - Duration::from_secs(7200), false, false),
+        ];
+        for (now, is_open, is_due_again) in table {
+            assert_eq!(invitation.is_open(now), is_open, "{now:?}");
+            assert_eq!(invitation.is_due_again(now), is_due_again, "{now:?}");
         }
     }
 

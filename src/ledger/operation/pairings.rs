@@ -8,8 +8,7 @@ use crate::id::DispatcherId;
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Key, Table};
 use crate::ledger::pairing::{
-    Confirmation, Guest, INVITATION_REPEAT, Invitation, MAX_INVITATIONS, Paired, PairingCode,
-    PairingError,
+    Confirmation, Guest, Invitation, MAX_INVITATIONS, Paired, PairingCode, PairingError,
 };
 use crate::ledger::post::NewPost;
 use crate::ledger::time;
@@ -93,8 +92,7 @@ impl Transaction<'_> {
             }
         }
         if let Some(mut own) = own {
-            let silent = now.duration_since(own.told_at).unwrap_or_default();
-            if silent < INVITATION_REPEAT {
+            if !own.is_due_again(now) {
                 return Ok(None);
             }
             own.told_at = now;
