@@ -29,6 +29,7 @@ use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
 use crate::outbox;
 
+mod messages;
 mod settings;
 mod status;
 

@@ -196,7 +196,9 @@ impl From<ClientError> for Failure {
             | ClientError::Slow
             | ClientError::Broken { .. }
             | ClientError::TooLong => Exit::Unreachable,
-            ClientError::Refused { .. } | ClientError::NotUnderstood { .. } => Exit::Internal,
+            ClientError::NoClient { .. }
+            | ClientError::Refused { .. }
+            | ClientError::NotUnderstood { .. } => Exit::Internal,
         };
         let hints = error.hint().into_iter().collect();
         Self {

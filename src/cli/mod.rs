@@ -9,10 +9,12 @@ mod console;
 mod demo;
 mod failure;
 mod logging;
+mod messages;
 mod output;
 mod pair;
 mod run;
 mod status;
+mod table;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -50,6 +52,7 @@ enum Verb {
     Check(check::Args),
     Status(status::Args),
     Pair(pair::Args),
+    Messages(messages::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -61,6 +64,7 @@ impl Verb {
             Self::Check(args) => check::run(args).await,
             Self::Status(args) => status::run(args).await,
             Self::Pair(args) => pair::run(args).await,
+            Self::Messages(args) => messages::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }

@@ -20,6 +20,13 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes JSON for people and programs.
+pub(crate) fn json(value: &serde_json::Value) -> Result<String, Failure> {
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::new(Exit::Internal, error))?;
+    Ok(format!("{text}\n"))
+}
+
 /// Writes a warning to standard error.
 pub(crate) fn warn(text: &str) {
     // Nobody is left to be warned when standard error is closed.

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{self, plain};
-use crate::cli::status::{section, since, table};
+use crate::cli::table::{since, table, write};
 use crate::control::{Client, ClientError, PairedPerson, Pairings, Person};
 
 /// Let in somebody who wrote to the bot, or list who asks and who was let in
@@ -40,10 +40,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             .map(|paired| format!("{} is let in no longer\n", describe(&paired.person)))
             .collect()
     } else if args.json {
-        let answer: serde_json::Value = client.get("/v1/pairings").await?;
-        let text = serde_json::to_string_pretty(&answer)
-            .map_err(|error| Failure::new(Exit::Internal, error))?;
-        format!("{text}\n")
+        output::json(&client.get("/v1/pairings").await?)?
     } else {
         render(&client.pairings().await?, SystemTime::now())
     };
@@ -90,11 +87,11 @@ fn render(pairings: &Pairings, now: SystemTime) -> String {
             format!("{} ago", since(*at, now)),
         ]);
     }
-    let parts = [
-        section(&open, std::iter::empty()),
-        section(&paired, std::iter::empty()),
-    ];
-    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let parts: Vec<_> = [open, paired]
+        .iter()
+        .filter(|table| !table.is_empty())
+        .map(write)
+        .collect();
     if parts.is_empty() {
         return "nobody asks to be let in, and nobody was\n".to_owned();
     }
@@ -144,7 +141,14 @@ mod tests {
                 },
             ],
         };
-        insta::assert_snapshot!(render(&pairings, now), @"");
+        insta::assert_snapshot!(render(&pairings, now), @r"
+        CODE       WHO ASKS            DISPATCHER  ASKED       GOOD FOR
+        ABCD-2345  Mei [31m (team:U1)  flow        10m 0s ago  50m 0s
+
+        LET IN         DISPATCHER  BY            WHEN
+        Kim (team:U2)  flow        team:U9       2d 2h ago
+        team:U3        flow        the operator  1m 0s ago
+        ");
         insta::assert_snapshot!(
             render(&Pairings::default(), now),
             @"nobody asks to be let in, and nobody was"

@@ -1,13 +1,14 @@
 //! `tieline status`: how a running daemon is.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::Table;
 use tieline_channel::Link;
 
 use crate::cli::config_args::ConfigArgs;
-use crate::cli::failure::{Exit, Failure, count};
+use crate::cli::failure::{Failure, count};
 use crate::cli::output::{self, plain};
+use crate::cli::table::{right_align, since, table, write};
 use crate::control::{
     ChannelStatus, ChildStatus, Client, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
     OutboxStatus, Status,
@@ -30,10 +31,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&config.control_socket());
     let text = if args.json {
         // Not through `Status`: a newer daemon may tell more than this version knows.
-        let answer: serde_json::Value = client.get("/v1/status").await?;
-        let text = serde_json::to_string_pretty(&answer)
-            .map_err(|error| Failure::new(Exit::Internal, error))?;
-        format!("{text}\n")
+        output::json(&client.get("/v1/status").await?)?
     } else {
         render(&client.status().await?, SystemTime::now())
     };
@@ -249,59 +247,18 @@ fn render_counts(status: &Status) -> String {
     )
 }
 
-pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header);
-    table
-}
-
-fn right_align(table: &mut Table, columns: &[usize]) {
-    for column in columns {
-        if let Some(column) = table.column_mut(*column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-}
-
 /// Writes a table that has rows, and below it the last error of each row that has one.
-pub(super) fn section<'a>(
-    table: &Table,
-    errors: impl Iterator<Item = (&'a str, Option<&'a str>)>,
-) -> String {
+fn section<'a>(table: &Table, errors: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> String {
     if table.is_empty() {
         return String::new();
     }
-    let mut text: String = table
-        .lines()
-        .map(|line| format!("{}\n", line.trim()))
-        .collect();
+    let mut text = write(table);
     for (id, error) in errors {
         if let Some(error) = error {
             text.push_str(&format!("! {id}: {}\n", plain(error)));
         }
     }
     text
-}
-
-/// Returns how long ago it was, in at most two units.
-pub(super) fn since(at: SystemTime, now: SystemTime) -> String {
-    // A clock that was set back makes a time of the future: say "now".
-    let elapsed = now.duration_since(at).unwrap_or(Duration::ZERO).as_secs();
-    let (days, hours, minutes, seconds) = (
-        elapsed / 86_400,
-        elapsed / 3_600 % 24,
-        elapsed / 60 % 60,
-        elapsed % 60,
-    );
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m {seconds}s"),
-        (0, _, _) => format!("{hours}h {minutes}m"),
-        _ => format!("{days}d {hours}h"),
-    }
 }
 
 /// Returns a size in the largest unit in which it is at least 1.
@@ -321,6 +278,8 @@ fn bytes(size: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use crate::control::{LedgerStatus, OpenTurn};
     use crate::id::{DispatcherId, LaneId, ThreadId, TurnKey};
     use crate::ledger::Lifecycle;
@@ -481,19 +440,6 @@ mod tests {
         outbox: 0 pending, 0 sending, 0 failed, 0 unclear
         ledger: open, 0 bytes
         ");
-    }
-
-    #[test]
-    fn times_have_at_most_two_units_and_never_lie_ahead() {
-        let shown =
-            [0, 59, 60, 3_599, 3_600, 86_399, 86_400, 9_000_000].map(|s| since(ago(s), now()));
-        assert_eq!(
-            shown,
-            [
-                "0s", "59s", "1m 0s", "59m 59s", "1h 0m", "23h 59m", "1d 0h", "104d 4h"
-            ]
-        );
-        assert_eq!(since(now() + Duration::from_secs(5), now()), "0s");
     }
 
     #[test]

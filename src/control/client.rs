@@ -42,6 +42,12 @@ pub enum ClientError {
         /// What the system said.
         source: io::Error,
     },
+    /// Nothing can be asked from this machine.
+    #[error("the daemon cannot be asked")]
+    NoClient {
+        /// What is wrong.
+        source: tieline_net::NetError,
+    },
     /// The answer takes too long.
     #[error("the daemon did not answer within {} s", DEADLINE.as_secs())]
     Slow,
@@ -90,7 +96,7 @@ impl ClientError {
                 "the daemon may be of another version: compare `tieline --version` with what runs"
                     .to_owned(),
             ),
-            Self::Connect { .. } | Self::Broken { .. } | Self::TooLong => {
+            Self::NoClient { .. } | Self::Connect { .. } | Self::Broken { .. } | Self::TooLong => {
                 Some("look at the daemon's log, and try again".to_owned())
             }
         }
@@ -180,11 +186,8 @@ impl Client {
 
     async fn ask(&self, method: Method, route: &str) -> Result<(StatusCode, Vec<u8>), ClientError> {
         let socket = self.socket.as_path();
-        let client = reqwest::Client::builder()
-            .unix_socket(socket)
-            .no_proxy()
-            .build()
-            .map_err(|error| self.failed(error))?;
+        let client =
+            tieline_net::local_http(socket).map_err(|source| ClientError::NoClient { source })?;
         let request = client.request(method, format!("http://localhost{route}"));
         let mut answer = request.send().await.map_err(|error| self.failed(error))?;
         let mut bytes = Vec::new();

@@ -5,12 +5,14 @@
 //!
 //! - [`status`]: what the daemon tells about itself
 //! - [`pairings`]: who asks to be let in, and who was
+//! - [`messages`]: what became of the messages
 //! - [`server`]: the routes, and who is served
 //! - [`client`]: the other end, for the command line
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
 pub mod client;
+pub mod messages;
 pub mod pairings;
 pub mod server;
 pub mod status;
@@ -18,6 +20,7 @@ pub mod status;
 mod tests;
 
 pub use crate::control::client::{Client, ClientError};
+pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{

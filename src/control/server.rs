@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -24,9 +25,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::control::messages::{MAX_MESSAGES, Messages};
 use crate::control::pairings;
 use crate::control::status::Status;
 use crate::intake::PairingDesk;
+use crate::ledger::LedgerError;
 
 /// How many connections are served at a time.
 pub const MAX_CONNECTIONS: usize = 64;
@@ -44,6 +47,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub trait StatusSource: Send + Sync + 'static {
     /// Tells it, without waiting for anything slow.
     async fn status(&self) -> Status;
+
+    /// Tells what became of the newest `limit` messages.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    async fn messages(&self, limit: usize) -> Result<Messages, LedgerError>;
 }
 
 /// What the routes look at. A route that needs more adds a field.
@@ -64,6 +74,7 @@ fn routes(api: Api) -> Router {
             "/v1/pairings/{name}",
             post(pairings::confirm).delete(pairings::revoke),
         )
+        .route("/v1/messages", get(messages))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)
@@ -83,6 +94,42 @@ async fn status(State(api): State<Api>) -> Result<Json<Status>, ApiError> {
             )
             .hint("it may be very busy: try again, and look at its log")
         })
+}
+
+/// What can be asked of the messages.
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default = "Wanted::default_limit")]
+    limit: usize,
+}
+
+impl Wanted {
+    fn default_limit() -> usize {
+        20
+    }
+}
+
+async fn messages(
+    State(api): State<Api>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Messages>, ApiError> {
+    let limit = match wanted {
+        Ok(Query(Wanted { limit })) if (1..=MAX_MESSAGES).contains(&limit) => limit,
+        Ok(_) | Err(_) => {
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "the query of /v1/messages is not understood",
+            )
+            .hint(format!("`limit` is a number from 1 to {MAX_MESSAGES}")));
+        }
+    };
+    api.status.messages(limit).await.map(Json).map_err(|error| {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the messages cannot be read: {error}"),
+        )
+        .hint("`tieline status` says how the ledger is")
+    })
 }
 
 async fn unknown_route(uri: Uri) -> ApiError {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use pretty_assertions::assert_eq;
 use serde_json::json;
 use tieline_channel::socket::create_private_directory;
-use tieline_channel::{ChannelId, Link};
+use tieline_channel::{ChannelId, ChatId, Link, RefusalReason, UserId, WireId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
@@ -18,10 +18,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::id::{DispatcherId, LaneId, ThreadId, TurnKey};
+use crate::id::{DispatcherId, LaneId, MessageId, ThreadId, TurnKey};
 use crate::intake::PairingDesk;
 use crate::ledger::{
-    Admission, Conditions, Fate, Ledger, LedgerSettings, LedgerThread, Lifecycle, NewMessage,
+    Admission, Conditions, Fate, Ledger, LedgerError, LedgerSettings, LedgerThread, Lifecycle,
+    NewMessage,
 };
 
 /// A safety net, never a measure.
@@ -89,12 +90,39 @@ fn status() -> Status {
     }
 }
 
+fn message() -> MessageStatus {
+    MessageStatus {
+        id: MessageId::from_bytes([3; 16]),
+        channel: ChannelId::new("team"),
+        chat: ChatId::new("C1"),
+        thread: None,
+        message: WireId::new("1795166000.000100"),
+        sender: UserId::new("U1"),
+        sender_name: None,
+        text: "fix it".into(),
+        lane: LaneId::new("flow"),
+        state: "refused".into(),
+        place: None,
+        failure: None,
+        refusal: Some(RefusalReason::NotPaired),
+        sent_at: at(1_795_166_000, 0),
+        received_at: at(1_795_166_001, 0),
+        changed_at: at(1_795_166_002, 500),
+    }
+}
+
 struct Fixed;
 
 #[async_trait]
 impl StatusSource for Fixed {
     async fn status(&self) -> Status {
         status()
+    }
+
+    async fn messages(&self, limit: usize) -> Result<Messages, LedgerError> {
+        Ok(Messages {
+            messages: vec![message(); limit],
+        })
     }
 }
 
@@ -106,6 +134,10 @@ impl StatusSource for Stuck {
     async fn status(&self) -> Status {
         self.0.notify_one();
         std::future::pending().await
+    }
+
+    async fn messages(&self, _: usize) -> Result<Messages, LedgerError> {
+        Err(LedgerError::Closed)
     }
 }
 
@@ -374,4 +406,138 @@ async fn socket_and_its_directory_are_private() {
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn messages_are_told_as_many_as_were_asked_for_and_a_wrong_number_is_explained() {
+    let running = Running::start(Arc::new(Fixed)).await;
+    let client = Client::new(&running.socket);
+    let answer: Messages = client.get("/v1/messages?limit=2").await.unwrap();
+    assert_eq!(answer.messages, [message(), message()]);
+    let answer: Messages = client.get("/v1/messages").await.unwrap();
+    assert_eq!(answer.messages.len(), 20);
+    for limit in ["0", "1001", "-1", "all", ""] {
+        let refused = client
+            .get::<Messages>(&format!("/v1/messages?limit={limit}"))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            refused.hint().as_deref(),
+            Some("`limit` is a number from 1 to 1000"),
+            "{limit}"
+        );
+    }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_read_is_said_to_be_so() {
+    let running = Running::start(Arc::new(Stuck(Notify::new()))).await;
+    let refused = Client::new(&running.socket)
+        .get::<Messages>("/v1/messages")
+        .await
+        .unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .starts_with("the messages cannot be read: "),
+        "{refused}"
+    );
+    running.end().await;
+}
+
+/// A stranger's message; nothing of it matters but who wrote it.
+fn stranger(user: &str) -> Admission {
+    let message = tieline_channel::Message {
+        id: WireId::new(user),
+        conversation: tieline_channel::Conversation {
+            chat: ChatId::new("D1"),
+            thread: None,
+        },
+        chat_kind: tieline_channel::ChatKind::Direct,
+        chat_name: None,
+        sender: tieline_channel::Sender {
+            id: UserId::new(user),
+            name: None,
+            kind: tieline_channel::SenderKind::Person,
+        },
+        sent_at: at(0, 0),
+        body: Vec::new(),
+        addressed: true,
+        in_thread: false,
+        quote: None,
+        attachments: Vec::new(),
+    };
+    Admission {
+        message: NewMessage {
+            channel: ChannelId::new("team"),
+            dispatcher: DispatcherId::new("flow"),
+            lane: LaneId::new("flow"),
+            key: tieline_channel::EventKey {
+                kind: tieline_channel::EventKind::Message,
+                id: user.to_owned(),
+            },
+            message,
+            received_at: at(0, 0),
+            urgent: false,
+        },
+        conditions: Conditions {
+            paired: true,
+            ..Conditions::default()
+        },
+        fate: Fate::Queue,
+    }
+}
+
+#[tokio::test]
+async fn pairing_is_told_confirmed_and_taken_back() {
+    let running = Running::start(Arc::new(Fixed)).await;
+    let client = Client::new(&running.socket);
+    assert_eq!(client.pairings().await.unwrap(), Pairings::default());
+    // Names as platforms give them, not made for paths.
+    for user in ["U1", "o/u?%#: 名"] {
+        let asked = running.ledger.admit(stranger(user), |_| Vec::new()).await;
+        asked.unwrap();
+        let told = client.pairings().await.unwrap();
+        assert_eq!((told.open.len(), told.paired.len()), (1, 0));
+        assert_eq!(told.open[0].person.user, UserId::new(user));
+        let paired = client.pair(&told.open[0].code).await.unwrap();
+        assert_eq!(paired.person, told.open[0].person);
+        assert_eq!(paired.by, None);
+        let told = client.pairings().await.unwrap();
+        assert_eq!((told.open.len(), told.paired.len()), (0, 1));
+        let who = format!("team:{user}");
+        assert_eq!(client.unpair(&who).await.unwrap(), [paired]);
+        assert_eq!(client.pairings().await.unwrap(), Pairings::default());
+    }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_paired_is_explained() {
+    let running = Running::start(Arc::new(Fixed)).await;
+    let client = Client::new(&running.socket);
+    let mut told = Vec::new();
+    for code in ["ABCD-2345", "who knows", "../status", ""] {
+        let refused = client.pair(code).await.unwrap_err();
+        assert!(refused.hint().is_some(), "{code:?}");
+        told.push(refused.to_string());
+    }
+    for who in ["team:U1", "U1"] {
+        let refused = client.unpair(who).await.unwrap_err();
+        assert!(refused.hint().is_some(), "{who:?}");
+        told.push(refused.to_string());
+    }
+    assert_eq!(
+        told,
+        [
+            "nobody was given this code, or it has been used",
+            "\"who knows\" is not a code",
+            "\"../status\" is not a code",
+            "there is no route /v1/pairings/",
+            "team:U1 is not paired",
+            "\"U1\" is nobody",
+        ]
+    );
+    running.end().await;
 }

@@ -14,11 +14,14 @@ use crate::codex::ChildState;
 use crate::config::Config;
 use crate::control::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, OpenTurn, OutboxStatus, Status, StatusSource,
+    LedgerStatus, Messages, OpenTurn, OutboxStatus, Status, StatusSource,
 };
+use crate::daemon::messages;
 use crate::dispatcher::{Condition, Handle, Line};
 use crate::id::DispatcherId;
-use crate::ledger::{Counts, LaneRecord, Ledger, LedgerHealth, MessageState, SettledTurn};
+use crate::ledger::{
+    Counts, LaneRecord, Ledger, LedgerError, LedgerHealth, MessageState, SettledTurn,
+};
 
 /// How many lanes of a dispatcher are told; those at work come first.
 const MAX_LANES: usize = 200;
@@ -118,6 +121,10 @@ impl StatusSource for Reporter {
                 unclear: counts.outbox.unclear,
             },
         }
+    }
+
+    async fn messages(&self, limit: usize) -> Result<Messages, LedgerError> {
+        messages::tell(&self.ledger, limit).await
     }
 }
 

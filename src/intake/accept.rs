@@ -291,11 +291,10 @@ fn take_urgency(message: &mut Message) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
-    use tieline_channel::{ChatId, ChatKind, Conversation, Sender, SenderKind, UserId, WireId};
+    use tieline_channel::UserId;
 
     use super::*;
+    use crate::intake::fixture;
 
     fn text(text: &str) -> Segment {
         Segment::Text(text.to_owned())
@@ -310,24 +309,8 @@ mod tests {
 
     fn message(body: Vec<Segment>) -> Message {
         Message {
-            id: WireId::new("1"),
-            conversation: Conversation {
-                chat: ChatId::new("C1"),
-                thread: None,
-            },
-            chat_kind: ChatKind::Group,
-            chat_name: None,
-            sender: Sender {
-                id: UserId::new("U1"),
-                name: None,
-                kind: SenderKind::Person,
-            },
-            sent_at: SystemTime::UNIX_EPOCH,
             body,
-            addressed: true,
-            in_thread: false,
-            quote: None,
-            attachments: Vec::new(),
+            ..fixture::message("U1")
         }
     }
 

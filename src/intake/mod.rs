@@ -13,6 +13,8 @@ mod desk;
 #[cfg(test)]
 mod fixture;
 mod gate;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use self::accept::ChannelIntake;

@@ -169,6 +169,19 @@ impl MessageState {
         }
     }
 
+    /// Returns its name without what belongs to it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InTurn => "in_turn",
+            Self::Answered => "answered",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Unclear => "unclear",
+            Self::Refused { .. } => "refused",
+        }
+    }
+
     /// Returns whether nothing more can happen to the message.
     pub fn is_settled(&self) -> bool {
         match self {

@@ -10,10 +10,14 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use pretty_assertions::assert_eq;
-use tieline::control::{Api, ControlServer, LedgerStatus, OutboxStatus, Status, StatusSource};
+use tieline::control::{
+    Api, ControlServer, LedgerStatus, Messages, OutboxStatus, Status, StatusSource,
+};
 use tieline::id::{DispatcherId, LaneId};
 use tieline::intake::PairingDesk;
-use tieline::ledger::{Admission, Conditions, Fate, Ledger, LedgerSettings, NewMessage};
+use tieline::ledger::{
+    Admission, Conditions, Fate, Ledger, LedgerError, LedgerSettings, NewMessage,
+};
 use tieline_channel::socket::create_private_directory;
 use tieline_channel::{
     ChannelId, ChatId, ChatKind, Conversation, EventKey, EventKind, Message, Segment, Sender,
@@ -242,6 +246,12 @@ impl StatusSource for Quiet {
             outbox: OutboxStatus::default(),
         }
     }
+
+    async fn messages(&self, _limit: usize) -> Result<Messages, LedgerError> {
+        Ok(Messages {
+            messages: Vec::new(),
+        })
+    }
 }
 
 /// Runs `scene` while a daemon answers.
@@ -411,4 +421,21 @@ async fn what_is_no_code_and_nobody_is_said_so() {
     .await;
     insta::assert_snapshot!(code.stderr, @"");
     insta::assert_snapshot!(who.stderr, @"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_printed_for_people_and_as_json() {
+    let (text, json) = with_a_daemon(|workbench| {
+        (
+            workbench.run(&["messages"]),
+            workbench.run(&["messages", "-n", "3", "--json"]),
+        )
+    })
+    .await;
+    assert_eq!(
+        (text.code, text.stdout.as_str()),
+        (Some(0), "no messages yet\n")
+    );
+    let answer: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(answer, serde_json::json!({"messages": []}));
 }

@@ -1,5 +1,6 @@
 //! What comes in from a platform, in one shape for all of them.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -279,4 +280,22 @@ pub enum RefusalReason {
     Empty,
     /// It is longer than what can become a turn.
     TooLong,
+}
+
+impl fmt::Display for RefusalReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DirectOff => "direct messages are switched off",
+            Self::UserNotListed => "this user is not on the list",
+            Self::NotPaired => "this user is not paired yet",
+            Self::GroupsOff => "groups are switched off",
+            Self::ChatNotListed => "this chat is not on the list",
+            Self::NotMentioned => "it does not mention the bot",
+            Self::Bot => "it comes from a program",
+            Self::Outsider => "it comes from another organisation",
+            Self::TooOften => "there were too many messages in a short time",
+            Self::Empty => "there is nothing in it",
+            Self::TooLong => "it is too long; put it into a file and name the file",
+        })
+    }
 }

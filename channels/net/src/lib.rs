@@ -3,10 +3,11 @@
 
 mod websocket;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use thiserror::Error;
 
@@ -59,13 +60,33 @@ impl Net {
     }
 }
 
+/// Makes a client of an HTTP server on a Unix socket of this machine, for which neither
+/// certificates nor proxies matter.
+///
+/// # Errors
+///
+/// When it cannot be set up.
+pub fn local_http(socket: &Path) -> Result<reqwest::Client, NetError> {
+    let tls = builder()?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .unix_socket(socket)
+        .no_proxy()
+        .build()
+        .map_err(NetError::Http)
+}
+
+/// TLS by `ring`, whatever the process has for a default.
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, NetError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(NetError::Tls)
+}
+
 fn tls() -> Result<ClientConfig, NetError> {
-    let builder = || {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(NetError::Tls)
-    };
     match builder()?.with_platform_verifier() {
         Ok(verified) => Ok(verified.with_no_client_auth()),
         // What is reached without TLS can be reached all the same.

@@ -86,7 +86,7 @@ impl Exchange {
         id: &WireId,
         outcome: AckOutcome,
         reason: Option<RefusalReason>,
-    ) -> Option<&'static str> {
+    ) -> Option<String> {
         if !self.is_in_flight(id) {
             return None; // its answer was faster, on an earlier connection
         }
@@ -102,7 +102,9 @@ impl Exchange {
             }
             AckOutcome::Refused => {
                 self.failed += 1;
-                Some(reason.map_or("it was refused", in_words))
+                Some(
+                    reason.map_or_else(|| "it was refused".to_owned(), |reason| reason.to_string()),
+                )
             }
         }
     }
@@ -163,22 +165,6 @@ impl Exchange {
             failed: self.failed,
             unsettled: self.unsettled.len() + usize::from(self.in_flight.is_some()),
         }
-    }
-}
-
-fn in_words(reason: RefusalReason) -> &'static str {
-    match reason {
-        RefusalReason::DirectOff => "direct messages are switched off",
-        RefusalReason::UserNotListed => "this user is not on the list",
-        RefusalReason::NotPaired => "this user is not paired yet",
-        RefusalReason::GroupsOff => "groups are switched off",
-        RefusalReason::ChatNotListed => "this chat is not on the list",
-        RefusalReason::NotMentioned => "it does not mention the bot",
-        RefusalReason::Bot => "it comes from a program",
-        RefusalReason::Outsider => "it comes from another organisation",
-        RefusalReason::TooOften => "there were too many messages in a short time",
-        RefusalReason::Empty => "there is nothing in it",
-        RefusalReason::TooLong => "it is too long; put it into a file and name the file",
     }
 }
 
