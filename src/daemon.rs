@@ -12,17 +12,19 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use tieline_channel::socket::create_private_directory;
-use tieline_channel::{Channel, ChannelId};
+use tieline_channel::{Channel, ChannelId, Intake};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
+use crate::backfill::{self, Backfill, Pace};
 use crate::codex::{self, Launch, LaunchConfig, Spawner};
 use crate::config::{Config, DispatcherConfig};
-use crate::control::ControlServer;
+use crate::control::{Api, ControlServer};
 use crate::dispatcher::{Dispatcher, Handle, Line};
 use crate::id::DispatcherId;
-use crate::intake::{ChannelIntake, Door};
+use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
 use crate::outbox;
 
@@ -53,6 +55,7 @@ struct Parts {
     dispatchers: Vec<Dispatcher>,
     lines: BTreeMap<ChannelId, Line>,
     intakes: BTreeMap<ChannelId, ChannelIntake>,
+    backfills: BTreeMap<ChannelId, Backfill>,
     /// From then on nothing is accepted.
     stopping: CancellationToken,
 }
@@ -126,16 +129,19 @@ impl Daemon {
         let control = ControlServer::bind(&config.control_socket())
             .await
             .context("the control socket cannot be opened")?;
+        let (backfills, histories) = read_back(&ledger, &lines);
         let status = Arc::new(status::Reporter::new(
             &config,
             ledger.clone(),
             lines.clone(),
             handles,
+            histories,
         ));
         let parts = Parts {
             dispatchers,
             lines,
             intakes,
+            backfills,
             stopping,
         };
         Ok(Self {
@@ -165,6 +171,7 @@ impl Daemon {
             dispatchers,
             lines,
             intakes,
+            mut backfills,
             stopping,
         } = parts;
 
@@ -175,7 +182,11 @@ impl Daemon {
             working.spawn(dispatcher.run(stop_dispatchers.clone()));
         }
         let mut rest = JoinSet::new();
-        rest.spawn(control.serve(status, stop_rest.clone()));
+        let api = Api {
+            status,
+            pairings: PairingDesk::new(ledger.clone()),
+        };
+        rest.spawn(control.serve(api, stop_rest.clone()));
         rest.spawn(housekeep(ledger.clone(), stop_rest.clone()));
         for line in lines.values() {
             let worker = outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel));
@@ -185,6 +196,11 @@ impl Daemon {
             if let Some(line) = lines.get(&id) {
                 let channel = Arc::clone(&line.channel);
                 let span = info_span!("channel", %id);
+                let intake = intake.shared();
+                if let Some(backfill) = backfills.remove(&id) {
+                    let reading = backfill.run(Arc::clone(&intake), stopping.clone());
+                    rest.spawn(reading.instrument(span.clone()));
+                }
                 rest.spawn(run_channel(channel, intake, stop_rest.clone()).instrument(span));
             }
         }
@@ -268,8 +284,27 @@ impl Directories {
     }
 }
 
-async fn run_channel(channel: Arc<dyn Channel>, intake: ChannelIntake, stop: CancellationToken) {
-    if let Err(failure) = channel.run(intake.shared(), stop).await {
+/// Makes what reads back each channel that has a history, and where one sees what it comes to.
+fn read_back(
+    ledger: &Ledger,
+    lines: &BTreeMap<ChannelId, Line>,
+) -> (
+    BTreeMap<ChannelId, Backfill>,
+    BTreeMap<ChannelId, watch::Receiver<backfill::Report>>,
+) {
+    lines
+        .iter()
+        .filter(|(_, line)| line.channel.capabilities().history)
+        .map(|(id, line)| {
+            let channel = Arc::clone(&line.channel);
+            let (backfill, report) = Backfill::new(ledger.clone(), channel, Pace::standard());
+            ((id.clone(), backfill), (id.clone(), report))
+        })
+        .unzip()
+}
+
+async fn run_channel(channel: Arc<dyn Channel>, intake: Arc<dyn Intake>, stop: CancellationToken) {
+    if let Err(failure) = channel.run(intake, stop).await {
         error!(error = %failure, "the channel has ended; the others go on");
     }
 }

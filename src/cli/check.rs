@@ -167,7 +167,7 @@ fn describe(id: &str, dispatcher: &DispatcherConfig, codex: &str) -> String {
 
 fn describe_access(access: &Access) -> String {
     format!(
-        "direct {}, groups {}{}; {}, {}, {}",
+        "direct {}, groups {}{}; {}, {}, {}{}{}",
         access.direct,
         access.groups,
         if access.mention {
@@ -178,5 +178,13 @@ fn describe_access(access: &Access) -> String {
         count(access.users.len(), "user"),
         count(access.chats.len(), "chat"),
         count(access.admins.len(), "admin"),
+        match access.bots.len() {
+            0 => String::new(),
+            n => format!(", {}", count(n, "bot")),
+        },
+        access.max_per_minute.map_or(String::new(), |n| format!(
+            "; at most {} a minute each",
+            count(n, "message")
+        )),
     )
 }

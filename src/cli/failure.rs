@@ -16,7 +16,7 @@ use crate::ledger::OpenError;
 /// The exit codes, as in `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// A message came to no answer.
+    /// A message came to no answer, or a code or person to nothing.
     Unanswered,
     /// The command line is not understood.
     Usage,

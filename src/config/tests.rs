@@ -97,6 +97,8 @@ fn minimal_file_gets_every_default() {
             users: BTreeSet::new(),
             chats: BTreeSet::new(),
             admins: BTreeSet::new(),
+            bots: BTreeSet::new(),
+            max_per_minute: None,
         },
         codex: CodexConfig {
             bin: PathBuf::from("codex"),
