@@ -21,7 +21,7 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 use crate::codex::{self, Launch, LaunchConfig, Spawner};
 use crate::config::{ChannelConfig, Config, DispatcherConfig};
 use crate::control::ControlServer;
-use crate::dispatcher::{Dispatcher, Handle, Line};
+use crate::dispatcher::{Dispatcher, Handle, Line, attachments};
 use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
@@ -41,6 +41,7 @@ pub struct Daemon {
     parts: Parts,
     ledger: Ledger,
     ledger_thread: LedgerThread,
+    attachments: PathBuf,
     control: ControlServer,
     status: Arc<status::Reporter>,
 }
@@ -137,6 +138,7 @@ impl Daemon {
             parts,
             ledger,
             ledger_thread,
+            attachments: directories.attachments,
             control,
             status,
         })
@@ -153,6 +155,7 @@ impl Daemon {
             parts,
             ledger,
             ledger_thread,
+            attachments,
             control,
             status,
         } = self;
@@ -171,7 +174,7 @@ impl Daemon {
         }
         let mut rest = JoinSet::new();
         rest.spawn(control.serve(status, stop_rest.clone()));
-        rest.spawn(housekeep(ledger.clone(), stop_rest.clone()));
+        rest.spawn(housekeep(ledger.clone(), attachments, stop_rest.clone()));
         for line in lines.values() {
             let worker = outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel));
             rest.spawn(worker.run(stop_rest.clone()));
@@ -230,6 +233,8 @@ pub(crate) struct Directories {
     pub(crate) run: PathBuf,
     /// What the children print.
     pub(crate) logs: PathBuf,
+    /// What came with messages.
+    pub(crate) attachments: PathBuf,
 }
 
 impl Directories {
@@ -238,6 +243,7 @@ impl Directories {
             ledger: state_dir.join("ledger"),
             run: state_dir.join("run"),
             logs: state_dir.join("logs"),
+            attachments: state_dir.join("attachments"),
         }
     }
 
@@ -246,7 +252,11 @@ impl Directories {
         let directories = Self::below(state_dir);
         create_private_directory(state_dir, Path::new("ledger"))
             .context("the state directory cannot be used")?;
-        for directory in [&directories.run, &directories.logs] {
+        for directory in [
+            &directories.run,
+            &directories.logs,
+            &directories.attachments,
+        ] {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -289,11 +299,16 @@ async fn run_channel(channel: Arc<dyn Channel>, intake: ChannelIntake, stop: Can
 }
 
 /// Removes what has outlived its retention, at the start and then from time to time.
-async fn housekeep(ledger: Ledger, stop: CancellationToken) {
+async fn housekeep(ledger: Ledger, attachments: PathBuf, stop: CancellationToken) {
     loop {
         match ledger.expire(SystemTime::now()).await {
             Ok(expired) => info!(?expired, "the ledger was tidied"),
             Err(failure) => warn!(error = %failure, "the ledger could not be tidied"),
+        }
+        match attachments::tidy(&attachments, &ledger, SystemTime::now()).await {
+            Ok(0) => {}
+            Ok(removed) => info!(removed, "old attachments were removed"),
+            Err(failure) => warn!(error = %failure, "old attachments could not be looked for"),
         }
         tokio::select! {
             () = tokio::time::sleep(EXPIRE_EVERY) => {}

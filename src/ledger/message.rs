@@ -104,6 +104,10 @@ pub struct MessageRecord {
     pub received_at: SystemTime,
     /// It went before everything that waited.
     pub urgent: bool,
+    /// It was the first of its conversation that came to this lane: what was said in its thread
+    /// before it, the model does not know.
+    #[serde(default)]
+    pub first_here: bool,
     /// How far it is.
     pub state: MessageState,
     /// When it came to this state.

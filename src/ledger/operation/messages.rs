@@ -50,6 +50,7 @@ impl StoredMessage {
             message: self.body.load(transaction)?,
             received_at: self.received_at,
             urgent: self.urgent,
+            first_here: false,
             state: self.state,
             changed_at: self.changed_at,
             turn: self.turn,
