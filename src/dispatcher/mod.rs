@@ -13,6 +13,8 @@
 mod actor;
 pub mod attachments;
 pub mod envelope;
+#[cfg(test)]
+mod fake_channel;
 mod lane;
 mod outage;
 mod patience;
