@@ -234,7 +234,7 @@ fn after_failure(
 /// the file if there is one.
 fn marked(post: Post, limit: TextLimit) -> Vec<Post> {
     let text = format!("{REPEAT_MARK}{}", post.text);
-    let mut parts = split::split(&text, limit);
+    let mut parts = split::split(text.trim_end(), limit);
     let last = Post {
         text: parts.pop().unwrap_or_default(),
         ..post

@@ -1,6 +1,7 @@
 //! What a worker makes of each thing that a platform, a ledger and the daemon can do to it.
 
 mod bench;
+mod files;
 mod platform;
 mod random;
 
