@@ -284,11 +284,17 @@ fn safe_name(name: &str) -> String {
         _ => (safe, String::new()),
     };
     let room = MAX_NAME_BYTES - extension.len();
-    let stem = &stem[..stem.floor_char_boundary(room)];
-    match stem.trim_end() {
+    match shortened(stem, room).trim_end() {
         "" => format!("file{extension}"),
         stem => format!("{stem}{extension}"),
     }
+}
+
+/// Returns as much of the beginning of a text as has no more than `most` bytes.
+fn shortened(text: &str, most: usize) -> &str {
+    let ends = text.char_indices().map(|(start, c)| start + c.len_utf8());
+    let end = ends.take_while(|end| *end <= most).last().unwrap_or(0);
+    &text[..end]
 }
 
 /// Returns whether a character of a name can be taken for something else: by a file system, a

@@ -31,6 +31,9 @@ pub(super) enum Answer {
     Hangs,
 }
 
+/// What a call for earlier messages comes to; `None` never returns.
+pub(super) type EarlierAnswer = Option<Result<Vec<Said>, SendError>>;
+
 #[derive(Default)]
 struct Seen {
     fetches: Vec<String>,
@@ -45,8 +48,8 @@ pub(super) struct FakeChannel {
     capabilities: Capabilities,
     /// What calls for a file come to, one after the other; the last one for ever.
     files: Mutex<HashMap<String, Vec<Answer>>>,
-    /// What calls for earlier messages come to, in the same way; `None` never returns.
-    earlier: Mutex<Vec<Option<Result<Vec<Said>, SendError>>>>,
+    /// What calls for earlier messages come to, in the same way.
+    earlier: Mutex<Vec<EarlierAnswer>>,
     /// How long a call for a file takes.
     takes: Duration,
     seen: Mutex<Seen>,
@@ -84,7 +87,7 @@ impl FakeChannel {
         self
     }
 
-    pub(super) fn with_earlier(self, answers: Vec<Option<Result<Vec<Said>, SendError>>>) -> Self {
+    pub(super) fn with_earlier(self, answers: Vec<EarlierAnswer>) -> Self {
         *self.earlier.lock().unwrap() = answers;
         self
     }
@@ -123,7 +126,7 @@ impl FakeChannel {
             Answer::Fails(failure) => return Err(failure),
             Answer::Hangs => {
                 fs::write(to, "half of").await.unwrap();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
         Ok(())
