@@ -22,7 +22,7 @@ use crate::backfill::{self, Backfill, Pace};
 use crate::codex::{self, Launch, LaunchConfig, Spawner};
 use crate::config::{Config, DispatcherConfig};
 use crate::control::{Api, ControlServer};
-use crate::dispatcher::{Dispatcher, Handle, Line};
+use crate::dispatcher::{Dispatcher, Handle, Line, attachments};
 use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
@@ -47,6 +47,7 @@ pub struct Daemon {
     parts: Parts,
     ledger: Ledger,
     ledger_thread: LedgerThread,
+    attachments: PathBuf,
     control: ControlServer,
     status: Arc<status::Reporter>,
 }
@@ -148,6 +149,7 @@ impl Daemon {
             parts,
             ledger,
             ledger_thread,
+            attachments: directories.attachments,
             control,
             status,
         })
@@ -164,6 +166,7 @@ impl Daemon {
             parts,
             ledger,
             ledger_thread,
+            attachments,
             control,
             status,
         } = self;
@@ -187,7 +190,7 @@ impl Daemon {
             pairings: PairingDesk::new(ledger.clone()),
         };
         rest.spawn(control.serve(api, stop_rest.clone()));
-        rest.spawn(housekeep(ledger.clone(), stop_rest.clone()));
+        rest.spawn(housekeep(ledger.clone(), attachments, stop_rest.clone()));
         for line in lines.values() {
             let worker = outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel));
             rest.spawn(worker.run(stop_rest.clone()));
@@ -251,6 +254,8 @@ pub(crate) struct Directories {
     pub(crate) run: PathBuf,
     /// What the children print.
     pub(crate) logs: PathBuf,
+    /// What came with messages.
+    pub(crate) attachments: PathBuf,
 }
 
 impl Directories {
@@ -259,6 +264,7 @@ impl Directories {
             ledger: state_dir.join("ledger"),
             run: state_dir.join("run"),
             logs: state_dir.join("logs"),
+            attachments: state_dir.join("attachments"),
         }
     }
 
@@ -267,7 +273,11 @@ impl Directories {
         let directories = Self::below(state_dir);
         create_private_directory(state_dir, Path::new("ledger"))
             .context("the state directory cannot be used")?;
-        for directory in [&directories.run, &directories.logs] {
+        for directory in [
+            &directories.run,
+            &directories.logs,
+            &directories.attachments,
+        ] {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -310,11 +320,16 @@ async fn run_channel(channel: Arc<dyn Channel>, intake: Arc<dyn Intake>, stop: C
 }
 
 /// Removes what has outlived its retention, at the start and then from time to time.
-async fn housekeep(ledger: Ledger, stop: CancellationToken) {
+async fn housekeep(ledger: Ledger, attachments: PathBuf, stop: CancellationToken) {
     loop {
         match ledger.expire(SystemTime::now()).await {
             Ok(expired) => info!(?expired, "the ledger was tidied"),
             Err(failure) => warn!(error = %failure, "the ledger could not be tidied"),
+        }
+        match attachments::tidy(&attachments, &ledger, SystemTime::now()).await {
+            Ok(0) => {}
+            Ok(removed) => info!(removed, "old attachments were removed"),
+            Err(failure) => warn!(error = %failure, "old attachments could not be looked for"),
         }
         tokio::select! {
             () = tokio::time::sleep(EXPIRE_EVERY) => {}

@@ -355,6 +355,25 @@ impl Ledger {
             .await
     }
 
+    /// Notes what happened to an entry and enqueues what is said instead of it, all at once.
+    ///
+    /// # Errors
+    ///
+    /// As for [`advance_post`](Self::advance_post).
+    pub async fn replace_post(
+        &self,
+        id: OutboxId,
+        event: PostEvent,
+        posts: Vec<NewPost>,
+    ) -> Result<OutboxEntry, LedgerError> {
+        self.call(move |transaction| {
+            let entry = transaction.advance_post(id, event)?;
+            transaction.enqueue(posts)?;
+            Ok(entry)
+        })
+        .await
+    }
+
     /// Returns a number that changes after each commit that enqueued posts.
     pub fn outbox_changes(&self) -> watch::Receiver<u64> {
         self.enqueued.clone()

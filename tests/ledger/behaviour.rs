@@ -595,6 +595,29 @@ async fn undelivered_posts_come_in_pages() {
     assert_eq!(page.unwrap()[0].id, ids[5]);
 }
 
+#[tokio::test]
+async fn a_post_is_replaced_as_a_whole_or_not_at_all() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let id = ledger.enqueue(vec![post("a file")]).await.unwrap()[0];
+    let failed = PostEvent::Failed {
+        reason: "it takes no files".to_owned(),
+        at: SystemTime::UNIX_EPOCH,
+    };
+    let instead = vec![post("in"), post("words")];
+    let entry = ledger
+        .replace_post(id, failed.clone(), instead.clone())
+        .await
+        .unwrap();
+    assert!(entry.state.is_settled());
+    // It is settled, so this cannot happen again, and nothing is posted twice.
+    let again = ledger.replace_post(id, failed, instead.clone()).await;
+    assert!(again.is_err(), "{again:?}");
+    let waiting = ledger.undelivered(&channel(), None, 10).await.unwrap();
+    let waiting: Vec<_> = waiting.into_iter().map(|entry| entry.post).collect();
+    assert_eq!(waiting, instead);
+}
+
 // === Forgetting ===
 
 fn spool_files(dir: &TempDir) -> usize {
