@@ -12,24 +12,29 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use tieline_channel::socket::create_private_directory;
-use tieline_channel::{Channel, ChannelId};
-use tieline_console::ConsoleChannel;
+use tieline_channel::{Channel, ChannelId, Intake};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
+use crate::backfill::{self, Backfill, Pace};
 use crate::codex::{self, Launch, LaunchConfig, Spawner};
-use crate::config::{ChannelConfig, Config, DispatcherConfig};
-use crate::control::ControlServer;
-use crate::dispatcher::{Dispatcher, Handle, Line};
+use crate::config::{Config, DispatcherConfig};
+use crate::control::{Api, ControlServer};
+use crate::dispatcher::{Dispatcher, Handle, Line, attachments};
 use crate::id::DispatcherId;
-use crate::intake::{ChannelIntake, Door};
+use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
 use crate::outbox;
 
+mod channels;
 mod messages;
+mod secrets;
 mod settings;
 mod status;
+
+pub use self::secrets::{MissingSecrets, Secrets};
 
 /// How often what has outlived its retention is removed.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
@@ -42,6 +47,7 @@ pub struct Daemon {
     parts: Parts,
     ledger: Ledger,
     ledger_thread: LedgerThread,
+    attachments: PathBuf,
     control: ControlServer,
     status: Arc<status::Reporter>,
 }
@@ -50,6 +56,7 @@ struct Parts {
     dispatchers: Vec<Dispatcher>,
     lines: BTreeMap<ChannelId, Line>,
     intakes: BTreeMap<ChannelId, ChannelIntake>,
+    backfills: BTreeMap<ChannelId, Backfill>,
     /// From then on nothing is accepted.
     stopping: CancellationToken,
 }
@@ -60,8 +67,8 @@ struct Parts {
 ///
 /// When it cannot be built: another one runs, the ledger cannot be opened, a socket cannot be
 /// bound. A running daemon mends its parts; it fails only when one of them ends by a defect.
-pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    Daemon::build(config).await?.run(stop).await
+pub async fn run(config: Config, secrets: Secrets, stop: CancellationToken) -> anyhow::Result<()> {
+    Daemon::build(config, &secrets).await?.run(stop).await
 }
 
 impl Daemon {
@@ -70,7 +77,7 @@ impl Daemon {
     /// # Errors
     ///
     /// As [`run`].
-    pub async fn build(config: Config) -> anyhow::Result<Self> {
+    pub async fn build(config: Config, secrets: &Secrets) -> anyhow::Result<Self> {
         let state_dir = config.daemon.state_dir.clone();
         let directories = Directories::create(&state_dir)?;
         // The ledger's lock is the daemon's: whoever has it may reap what an earlier one left.
@@ -88,6 +95,7 @@ impl Daemon {
         let spawner = Spawner::new().context("the thread that starts codex cannot be started")?;
         let launcher: Arc<dyn Launch> = Arc::new(spawner);
 
+        let mut builder = channels::Builder::new(&config, secrets);
         let stopping = CancellationToken::new();
         let mut lines = BTreeMap::new();
         let mut intakes = BTreeMap::new();
@@ -96,7 +104,7 @@ impl Daemon {
         for (id, dispatcher_config) in &config.dispatchers {
             let mut own = BTreeMap::new();
             for channel_id in &dispatcher_config.channels {
-                let line = build_channel(&config, channel_id)?;
+                let line = builder.build(channel_id, dispatcher_config)?;
                 own.insert(channel_id.clone(), line.clone());
                 lines.insert(channel_id.clone(), line);
             }
@@ -122,22 +130,26 @@ impl Daemon {
         let control = ControlServer::bind(&config.control_socket())
             .await
             .context("the control socket cannot be opened")?;
+        let (backfills, histories) = read_back(&ledger, &lines);
         let status = Arc::new(status::Reporter::new(
             &config,
             ledger.clone(),
             lines.clone(),
             handles,
+            histories,
         ));
         let parts = Parts {
             dispatchers,
             lines,
             intakes,
+            backfills,
             stopping,
         };
         Ok(Self {
             parts,
             ledger,
             ledger_thread,
+            attachments: directories.attachments,
             control,
             status,
         })
@@ -154,6 +166,7 @@ impl Daemon {
             parts,
             ledger,
             ledger_thread,
+            attachments,
             control,
             status,
         } = self;
@@ -161,6 +174,7 @@ impl Daemon {
             dispatchers,
             lines,
             intakes,
+            mut backfills,
             stopping,
         } = parts;
 
@@ -171,8 +185,12 @@ impl Daemon {
             working.spawn(dispatcher.run(stop_dispatchers.clone()));
         }
         let mut rest = JoinSet::new();
-        rest.spawn(control.serve(status, stop_rest.clone()));
-        rest.spawn(housekeep(ledger.clone(), stop_rest.clone()));
+        let api = Api {
+            status,
+            pairings: PairingDesk::new(ledger.clone()),
+        };
+        rest.spawn(control.serve(api, stop_rest.clone()));
+        rest.spawn(housekeep(ledger.clone(), attachments, stop_rest.clone()));
         for line in lines.values() {
             let worker = outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel));
             rest.spawn(worker.run(stop_rest.clone()));
@@ -181,6 +199,11 @@ impl Daemon {
             if let Some(line) = lines.get(&id) {
                 let channel = Arc::clone(&line.channel);
                 let span = info_span!("channel", %id);
+                let intake = intake.shared();
+                if let Some(backfill) = backfills.remove(&id) {
+                    let reading = backfill.run(Arc::clone(&intake), stopping.clone());
+                    rest.spawn(reading.instrument(span.clone()));
+                }
                 rest.spawn(run_channel(channel, intake, stop_rest.clone()).instrument(span));
             }
         }
@@ -231,6 +254,8 @@ pub(crate) struct Directories {
     pub(crate) run: PathBuf,
     /// What the children print.
     pub(crate) logs: PathBuf,
+    /// What came with messages.
+    pub(crate) attachments: PathBuf,
 }
 
 impl Directories {
@@ -239,6 +264,7 @@ impl Directories {
             ledger: state_dir.join("ledger"),
             run: state_dir.join("run"),
             logs: state_dir.join("logs"),
+            attachments: state_dir.join("attachments"),
         }
     }
 
@@ -247,7 +273,11 @@ impl Directories {
         let directories = Self::below(state_dir);
         create_private_directory(state_dir, Path::new("ledger"))
             .context("the state directory cannot be used")?;
-        for directory in [&directories.run, &directories.logs] {
+        for directory in [
+            &directories.run,
+            &directories.logs,
+            &directories.attachments,
+        ] {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -264,37 +294,42 @@ impl Directories {
     }
 }
 
-fn build_channel(config: &Config, id: &ChannelId) -> anyhow::Result<Line> {
-    let declared = config
-        .channels
-        .get(id)
-        .context("a dispatcher names an unknown channel")?;
-    match declared {
-        ChannelConfig::Console(_) => {
-            let socket = config
-                .console_socket(id)
-                .context("a console has no socket")?;
-            let channel = ConsoleChannel::new(id.clone(), socket);
-            Ok(Line {
-                kind: declared.kind(),
-                channel: Arc::new(channel),
-            })
-        }
-    }
+/// Makes what reads back each channel that has a history, and where one sees what it comes to.
+fn read_back(
+    ledger: &Ledger,
+    lines: &BTreeMap<ChannelId, Line>,
+) -> (
+    BTreeMap<ChannelId, Backfill>,
+    BTreeMap<ChannelId, watch::Receiver<backfill::Report>>,
+) {
+    lines
+        .iter()
+        .filter(|(_, line)| line.channel.capabilities().history)
+        .map(|(id, line)| {
+            let channel = Arc::clone(&line.channel);
+            let (backfill, report) = Backfill::new(ledger.clone(), channel, Pace::standard());
+            ((id.clone(), backfill), (id.clone(), report))
+        })
+        .unzip()
 }
 
-async fn run_channel(channel: Arc<dyn Channel>, intake: ChannelIntake, stop: CancellationToken) {
-    if let Err(failure) = channel.run(intake.shared(), stop).await {
+async fn run_channel(channel: Arc<dyn Channel>, intake: Arc<dyn Intake>, stop: CancellationToken) {
+    if let Err(failure) = channel.run(intake, stop).await {
         error!(error = %failure, "the channel has ended; the others go on");
     }
 }
 
 /// Removes what has outlived its retention, at the start and then from time to time.
-async fn housekeep(ledger: Ledger, stop: CancellationToken) {
+async fn housekeep(ledger: Ledger, attachments: PathBuf, stop: CancellationToken) {
     loop {
         match ledger.expire(SystemTime::now()).await {
             Ok(expired) => info!(?expired, "the ledger was tidied"),
             Err(failure) => warn!(error = %failure, "the ledger could not be tidied"),
+        }
+        match attachments::tidy(&attachments, &ledger, SystemTime::now()).await {
+            Ok(0) => {}
+            Ok(removed) => info!(removed, "old attachments were removed"),
+            Err(failure) => warn!(error = %failure, "old attachments could not be looked for"),
         }
         tokio::select! {
             () = tokio::time::sleep(EXPIRE_EVERY) => {}

@@ -10,6 +10,7 @@
 //! - [`daemon`]: builds everything, runs it, shuts it down
 //! - [`control`]: HTTP on a Unix socket; looks at everything, owns nothing
 //! - [`intake`]: who may speak, what is accepted, how it reads for the model
+//! - [`backfill`]: what a connection did not bring, read back from a platform's history
 //! - [`dispatcher`]: one agent: its lanes, its Codex child, recovery and notices
 //! - [`outbox`]: replies and notices on their way out
 //! - [`codex`]: the only place that knows the app-server
@@ -18,6 +19,7 @@
 //! - [`terminal`]: this process's own terminal as a client of a console channel
 //! - [`id`]: our own names of things
 
+pub mod backfill;
 pub mod cli;
 pub mod codex;
 pub mod config;

@@ -2,4 +2,5 @@
 
 mod exit_codes;
 mod invalid;
+mod slack;
 mod workbench;

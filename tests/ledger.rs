@@ -6,4 +6,5 @@ mod child;
 mod crash;
 mod disk_full;
 mod fixture;
+mod gate;
 mod model;

@@ -1,35 +1,75 @@
 //! `tieline check`: whether the configuration can be used, and what it means.
 
 use anyhow::anyhow;
-use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure, count};
-use crate::cli::output;
+use crate::cli::{output, slack, table};
 use crate::codex;
-use crate::config::{Access, Config, DispatcherConfig, Transport};
-use crate::daemon;
+use crate::config::{Access, ChannelConfig, Config, DispatcherConfig, Transport};
+use crate::daemon::{self, Secrets};
 use crate::id::DispatcherId;
 
 /// Check the configuration and say what would run
 ///
-/// Tells every mistake at once and exits with 78 if there is one. Starts and changes nothing.
+/// Tells every mistake at once and exits with 78 if there is one. Fetches the secrets, and asks Slack
+/// whether its tokens are good and what the app lacks. Starts no daemon and changes nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
+
+    /// Look at the file only: fetch no secret and ask no platform
+    #[arg(long)]
+    offline: bool,
 }
 
 /// Checks the configuration.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config.load()?;
     let mut summary = summarise(&config);
+    if !args.offline {
+        summary.push_str(&ask_platforms(&config).await?);
+    }
     for (id, dispatcher) in &config.dispatchers {
         let codex = find_codex(&config, id, dispatcher).await?;
         summary.push('\n');
         summary.push_str(&describe(id.as_str(), dispatcher, &codex));
     }
     output::print(&summary)
+}
+
+/// Asks the platform of each channel that is connected, and says what it told.
+async fn ask_platforms(config: &Config) -> Result<String, Failure> {
+    let secrets = Secrets::fetch(config).await?;
+    let mut told = String::new();
+    let mut broken = None;
+    for (id, channel) in &config.channels {
+        let ChannelConfig::Slack(slack) = channel else {
+            continue;
+        };
+        let token = |key| secrets.get(id, key);
+        let (Some(app_token), Some(bot_token)) = (token("app_token"), token("bot_token")) else {
+            // No dispatcher has it, which was warned of.
+            continue;
+        };
+        let findings = slack::ask(id, &slack.api_url, app_token, bot_token).await?;
+        slack::warn(id, &findings);
+        // Each is told; the first is what the verb fails with.
+        if let Some(failure) = slack::failure(id, &findings)
+            && let Some(earlier) = broken.replace(failure)
+        {
+            earlier.print();
+        }
+        let described = slack::describe(id, &findings);
+        if !described.is_empty() {
+            told.push_str(&format!("\n{described}"));
+        }
+    }
+    match broken {
+        Some(failure) => Err(failure),
+        None => Ok(told),
+    }
 }
 
 /// Says which Codex a dispatcher has. Without a program there is nothing to run; what else is not
@@ -64,28 +104,31 @@ async fn find_codex(
 }
 
 fn summarise(config: &Config) -> String {
-    let mut rows = rows();
+    let mut rows = table::rows();
     let state = config.daemon.state_dir.display().to_string();
     rows.add_row(["state", &state]);
     rows.add_row(["log", &config.daemon.log]);
     for (id, channel) in &config.channels {
-        let socket = config
-            .console_socket(id)
-            .map(|socket| format!(", {}", socket.display()))
-            .unwrap_or_default();
+        let place = match channel {
+            ChannelConfig::Console(_) => config
+                .console_socket(id)
+                .map(|socket| socket.display().to_string()),
+            ChannelConfig::Slack(slack) => Some(slack.api_url.to_string()),
+        };
+        let kind = channel.kind();
         rows.add_row([
-            &format!("channel {id}"),
-            &format!("{}{socket}", channel.kind()),
+            format!("channel {id}"),
+            place.map_or(kind.to_owned(), |place| format!("{kind}, {place}")),
         ]);
     }
     let path = config.path.display();
-    format!("{path} is valid\n{}", indented(&rows))
+    format!("{path} is valid\n{}", table::indented(&rows))
 }
 
 fn describe(id: &str, dispatcher: &DispatcherConfig, codex: &str) -> String {
     let channels: Vec<_> = dispatcher.channels.iter().map(|id| id.as_str()).collect();
     let duration = |duration| humantime::format_duration(duration).to_string();
-    let mut rows = rows();
+    let mut rows = table::rows();
     let mut row = |key: &str, value: &str| {
         rows.add_row([key, value]);
     };
@@ -119,12 +162,12 @@ fn describe(id: &str, dispatcher: &DispatcherConfig, codex: &str) -> String {
     );
     row("codex", codex);
     row("codex home", &dispatcher.codex.home.display().to_string());
-    format!("dispatcher {id}\n{}", indented(&rows))
+    format!("dispatcher {id}\n{}", table::indented(&rows))
 }
 
 fn describe_access(access: &Access) -> String {
     format!(
-        "direct {}, groups {}{}; {}, {}, {}",
+        "direct {}, groups {}{}; {}, {}, {}{}{}",
         access.direct,
         access.groups,
         if access.mention {
@@ -135,20 +178,13 @@ fn describe_access(access: &Access) -> String {
         count(access.users.len(), "user"),
         count(access.chats.len(), "chat"),
         count(access.admins.len(), "admin"),
+        match access.bots.len() {
+            0 => String::new(),
+            n => format!(", {}", count(n, "bot")),
+        },
+        access.max_per_minute.map_or(String::new(), |n| format!(
+            "; at most {} a minute each",
+            count(n, "message")
+        )),
     )
-}
-
-fn rows() -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    table
-}
-
-fn indented(table: &Table) -> String {
-    table
-        .lines()
-        .map(|line| format!("  {}\n", line.trim()))
-        .collect()
 }

@@ -10,12 +10,13 @@ use tieline_console::client::Outcome;
 
 use crate::config::{LoadError, NotFound};
 use crate::control::ClientError;
+use crate::daemon::MissingSecrets;
 use crate::ledger::OpenError;
 
 /// The exit codes, as in `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// A message came to no answer.
+    /// A message came to no answer, or a code or person to nothing.
     Unanswered,
     /// The command line is not understood.
     Usage,
@@ -185,6 +186,14 @@ impl From<NotFound> for Failure {
             hints,
             ..Self::new(Exit::Config, error)
         }
+    }
+}
+
+impl From<MissingSecrets> for Failure {
+    fn from(error: MissingSecrets) -> Self {
+        Self::new(Exit::Config, error)
+            .hint("a variable is set where tieline is started, for a service in its unit")
+            .hint("`tieline init slack --tokens` asks for the tokens of a Slack app and keeps them")
     }
 }
 

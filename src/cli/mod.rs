@@ -8,10 +8,13 @@ mod config_args;
 mod console;
 mod demo;
 mod failure;
+mod init;
 mod logging;
 mod messages;
 mod output;
+mod pair;
 mod run;
+mod slack;
 mod status;
 mod table;
 
@@ -29,7 +32,7 @@ use crate::cli::failure::{Exit, Failure};
 pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
-   1  a message came to no answer (console, demo)
+   1  a message came to no answer (console, demo); no such code or person (pair)
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
@@ -49,7 +52,9 @@ struct Cli {
 enum Verb {
     Run(run::Args),
     Check(check::Args),
+    Init(init::Args),
     Status(status::Args),
+    Pair(pair::Args),
     Messages(messages::Args),
     Console(console::Args),
     Demo(demo::Args),
@@ -60,7 +65,9 @@ impl Verb {
         match self {
             Self::Run(args) => run::run(args).await,
             Self::Check(args) => check::run(args).await,
+            Self::Init(args) => init::run(args).await,
             Self::Status(args) => status::run(args).await,
+            Self::Pair(args) => pair::run(args).await,
             Self::Messages(args) => messages::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,

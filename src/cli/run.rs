@@ -10,7 +10,7 @@ use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::logging;
 use crate::config::Config;
-use crate::daemon;
+use crate::daemon::{self, Secrets};
 
 /// Run the daemon in the foreground
 ///
@@ -25,13 +25,15 @@ pub(crate) struct Args {
 /// Runs the daemon until it ends or a signal ends it.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config.load()?;
-    logging::start(&config.daemon.log)?;
+    // Before the log, which must know what it may not show.
+    let secrets = Secrets::fetch(&config).await?;
+    logging::start(&config.daemon.log, secrets.iter())?;
     // From here on a signal is ours, also while things start.
     let mut signals = Signals::listen()?;
     announce(&config);
 
     let stop = CancellationToken::new();
-    let daemon = daemon::run(config, stop.clone());
+    let daemon = daemon::run(config, secrets, stop.clone());
     supervise(daemon, stop, async || signals.next().await).await
 }
 

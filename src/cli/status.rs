@@ -6,12 +6,12 @@ use comfy_table::Table;
 use tieline_channel::Link;
 
 use crate::cli::config_args::ConfigArgs;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, count};
 use crate::cli::output::{self, plain};
 use crate::cli::table::{right_align, since, table, write};
 use crate::control::{
-    ChannelStatus, ChildStatus, Client, DispatcherStatus, LaneStatus, LastTurn, OutboxStatus,
-    Status,
+    ChannelStatus, ChildStatus, Client, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
+    OutboxStatus, Status,
 };
 
 /// Say how a running daemon is
@@ -163,7 +163,52 @@ fn render_channels(channels: &[ChannelStatus], now: SystemTime) -> String {
     let errors = channels
         .iter()
         .map(|channel| (channel.id.as_str(), channel.last_error.as_deref()));
-    section(&table, errors)
+    let mut text = section(&table, errors);
+    for channel in channels {
+        if let Some(history) = channel
+            .history
+            .as_ref()
+            .and_then(|it| describe_history(it, now))
+        {
+            text.push_str(&format!("  {}: {history}\n", channel.id));
+        }
+    }
+    text
+}
+
+/// Says what reading back has come to, if there is something to say.
+fn describe_history(history: &HistoryStatus, now: SystemTime) -> Option<String> {
+    let HistoryStatus {
+        last_read_at,
+        missed,
+        deaf,
+        unreadable,
+        last_error,
+    } = history;
+    let mut parts = Vec::new();
+    if *missed > 0 {
+        let last =
+            last_read_at.map_or(String::new(), |at| format!(", last {} ago", since(at, now)));
+        parts.push(format!(
+            "{} read back from the history{last}",
+            count(usize::try_from(*missed).unwrap_or(usize::MAX), "message")
+        ));
+    }
+    if *deaf > 0 {
+        parts.push(format!(
+            "{} anew because it was deaf",
+            count(usize::try_from(*deaf).unwrap_or(usize::MAX), "connection")
+        ));
+    }
+    if let Some(error) = last_error {
+        parts.push(format!("the history cannot be read: {}", plain(error)));
+    }
+    parts.extend(
+        unreadable
+            .iter()
+            .map(|what| format!("not readable: {}", plain(what))),
+    );
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn describe_link(link: Link) -> &'static str {
@@ -317,6 +362,7 @@ mod tests {
                     since: ago(11_540),
                     heard_at: Some(ago(250)),
                     last_error: None,
+                    history: None,
                 },
                 ChannelStatus {
                     id: ChannelId::new("team"),
@@ -325,6 +371,13 @@ mod tests {
                     since: ago(200_000),
                     heard_at: None,
                     last_error: Some("the token was revoked: put a new one in place".into()),
+                    history: Some(HistoryStatus {
+                        last_read_at: Some(ago(600)),
+                        missed: 3,
+                        deaf: 1,
+                        unreadable: vec!["invite the bot to #ops".into()],
+                        last_error: None,
+                    }),
                 },
             ],
             ledger: LedgerStatus {
@@ -358,6 +411,7 @@ mod tests {
         terminal  console  up         3h 12m  4m 10s ago
         team      slack    needs you  2d 7h   never
         ! team: the token was revoked: put a new one in place
+          team: 3 messages read back from the history, last 10m 0s ago; 1 connection anew because it was deaf; not readable: invite the bot to #ops
 
         messages: 120 answered, 2 queued
         outbox: 1 pending, 0 sending, 0 failed, 0 unclear

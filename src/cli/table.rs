@@ -14,6 +14,23 @@ pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
+/// Makes a table of keys and values.
+pub(crate) fn rows() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
+/// Writes a table below a heading.
+pub(crate) fn indented(table: &Table) -> String {
+    table
+        .lines()
+        .map(|line| format!("  {}\n", line.trim()))
+        .collect()
+}
+
 /// Aligns columns to the right.
 pub(crate) fn right_align(table: &mut Table, columns: &[usize]) {
     for column in columns {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use tieline_channel::{ChannelId, ChatId, UserId};
+use toml::de::DeValue;
 
 use crate::config::choice::choice;
 use crate::config::defaults;
@@ -35,6 +36,9 @@ choice! {
     }
 }
 
+/// The greatest `max_per_minute`; whoever is allowed more may as well have no limit.
+const MAX_PER_MINUTE: usize = 240;
+
 /// Who may speak to a dispatcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
@@ -50,6 +54,10 @@ pub struct Access {
     pub chats: BTreeSet<(ChannelId, ChatId)>,
     /// The people who may let others in, approve, and use every command.
     pub admins: BTreeSet<(ChannelId, UserId)>,
+    /// The programs that may speak, each time with a mention.
+    pub bots: BTreeSet<(ChannelId, UserId)>,
+    /// How many messages one sender may write in a minute; as many as they like without.
+    pub max_per_minute: Option<usize>,
 }
 
 impl Access {
@@ -61,6 +69,8 @@ impl Access {
             users: BTreeSet::new(),
             chats: BTreeSet::new(),
             admins: BTreeSet::new(),
+            bots: BTreeSet::new(),
+            max_per_minute: None,
         }
     }
 
@@ -90,10 +100,26 @@ impl Access {
             users: read_entries(table.get("users"), channels, declared, UserId::new),
             chats: read_entries(table.get("chats"), channels, declared, ChatId::new),
             admins: read_entries(table.get("admins"), channels, declared, UserId::new),
+            bots: read_entries(table.get("bots"), channels, declared, UserId::new),
+            max_per_minute: table.get("max_per_minute").as_ref().and_then(read_rate),
         };
         table.finish();
         access
     }
+}
+
+/// Reads how many messages one sender may write in a minute.
+fn read_rate(value: &Value<'_>) -> Option<usize> {
+    if let DeValue::Integer(number) = value.raw()
+        && let Ok(number) = number.to_string().parse()
+        && (1..=MAX_PER_MINUTE).contains(&number)
+    {
+        return Some(number);
+    }
+    let expected = format!("a number from 1 to {MAX_PER_MINUTE}");
+    let problem = value.mistake(&expected).hint("leave it out for no limit");
+    value.reading().note(problem);
+    None
 }
 
 /// Reads a list of `"channel:id"`.

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use tieline_channel::ChannelId;
 
 use crate::config::document::{Named, Table, Value};
+use crate::config::secret::SecretSource;
+use crate::config::slack::SlackConfig;
 use crate::config::words::{one_of, suggest};
 use crate::config::{id, socket_path};
 
@@ -17,12 +19,19 @@ use crate::config::{id, socket_path};
 pub enum ChannelConfig {
     /// A terminal, or any local program.
     Console(ConsoleConfig),
+    /// A Slack app in one workspace.
+    Slack(SlackConfig),
 }
 
 /// Every kind: its word in the file, and who reads the rest of the table.
-const KINDS: &[(&str, ReadKind)] = &[("console", |table| {
-    ConsoleConfig::read(table).map(ChannelConfig::Console)
-})];
+const KINDS: &[(&str, ReadKind)] = &[
+    ("console", |table| {
+        ConsoleConfig::read(table).map(ChannelConfig::Console)
+    }),
+    ("slack", |table| {
+        SlackConfig::read(table).map(ChannelConfig::Slack)
+    }),
+];
 
 type ReadKind = fn(&mut Table<'_>) -> Option<ChannelConfig>;
 
@@ -31,6 +40,18 @@ impl ChannelConfig {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Console(_) => "console",
+            Self::Slack(_) => "slack",
+        }
+    }
+
+    /// Returns where its secrets come from, each with the key it stands under.
+    pub fn secrets(&self) -> Vec<(&'static str, &SecretSource)> {
+        match self {
+            Self::Console(_) => Vec::new(),
+            Self::Slack(slack) => vec![
+                ("app_token", &slack.app_token),
+                ("bot_token", &slack.bot_token),
+            ],
         }
     }
 

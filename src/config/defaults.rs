@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use url::Url;
+
 use crate::config::access::{Direct, Groups};
 use crate::config::codex::Transport;
 use crate::config::dispatcher::{
@@ -14,6 +16,8 @@ pub(crate) const LOG: &str = "info";
 pub(crate) const CODEX_BIN: &str = "codex";
 pub(crate) const CODEX_HOME: &str = "~/.codex";
 pub(crate) const CODEX_TRANSPORT: Transport = Transport::Unix;
+
+pub(crate) const REACTIONS: bool = true;
 
 pub(crate) const SESSIONS: Sessions = Sessions::Shared;
 pub(crate) const SANDBOX: Sandbox = Sandbox::WorkspaceWrite;
@@ -32,3 +36,8 @@ pub(crate) const RESTART: RestartConfig = RestartConfig {
 pub(crate) const DIRECT: Direct = Direct::Pairing;
 pub(crate) const GROUPS: Groups = Groups::Listed;
 pub(crate) const MENTION: bool = true;
+
+/// Returns where Slack's Web API is.
+pub(crate) fn slack_api_url() -> Url {
+    Url::parse("https://slack.com/api/").expect("a test reads it")
+}

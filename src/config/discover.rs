@@ -36,10 +36,14 @@ impl Surroundings {
         }
     }
 
-    fn config_directory(&self) -> Option<PathBuf> {
-        self.xdg_config_home
-            .clone()
-            .or_else(|| Some(self.home.as_ref()?.join(".config")))
+    /// Returns tieline's directory in the XDG configuration directory; `None` when neither
+    /// `$XDG_CONFIG_HOME` nor the home directory is known.
+    pub fn config_directory(&self) -> Option<PathBuf> {
+        let base = match &self.xdg_config_home {
+            Some(directory) => directory.clone(),
+            None => self.home.as_ref()?.join(".config"),
+        };
+        Some(base.join("tieline"))
     }
 }
 
@@ -74,7 +78,7 @@ pub fn discover(named: Option<&Path>, surroundings: &Surroundings) -> Result<Pat
     let place = "configuration directory";
     match surroundings.config_directory() {
         Some(directory) => {
-            let path = directory.join("tieline").join(FILE);
+            let path = directory.join(FILE);
             if path.exists() {
                 return Ok(path);
             }

@@ -12,13 +12,14 @@ mod channel;
 mod choice;
 mod codex;
 mod daemon;
-mod defaults;
+pub(crate) mod defaults;
 mod discover;
 mod dispatcher;
 mod document;
-mod id;
+pub(crate) mod id;
 mod problem;
 mod secret;
+mod slack;
 pub(crate) mod socket_path;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ pub use crate::config::dispatcher::{
 use crate::config::document::{Reading, Table, Value};
 pub use crate::config::problem::{Problem, Report, Severity};
 pub use crate::config::secret::{Secret, SecretError, SecretSource};
+pub use crate::config::slack::SlackConfig;
 use crate::id::DispatcherId;
 
 /// The largest configuration file, in bytes.
@@ -133,7 +135,9 @@ impl Config {
     /// Returns the socket of a console channel: the configured one, or
     /// `<state_dir>/console-<id>.sock`. `None` when there is no such console.
     pub fn console_socket(&self, id: &ChannelId) -> Option<PathBuf> {
-        let ChannelConfig::Console(console) = self.channels.get(id)?;
+        let ChannelConfig::Console(console) = self.channels.get(id)? else {
+            return None;
+        };
         Some(
             console
                 .socket

@@ -97,6 +97,8 @@ fn minimal_file_gets_every_default() {
             users: BTreeSet::new(),
             chats: BTreeSet::new(),
             admins: BTreeSet::new(),
+            bots: BTreeSet::new(),
+            max_per_minute: None,
         },
         codex: CodexConfig {
             bin: PathBuf::from("codex"),
@@ -110,6 +112,58 @@ fn minimal_file_gets_every_default() {
         config.dispatchers,
         [(DispatcherId::new("flow"), flow)].into()
     );
+}
+
+fn slack(settings: &str) -> Result<SlackConfig, Report> {
+    let tokens = "app_token = { env = \"APP\" }\nbot_token = { file = \"bot\" }\n";
+    let text = format!("{MINIMAL}[channels.team]\nkind = \"slack\"\n{tokens}{settings}");
+    let mut loaded = parse(&text)?;
+    match loaded.config.channels.remove(&ChannelId::new("team")) {
+        Some(ChannelConfig::Slack(slack)) => Ok(slack),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn slack_channel_gets_its_defaults() {
+    assert_eq!(
+        slack("").unwrap(),
+        SlackConfig {
+            app_token: SecretSource::Env("APP".into()),
+            bot_token: SecretSource::File(PathBuf::from("/etc/bot")),
+            api_url: "https://slack.com/api/".parse().unwrap(),
+            reactions: true,
+        }
+    );
+    assert!(!slack("reactions = false").unwrap().reactions);
+}
+
+#[test]
+fn tokens_are_sent_over_tls_or_to_this_machine() {
+    for (given, url) in [
+        ("https://slack-gov.com/api/", "https://slack-gov.com/api/"),
+        ("https://slack-gov.com/api", "https://slack-gov.com/api/"),
+        ("https://proxy.example", "https://proxy.example/"),
+        ("http://127.0.0.1:4000/api", "http://127.0.0.1:4000/api/"),
+        ("http://[::1]:4000", "http://[::1]:4000/"),
+        ("http://localhost:4000", "http://localhost:4000/"),
+    ] {
+        let read = slack(&format!("api_url = {given:?}")).unwrap();
+        assert_eq!(read.api_url.as_str(), url);
+    }
+    for refused in [
+        "http://slack.com/api/",
+        "http://localhost.example/",
+        "http://10.0.0.1/",
+        "ftp://slack.com/",
+        "slack.com/api",
+        "https://user@slack.com/",
+        "https://slack.com/api/?a=b",
+        "",
+    ] {
+        let report = slack(&format!("api_url = {refused:?}")).unwrap_err();
+        assert_eq!(report.n_errors(), 1, "{refused}: {report}");
+    }
 }
 
 #[test]
@@ -363,9 +417,15 @@ fn home_of_the_example() -> tempfile::TempDir {
 fn config_at(text: &str, home: &Path) -> Config {
     let loaded = Config::parse(text, Path::new("/etc/tieline.toml"), Some(home));
     let loaded = loaded.unwrap_or_else(|report| panic!("{report}"));
-    // The example shows every setting, also those that have no effect yet.
+    // The example shows every setting, also those that have no effect yet, and every kind of
+    // channel, also those that its dispatcher does not have.
     for problem in loaded.warnings.problems() {
-        assert!(problem.message.contains("no effect"), "{}", loaded.warnings);
+        let message = &problem.message;
+        assert!(
+            message.contains("no effect") || message.contains("no dispatcher has channel"),
+            "{}",
+            loaded.warnings
+        );
     }
     loaded.config
 }
@@ -415,6 +475,8 @@ fn example_has_every_key() {
         .filter(|key| !written.contains(*key))
         // The keys of [codex] need not all be shown twice.
         .filter(|key| !key.starts_with("dispatchers.flow.codex."))
+        // A secret has one source of the three.
+        .filter(|key| !key.contains("_token."))
         .collect();
     assert_eq!(missing, Vec::<&String>::new());
 }

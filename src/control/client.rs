@@ -5,11 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::timeout;
 
+use crate::control::pairings::{PairedPerson, Pairings};
 use crate::control::server::{ErrorBody, ErrorEnvelope};
 use crate::control::status::Status;
 
@@ -119,13 +120,51 @@ impl Client {
         self.get("/v1/status").await
     }
 
+    /// Asks who waits to be let in, and who was.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn pairings(&self) -> Result<Pairings, ClientError> {
+        self.get("/v1/pairings").await
+    }
+
+    /// Lets in whoever was given a code.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or nobody was let in.
+    pub async fn pair(&self, code: &str) -> Result<PairedPerson, ClientError> {
+        let route = format!("/v1/pairings/{}", segment(code));
+        self.request(Method::POST, &route).await
+    }
+
+    /// Lets somebody, `CHANNEL:USER`, in no longer; returns who they were, once for each
+    /// dispatcher.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or they were not let in.
+    pub async fn unpair(&self, who: &str) -> Result<Vec<PairedPerson>, ClientError> {
+        let route = format!("/v1/pairings/{}", segment(who));
+        self.request(Method::DELETE, &route).await
+    }
+
     /// Asks any route. As [`serde_json::Value`] the answer keeps what this version does not know.
     ///
     /// # Errors
     ///
     /// When there is no answer, it is not a success, or it is not a `T`.
     pub async fn get<T: DeserializeOwned>(&self, route: &str) -> Result<T, ClientError> {
-        let (status, bytes) = timeout(DEADLINE, self.ask(route))
+        self.request(Method::GET, route).await
+    }
+
+    async fn request<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+    ) -> Result<T, ClientError> {
+        let (status, bytes) = timeout(DEADLINE, self.ask(method, route))
             .await
             .map_err(|_elapsed| ClientError::Slow)??;
         if status.is_success() {
@@ -145,11 +184,11 @@ impl Client {
         })
     }
 
-    async fn ask(&self, route: &str) -> Result<(StatusCode, Vec<u8>), ClientError> {
+    async fn ask(&self, method: Method, route: &str) -> Result<(StatusCode, Vec<u8>), ClientError> {
         let socket = self.socket.as_path();
         let client =
             tieline_net::local_http(socket).map_err(|source| ClientError::NoClient { source })?;
-        let request = client.get(format!("http://localhost{route}"));
+        let request = client.request(method, format!("http://localhost{route}"));
         let mut answer = request.send().await.map_err(|error| self.failed(error))?;
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.failed(error))? {
@@ -178,6 +217,20 @@ impl Client {
             },
         }
     }
+}
+
+/// Returns text as one segment of a path.
+fn segment(text: &str) -> String {
+    let mut segment = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b':' => {
+                segment.push(char::from(byte));
+            }
+            _ => segment.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    segment
 }
 
 /// Returns what the system said, somewhere among the causes.

@@ -4,6 +4,7 @@
 //! answer is JSON; one that is not a success is `{"error": {"message": …, "hint": …}}`.
 //!
 //! - [`status`]: what the daemon tells about itself
+//! - [`pairings`]: who asks to be let in, and who was
 //! - [`messages`]: what became of the messages
 //! - [`server`]: the routes, and who is served
 //! - [`client`]: the other end, for the command line
@@ -12,6 +13,7 @@
 
 pub mod client;
 pub mod messages;
+pub mod pairings;
 pub mod server;
 pub mod status;
 #[cfg(test)]
@@ -19,8 +21,9 @@ mod tests;
 
 pub use crate::control::client::{Client, ClientError};
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
-pub use crate::control::server::{ControlServer, StatusSource};
+pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
+pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{
-    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LastTurn, LedgerStatus, OpenTurn,
-    OutboxStatus, Status,
+    ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
+    LedgerStatus, OpenTurn, OutboxStatus, Status,
 };

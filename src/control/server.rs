@@ -13,7 +13,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,7 +26,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::messages::{MAX_MESSAGES, Messages};
+use crate::control::pairings;
 use crate::control::status::Status;
+use crate::intake::PairingDesk;
 use crate::ledger::LedgerError;
 
 /// How many connections are served at a time.
@@ -56,14 +58,22 @@ pub trait StatusSource: Send + Sync + 'static {
 
 /// What the routes look at. A route that needs more adds a field.
 #[derive(Clone)]
-struct Api {
-    status: Arc<dyn StatusSource>,
+pub struct Api {
+    /// How the daemon is.
+    pub status: Arc<dyn StatusSource>,
+    /// Who is let in.
+    pub pairings: PairingDesk,
 }
 
 /// Returns every route. A new one is a line here and a function below.
 fn routes(api: Api) -> Router {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/pairings", get(pairings::list))
+        .route(
+            "/v1/pairings/{name}",
+            post(pairings::confirm).delete(pairings::revoke),
+        )
         .route("/v1/messages", get(messages))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
@@ -140,7 +150,7 @@ async fn wrong_method(method: Method, uri: Uri) -> ApiError {
 
 /// An answer that is not a success: `{"error": {"message": …, "hint": …}}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct ApiError {
+pub(super) struct ApiError {
     status: StatusCode,
     body: ErrorBody,
 }
@@ -163,7 +173,7 @@ pub(crate) struct ErrorEnvelope {
 }
 
 impl ApiError {
-    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
             body: ErrorBody {
@@ -173,7 +183,7 @@ impl ApiError {
         }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.body.hint = Some(hint.into());
         self
     }
@@ -211,8 +221,8 @@ impl ControlServer {
     /// Answers until `stop` is cancelled. Then requests that have begun are answered, within
     /// 3 s, and the socket file is removed. All tasks that this starts have ended when it
     /// returns.
-    pub async fn serve(self, status: Arc<dyn StatusSource>, stop: CancellationToken) {
-        let router = routes(Api { status });
+    pub async fn serve(self, api: Api, stop: CancellationToken) {
+        let router = routes(api);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {

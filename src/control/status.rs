@@ -146,11 +146,33 @@ pub struct ChannelStatus {
     /// The last failure, with what to do about it.
     #[serde(default)]
     pub last_error: Option<String>,
+    /// What reading back has come to; absent where the platform has no history.
+    #[serde(default)]
+    pub history: Option<HistoryStatus>,
+}
+
+/// What reading back a channel's history has come to since the daemon started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryStatus {
+    /// When everything readable was last read.
+    #[serde(with = "rfc3339::option", default)]
+    pub last_read_at: Option<SystemTime>,
+    /// How many messages were found that had not come by the connection.
+    pub missed: u64,
+    /// How often the connection was found to bring nothing although it looked alive.
+    #[serde(default)]
+    pub deaf: u64,
+    /// What cannot be read until somebody has changed something, each in one sentence.
+    #[serde(default)]
+    pub unreadable: Vec<String>,
+    /// Why the last reading failed, if it did.
+    #[serde(default)]
+    pub last_error: Option<String>,
 }
 
 impl ChannelStatus {
-    /// Tells a channel's health.
-    pub fn new(id: ChannelId, kind: &str, health: Health) -> Self {
+    /// Tells a channel's health, and what reading back has come to.
+    pub fn new(id: ChannelId, kind: &str, health: Health, history: Option<HistoryStatus>) -> Self {
         let Health {
             link,
             since,
@@ -164,6 +186,7 @@ impl ChannelStatus {
             since,
             heard_at,
             last_error,
+            history,
         }
     }
 }

@@ -19,7 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::id::{DispatcherId, LaneId, MessageId, ThreadId, TurnKey};
-use crate::ledger::{LedgerError, Lifecycle};
+use crate::intake::PairingDesk;
+use crate::ledger::{
+    Admission, Conditions, Fate, Ledger, LedgerError, LedgerSettings, LedgerThread, Lifecycle,
+    NewMessage,
+};
 
 /// A safety net, never a measure.
 const LONG: Duration = Duration::from_secs(60);
@@ -68,6 +72,11 @@ fn status() -> Status {
             since: at(1_795_166_104, 0),
             heard_at: None,
             last_error: None,
+            history: Some(HistoryStatus {
+                last_read_at: Some(at(1_795_166_105, 0)),
+                missed: 2,
+                ..HistoryStatus::default()
+            }),
         }],
         ledger: LedgerStatus {
             state: "open".into(),
@@ -134,6 +143,8 @@ impl StatusSource for Stuck {
 
 struct Running {
     _directory: tempfile::TempDir,
+    _ledger: LedgerThread,
+    ledger: Ledger,
     socket: PathBuf,
     stop: CancellationToken,
     served: JoinHandle<()>,
@@ -145,10 +156,18 @@ impl Running {
         let socket = directory.path().join("control.sock");
         let server = ControlServer::bind(&socket).await.unwrap();
         let stop = CancellationToken::new();
+        let (ledger, thread) =
+            Ledger::open(&directory.path().join("ledger"), LedgerSettings::standard()).unwrap();
+        let api = Api {
+            status: source,
+            pairings: PairingDesk::new(ledger.clone()),
+        };
         #[expect(clippy::disallowed_methods, reason = "`end` awaits it")]
-        let served = tokio::spawn(server.serve(source, stop.clone()));
+        let served = tokio::spawn(server.serve(api, stop.clone()));
         Self {
             _directory: directory,
+            _ledger: thread,
+            ledger,
             socket,
             stop,
             served,
@@ -220,6 +239,13 @@ fn status_reads_as_designed() {
                 "since": "2026-11-20T09:15:04.000Z",
                 "heard_at": null,
                 "last_error": null,
+                "history": {
+                    "last_read_at": "2026-11-20T09:15:05.000Z",
+                    "missed": 2,
+                    "deaf": 0,
+                    "unreadable": [],
+                    "last_error": null,
+                },
             }],
             "ledger": { "state": "open", "size_bytes": 4096, "messages": { "answered": 5 } },
             "outbox": { "pending": 1, "sending": 0, "failed": 0, "unclear": 0 },
@@ -416,6 +442,102 @@ async fn a_ledger_that_cannot_be_read_is_said_to_be_so() {
             .to_string()
             .starts_with("the messages cannot be read: "),
         "{refused}"
+    );
+    running.end().await;
+}
+
+/// A stranger's message; nothing of it matters but who wrote it.
+fn stranger(user: &str) -> Admission {
+    let message = tieline_channel::Message {
+        id: WireId::new(user),
+        conversation: tieline_channel::Conversation {
+            chat: ChatId::new("D1"),
+            thread: None,
+        },
+        chat_kind: tieline_channel::ChatKind::Direct,
+        chat_name: None,
+        sender: tieline_channel::Sender {
+            id: UserId::new(user),
+            name: None,
+            kind: tieline_channel::SenderKind::Person,
+        },
+        sent_at: at(0, 0),
+        body: Vec::new(),
+        addressed: true,
+        in_thread: false,
+        quote: None,
+        attachments: Vec::new(),
+    };
+    Admission {
+        message: NewMessage {
+            channel: ChannelId::new("team"),
+            dispatcher: DispatcherId::new("flow"),
+            lane: LaneId::new("flow"),
+            key: tieline_channel::EventKey {
+                kind: tieline_channel::EventKind::Message,
+                id: user.to_owned(),
+            },
+            message,
+            received_at: at(0, 0),
+            urgent: false,
+        },
+        conditions: Conditions {
+            paired: true,
+            ..Conditions::default()
+        },
+        fate: Fate::Queue,
+    }
+}
+
+#[tokio::test]
+async fn pairing_is_told_confirmed_and_taken_back() {
+    let running = Running::start(Arc::new(Fixed)).await;
+    let client = Client::new(&running.socket);
+    assert_eq!(client.pairings().await.unwrap(), Pairings::default());
+    // Names as platforms give them, not made for paths.
+    for user in ["U1", "o/u?%#: 名"] {
+        let asked = running.ledger.admit(stranger(user), |_| Vec::new()).await;
+        asked.unwrap();
+        let told = client.pairings().await.unwrap();
+        assert_eq!((told.open.len(), told.paired.len()), (1, 0));
+        assert_eq!(told.open[0].person.user, UserId::new(user));
+        let paired = client.pair(&told.open[0].code).await.unwrap();
+        assert_eq!(paired.person, told.open[0].person);
+        assert_eq!(paired.by, None);
+        let told = client.pairings().await.unwrap();
+        assert_eq!((told.open.len(), told.paired.len()), (0, 1));
+        let who = format!("team:{user}");
+        assert_eq!(client.unpair(&who).await.unwrap(), [paired]);
+        assert_eq!(client.pairings().await.unwrap(), Pairings::default());
+    }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_paired_is_explained() {
+    let running = Running::start(Arc::new(Fixed)).await;
+    let client = Client::new(&running.socket);
+    let mut told = Vec::new();
+    for code in ["ABCD-2345", "who knows", "../status", ""] {
+        let refused = client.pair(code).await.unwrap_err();
+        assert!(refused.hint().is_some(), "{code:?}");
+        told.push(refused.to_string());
+    }
+    for who in ["team:U1", "U1"] {
+        let refused = client.unpair(who).await.unwrap_err();
+        assert!(refused.hint().is_some(), "{who:?}");
+        told.push(refused.to_string());
+    }
+    assert_eq!(
+        told,
+        [
+            "nobody was given this code, or it has been used",
+            "\"who knows\" is not a code",
+            "\"../status\" is not a code",
+            "there is no route /v1/pairings/",
+            "team:U1 is not paired",
+            "\"U1\" is nobody",
+        ]
     );
     running.end().await;
 }

@@ -27,6 +27,7 @@ pub(super) fn of_dispatcher(
         config: dispatcher.clone(),
         launch: launch(id, dispatcher, directories, config)?,
         thread: thread(dispatcher),
+        attachments: directories.attachments.clone(),
     })
 }
 

@@ -6,13 +6,15 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tieline_channel::ChannelId;
+use tokio::sync::watch;
 use tracing::warn;
 
+use crate::backfill;
 use crate::codex::ChildState;
 use crate::config::Config;
 use crate::control::{
-    ChannelStatus, ChildStatus, DispatcherStatus, LaneStatus, LastTurn, LedgerStatus, Messages,
-    OpenTurn, OutboxStatus, Status, StatusSource,
+    ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
+    LedgerStatus, Messages, OpenTurn, OutboxStatus, Status, StatusSource,
 };
 use crate::daemon::messages;
 use crate::dispatcher::{Condition, Handle, Line};
@@ -32,6 +34,7 @@ pub(super) struct Reporter {
     ledger: Ledger,
     lines: BTreeMap<ChannelId, Line>,
     handles: BTreeMap<DispatcherId, Handle>,
+    histories: BTreeMap<ChannelId, watch::Receiver<backfill::Report>>,
 }
 
 impl Reporter {
@@ -40,6 +43,7 @@ impl Reporter {
         ledger: Ledger,
         lines: BTreeMap<ChannelId, Line>,
         handles: BTreeMap<DispatcherId, Handle>,
+        histories: BTreeMap<ChannelId, watch::Receiver<backfill::Report>>,
     ) -> Self {
         Self {
             started_at: SystemTime::now(),
@@ -48,6 +52,7 @@ impl Reporter {
             ledger,
             lines,
             handles,
+            histories,
         }
     }
 
@@ -95,6 +100,9 @@ impl StatusSource for Reporter {
                 id.clone(),
                 line.kind,
                 line.channel.health().borrow().clone(),
+                self.histories
+                    .get(id)
+                    .map(|report| history(report.borrow().clone())),
             )
         });
         Status {
@@ -117,6 +125,23 @@ impl StatusSource for Reporter {
 
     async fn messages(&self, limit: usize) -> Result<Messages, LedgerError> {
         messages::tell(&self.ledger, limit).await
+    }
+}
+
+fn history(report: backfill::Report) -> HistoryStatus {
+    let backfill::Report {
+        last_read_at,
+        missed,
+        deaf,
+        unreadable,
+        last_error,
+    } = report;
+    HistoryStatus {
+        last_read_at,
+        missed,
+        deaf,
+        unreadable,
+        last_error,
     }
 }
 

@@ -32,7 +32,8 @@ use self::provision::{Places, Progress, Wanted, find_or_fetch};
 use self::scratch::Scratch;
 use self::script::DemoScript;
 use self::stage::Stage;
-use crate::{daemon, terminal};
+use crate::daemon::{self, Secrets};
+use crate::terminal;
 
 /// How a demo is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +107,12 @@ async fn converse(stage: &Stage, stop: CancellationToken) -> anyhow::Result<Outc
         outcome = terminal::converse(&socket, "demo", Some(stage.greeting()), &stop).await?;
         Ok(())
     };
-    stage::together(daemon::run(config.clone(), stop.clone()), client, &stop).await?;
+    stage::together(
+        daemon::run(config.clone(), Secrets::default(), stop.clone()),
+        client,
+        &stop,
+    )
+    .await?;
     Ok(outcome)
 }
 

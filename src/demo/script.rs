@@ -141,7 +141,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::dispatcher::envelope::{RenderContext, render};
+    use crate::dispatcher::envelope::{RenderContext, Supplement, render};
 
     #[test]
     fn bodies_come_out_of_their_envelopes() {
@@ -201,7 +201,7 @@ mod tests {
                 now: SystemTime::UNIX_EPOCH,
                 stale_after: Duration::from_secs(60),
             };
-            let block = render(&context, &message);
+            let block = render(&context, &message, &Supplement::default());
             prop_assert_eq!(bodies(&format!("{block}\n{block}")), [text.trim(), text.trim()]);
         }
     }

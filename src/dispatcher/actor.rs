@@ -349,6 +349,7 @@ mod tests {
             id,
             config,
             thread: ThreadSettings::default(),
+            attachments: root.join("attachments"),
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <channel source="slack" channel="team" chat="C123" message="1731.2" sender="U42" sent_at="2026-11-20T08:15:00Z" age="3s">
+//! <earlier message="1730.1" sender="U7" sent_at="2026-11-20T08:00:00Z">what was said before it</earlier>
 //! body, escaped once
 //! </channel>
 //! ```
@@ -10,10 +11,17 @@
 //! the message in a thread ([`is_marked`]). Nothing that a sender writes, in any field, can close
 //! a tag or begin one: every `<` outside our own tags is escaped.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime};
 
-use tieline_channel::{Attachment, ChannelId, ChatId, Message, Quote, Segment, WireId};
+use tieline_channel::{Attachment, ChannelId, ChatId, Message, Quote, Said, Segment, WireId};
+
+/// How many characters what was said earlier may take, as the model gets it.
+pub const MAX_EARLIER_CHARS: usize = 20_000;
+
+/// How much of one earlier message is told.
+const MAX_SAID_CHARS: usize = 3_000;
 
 /// What a rendering needs beside the message.
 #[derive(Clone, Copy, Debug)]
@@ -28,14 +36,39 @@ pub struct RenderContext<'a> {
     pub stale_after: Duration,
 }
 
+/// What was found out for a message before it is rendered.
+#[derive(Clone, Debug, Default)]
+pub struct Supplement {
+    /// Why attachments without a path are missing, by their place.
+    pub missing: BTreeMap<usize, String>,
+    /// What was said in the thread before it, if that was asked for.
+    pub earlier: Option<Earlier>,
+}
+
+/// What was said in a thread before a message.
+#[derive(Clone, Debug)]
+pub enum Earlier {
+    /// This, oldest first.
+    Said(Vec<Said>),
+    /// It could not be read.
+    Unreadable,
+}
+
 /// Returns the block of one message, without a line break at its end.
 ///
 /// Line ends become `\n`; other control characters of the body, which a model cannot read and a
 /// log should not hold, become U+FFFD. In attributes they become character references.
-pub fn render(context: &RenderContext<'_>, message: &Message) -> String {
+pub fn render(context: &RenderContext<'_>, message: &Message, supplement: &Supplement) -> String {
     let mut block = Block::default();
     block.opening_tag(context, message);
     block.0.push('\n');
+    match &supplement.earlier {
+        Some(Earlier::Said(said)) => block.earlier(said),
+        Some(Earlier::Unreadable) => block.0.push_str(
+            "<earlier missing=\"the earlier messages of this thread could not be read\"/>\n",
+        ),
+        None => {}
+    }
     if let Some(quote) = &message.quote {
         block.quote(quote);
         block.0.push('\n');
@@ -46,8 +79,12 @@ pub fn render(context: &RenderContext<'_>, message: &Message) -> String {
         }
         block.0.push('\n');
     }
-    for attachment in &message.attachments {
-        block.attachment(attachment);
+    for (index, attachment) in message.attachments.iter().enumerate() {
+        let missing = supplement.missing.get(&index).map(String::as_str);
+        block.attachment(
+            attachment,
+            missing.unwrap_or("the file could not be fetched"),
+        );
         block.0.push('\n');
     }
     block.0.push_str("</channel>");
@@ -160,6 +197,56 @@ impl Block {
         self.0.push('>');
     }
 
+    /// Adds what was said earlier, within [`MAX_EARLIER_CHARS`]: the first message, for it says what
+    /// the thread is about, and the latest ones. What is left out between them is counted.
+    fn earlier(&mut self, said: &[Said]) {
+        let mut room = MAX_EARLIER_CHARS - Self::omitted(usize::MAX).0.chars().count();
+        let mut fitting = |block: Self| {
+            room = room.checked_sub(block.0.chars().count())?;
+            Some(block)
+        };
+        let Some((first, others)) = said.split_first() else {
+            return;
+        };
+        let first = fitting(Self::said(first));
+        let latest = others.iter().rev().map(Self::said);
+        let mut latest: Vec<Self> = latest.map_while(fitting).collect();
+        let told = latest.len() + usize::from(first.is_some());
+        if told < said.len() {
+            latest.push(Self::omitted(said.len() - told));
+        }
+        for block in first.into_iter().chain(latest.into_iter().rev()) {
+            self.0.push_str(&block.0);
+        }
+    }
+
+    fn said(said: &Said) -> Self {
+        let mut block = Self::default();
+        block.0.push_str("<earlier");
+        block.attribute("message", &said.message);
+        block.attribute("sender", &said.sender.id);
+        block.optional("sender_name", said.sender.name.as_ref());
+        block.optional("sent_at", timestamp(said.sent_at));
+        block.0.push('>');
+        match said.text.char_indices().nth(MAX_SAID_CHARS) {
+            Some((end, _)) => {
+                block.text(&said.text[..end]);
+                block.0.push('…');
+            }
+            None => block.text(&said.text),
+        }
+        block.0.push_str("</earlier>\n");
+        block
+    }
+
+    fn omitted(count: usize) -> Self {
+        let mut block = Self::default();
+        block.0.push_str("<earlier");
+        block.attribute("omitted", count);
+        block.0.push_str("/>\n");
+        block
+    }
+
     fn quote(&mut self, quote: &Quote) {
         self.0.push_str("<quote");
         self.attribute("message", &quote.message);
@@ -187,14 +274,14 @@ impl Block {
         }
     }
 
-    fn attachment(&mut self, attachment: &Attachment) {
+    fn attachment(&mut self, attachment: &Attachment, missing: &str) {
         self.0.push_str("<attachment");
         self.optional("path", attachment.path.as_ref().map(|path| path.display()));
         self.attribute("name", &attachment.name);
         self.optional("mime", attachment.mime.as_ref());
         self.optional("bytes", attachment.bytes);
         if attachment.path.is_none() {
-            self.attribute("missing", "the file could not be fetched");
+            self.attribute("missing", missing);
         }
         self.0.push_str("/>");
     }

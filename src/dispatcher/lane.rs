@@ -7,6 +7,7 @@
 mod follow;
 mod load;
 mod newcomers;
+mod prepare;
 mod recover;
 mod settle;
 
@@ -20,7 +21,7 @@ use tieline_channel::{ChannelId, WithCauses};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use self::follow::Begin;
 use super::envelope::{self, RenderContext};
@@ -318,7 +319,7 @@ impl Lane {
         // Until then they could be edited.
         let messages = self.messages(&open).await?;
         let begins_anew = !record.lost.is_empty() && !record.had_turn;
-        self.submit(open, &messages, begins_anew).await
+        self.submit(open, messages, begins_anew).await
     }
 
     /// Returns the waiting messages that go together: those of one conversation that stand at the
@@ -328,7 +329,7 @@ impl Lane {
         let mut batch: Vec<MessageRecord> = Vec::new();
         let mut chars = 0;
         for message in waiting {
-            chars += self.render(&message).chars().count();
+            chars += self.rendered_size(&message);
             let fits = batch.first().is_none_or(|first| {
                 same_conversation(first, &message)
                     && !first.urgent
@@ -343,20 +344,23 @@ impl Lane {
         Ok(batch)
     }
 
+    /// Gives codex the messages of a turn. Told to stop while they are made ready, it leaves them to
+    /// the next start.
     async fn submit(
         &mut self,
         open: OpenTurn,
-        messages: &[MessageRecord],
+        messages: Vec<MessageRecord>,
         begins_anew: bool,
     ) -> Result<Next, StepError> {
-        let mut blocks = Vec::with_capacity(messages.len() + 1);
-        if begins_anew {
-            blocks.push(envelope::render_notice("thread-lost", words::LOST_NOTICE));
-        }
-        blocks.extend(messages.iter().map(|message| self.render(message)));
-        let input = vec![UserInput::text(blocks.join("\n"))];
+        let Some(prepared) = self.prepare(messages.clone()).await else {
+            return Ok(Next::End);
+        };
+        let notice =
+            begins_anew.then(|| envelope::render_notice("thread-lost", words::LOST_NOTICE));
+        let input = self.input(notice, &prepared);
         let client_id = Some(open.key.to_string());
-        self.drive(open, Begin::Start { input, client_id }).await
+        self.drive(open, messages, Begin::Start { input, client_id })
+            .await
     }
 }
 

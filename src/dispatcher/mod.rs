@@ -4,15 +4,20 @@
 //! - `lane` works through one conversation's queue, a turn at a time;
 //! - `outage` tells chats that there is no child, and when it is back;
 //! - `recovery` says, without IO, what to do with a turn that something broke;
+//! - `attachments` fetches what came with messages, `patience` says for how long;
 //! - `envelope` is how a message reads for the model, `words` what people are told.
 //!
 //! Knows the ledger, the outbox's composition and the codex module; nothing of the gate or of how
 //! a platform works.
 
 mod actor;
+pub mod attachments;
 pub mod envelope;
+#[cfg(test)]
+mod fake_channel;
 mod lane;
 mod outage;
+mod patience;
 mod recovery;
 mod status_board;
 mod supervisor;
@@ -20,10 +25,11 @@ mod waiting;
 mod wakes;
 mod words;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tieline_channel::{Channel, ChannelId, Conversation, TextLimit};
+use tieline_channel::{Capabilities, Channel, ChannelId, Conversation};
 
 pub use self::actor::{Dispatcher, Handle};
 pub use self::supervisor::Condition;
@@ -46,6 +52,8 @@ pub struct Settings {
     pub launch: LaunchConfig,
     /// How its threads are set up, given in full at each start and resume.
     pub thread: ThreadSettings,
+    /// Where what comes with messages is put: a private directory that is there.
+    pub attachments: PathBuf,
 }
 
 impl Settings {
@@ -99,8 +107,8 @@ pub struct Line {
 }
 
 impl Line {
-    fn text_limit(&self) -> TextLimit {
-        self.channel.capabilities().text
+    fn capabilities(&self) -> &Capabilities {
+        self.channel.capabilities()
     }
 }
 

@@ -6,16 +6,21 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tieline_channel::{
-    AcceptError, Event, EventKey, Happening, Intake, Message, PostKind, Receipt, RefusalReason,
-    Segment,
+    AcceptError, ChannelId, Conversation, Event, EventKey, Happening, Intake, Message, PostKind,
+    Press, Receipt, RefusalReason, Segment, SenderKind, WireId,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-use super::gate::{Door, MAX_MESSAGE_CHARS, judge};
+use super::command::Command;
+use super::gate::{Door, is_admin, is_too_long, judge, judge_press};
+use super::{desk, words};
 use crate::config::Access;
 use crate::dispatcher::Handle;
-use crate::ledger::{Accepted, Ledger, LedgerError, NewMessage, NewPost, RefusedMessage, Revised};
+use crate::ledger::{
+    Admission, Admitted, Conditions, Fate, Ledger, LedgerError, NewMessage, NewPost, PairingCode,
+    Revised,
+};
 
 /// Takes what one channel hands in, for the dispatcher that the channel belongs to.
 pub struct ChannelIntake {
@@ -43,74 +48,192 @@ impl ChannelIntake {
         mut message: Message,
     ) -> Result<Receipt, LedgerError> {
         let urgent = take_urgency(&mut message);
-        if let Err(reason) = judge(&self.access, &self.door, &message) {
-            return self.refuse(key, &message, reason).await;
-        }
+        let (conditions, verdict) = self.verdict(&message);
         let lane = self
             .dispatcher
             .lane_of(&self.door.channel, &message.conversation);
-        let new = NewMessage {
-            channel: self.door.channel.clone(),
-            dispatcher: self.dispatcher.id().clone(),
-            lane: lane.clone(),
-            key,
-            message,
-            received_at: SystemTime::now(),
-            urgent,
+        let admission = Admission {
+            message: NewMessage {
+                channel: self.door.channel.clone(),
+                dispatcher: self.dispatcher.id().clone(),
+                lane: lane.clone(),
+                key,
+                message: message.clone(),
+                received_at: SystemTime::now(),
+                urgent,
+            },
+            conditions,
+            fate: verdict.fate(),
         };
-        let shown = new.message.clone();
-        match self.ledger.accept(new).await? {
-            Accepted::New { id, waiting } => {
+        let asked = Asked::of(&self.door, &message);
+        let say = move |admitted: &Admitted| asked.answer(&verdict, admitted);
+        match self.ledger.admit(admission, say).await? {
+            Admitted::Queued { id, waiting } => {
                 info!(message = %id, %lane, waiting, "accepted");
                 // In this order: what the lane shows is newer.
-                self.dispatcher.show_received(&self.door.channel, &shown);
+                self.dispatcher.show_received(&self.door.channel, &message);
                 self.dispatcher.wake(lane);
                 Ok(Receipt::Accepted)
             }
-            Accepted::Duplicate { .. } => Ok(Receipt::Duplicate),
+            Admitted::Refused { reason, .. } => {
+                let (sender, chat) = (&message.sender.id, &message.conversation.chat);
+                info!(%sender, %chat, ?reason, "refused");
+                Ok(Receipt::Refused(reason))
+            }
+            Admitted::Commanded { id, paired } => {
+                info!(message = %id, "a command was answered");
+                if let Some(Ok(paired)) = paired {
+                    info!(user = %paired.guest.user, by = %message.sender.id, "paired");
+                }
+                Ok(Receipt::Accepted)
+            }
+            Admitted::Duplicate { .. } => Ok(Receipt::Duplicate),
         }
     }
 
-    async fn refuse(
+    /// Judges a message by the configuration and by what it says.
+    fn verdict(&self, message: &Message) -> (Conditions, Verdict) {
+        let conditions = match judge(&self.access, &self.door, message) {
+            Ok(conditions) => conditions,
+            Err(reason) => return (Conditions::default(), Verdict::Refuse(reason)),
+        };
+        let verdict = if is_too_long(message) {
+            // Last, for its sender is allowed to know.
+            Verdict::Refuse(RefusalReason::TooLong)
+        } else if message.sender.kind == SenderKind::Bot {
+            Verdict::Queue
+        } else {
+            match Command::of(message) {
+                None => Verdict::Queue,
+                Some(Command::Help) => Verdict::Answer(words::help()),
+                Some(Command::Pair(_))
+                    if !is_admin(&self.access, &self.door, &message.sender.id) =>
+                {
+                    Verdict::Answer(words::only_admins())
+                }
+                Some(Command::Pair(Ok(code))) => Verdict::Pair(code),
+                Some(Command::Pair(Err(error))) => Verdict::Answer(words::not_a_code(error)),
+            }
+        };
+        (conditions, verdict)
+    }
+
+    /// Judges an edit like a message, for nobody is let in by editing. What must be on record was,
+    /// or the message that is edited does not wait.
+    async fn accept_edit(
         &self,
         key: EventKey,
-        message: &Message,
-        reason: RefusalReason,
+        target: EventKey,
+        mut message: Message,
     ) -> Result<Receipt, LedgerError> {
-        info!(sender = %message.sender.id, chat = %message.conversation.chat, ?reason, "refused");
-        let refused = RefusedMessage {
-            channel: self.door.channel.clone(),
-            dispatcher: self.dispatcher.id().clone(),
-            lane: self
-                .dispatcher
-                .lane_of(&self.door.channel, &message.conversation),
-            key,
-            message: message.clone(),
-            received_at: SystemTime::now(),
-            reason,
-            posts: self.explanation(message, reason).into_iter().collect(),
-        };
-        match self.ledger.refuse(refused).await? {
-            Accepted::New { .. } => Ok(Receipt::Refused(reason)),
-            Accepted::Duplicate { .. } => Ok(Receipt::Duplicate),
+        take_urgency(&mut message);
+        if judge(&self.access, &self.door, &message).is_err() || is_too_long(&message) {
+            // It changes nothing whenever it comes, so there is nothing to remember.
+            return Ok(Receipt::Ignored);
+        }
+        self.ledger
+            .revise(&self.door.channel, key, target, message)
+            .await
+            .map(revised)
+    }
+
+    /// Records a press before it is acknowledged. Nobody waits for a button yet.
+    async fn accept_press(&self, key: EventKey, press: &Press) -> Result<Receipt, LedgerError> {
+        if !self.ledger.note(&self.door.channel, key).await? {
+            return Ok(Receipt::Duplicate);
+        }
+        let sender = &press.sender.id;
+        match judge_press(&self.access, &self.door, press) {
+            Ok(()) => debug!(%sender, "a button that nobody waits for was pressed"),
+            Err(reason) => info!(%sender, ?reason, "somebody who may not pressed a button"),
+        }
+        Ok(Receipt::Ignored)
+    }
+}
+
+/// What the configuration makes of a message.
+#[derive(Clone, Debug)]
+enum Verdict {
+    /// It is for the model.
+    Queue,
+    /// It is turned away.
+    Refuse(RefusalReason),
+    /// It is a command whose answer is known.
+    Answer(String),
+    /// It is a command that lets in somebody.
+    Pair(PairingCode),
+}
+
+impl Verdict {
+    fn fate(&self) -> Fate {
+        match self {
+            Self::Queue => Fate::Queue,
+            Self::Refuse(reason) => Fate::Refuse(*reason),
+            Self::Answer(_) => Fate::Answer,
+            Self::Pair(code) => Fate::Pair(code.clone()),
+        }
+    }
+}
+
+/// Where a message wants its answer.
+struct Asked {
+    channel: ChannelId,
+    conversation: Conversation,
+    message: WireId,
+}
+
+impl Asked {
+    fn of(door: &Door, message: &Message) -> Self {
+        Self {
+            channel: door.channel.clone(),
+            conversation: message.conversation.clone(),
+            message: message.id.clone(),
         }
     }
 
-    /// What a sender is told: strangers nothing, people who are let in what they can do.
-    fn explanation(&self, message: &Message, reason: RefusalReason) -> Option<NewPost> {
-        (reason == RefusalReason::TooLong).then(|| NewPost {
-            channel: self.door.channel.clone(),
-            to: message.conversation.clone(),
-            reply_to: Some(message.id.clone()),
-            settles: vec![message.id.clone()],
-            kind: PostKind::Failure,
-            text: format!(
-                "That message is too long for one turn (the limit is {MAX_MESSAGE_CHARS} \
-                 characters). Send it in parts, or as a file."
-            ),
+    /// Returns what is said about what became of the message: strangers hear nothing but how they
+    /// can be let in.
+    fn answer(self, verdict: &Verdict, admitted: &Admitted) -> Vec<NewPost> {
+        match admitted {
+            Admitted::Queued { .. } | Admitted::Duplicate { .. } => Vec::new(),
+            Admitted::Refused {
+                invitation: Some(code),
+                ..
+            } => vec![self.post(PostKind::Notice, words::invitation(code))],
+            Admitted::Refused {
+                reason: RefusalReason::TooLong,
+                ..
+            } => vec![self.post(PostKind::Failure, words::too_long())],
+            Admitted::Refused { .. } => Vec::new(),
+            Admitted::Commanded {
+                paired: Some(Ok(paired)),
+                ..
+            } => vec![
+                desk::welcome(paired),
+                self.post(PostKind::Notice, words::let_in(paired)),
+            ],
+            Admitted::Commanded {
+                paired: Some(Err(error)),
+                ..
+            } => vec![self.post(PostKind::Failure, words::not_let_in(*error))],
+            Admitted::Commanded { paired: None, .. } => match verdict {
+                Verdict::Answer(text) => vec![self.post(PostKind::Notice, text.clone())],
+                Verdict::Queue | Verdict::Refuse(_) | Verdict::Pair(_) => Vec::new(),
+            },
+        }
+    }
+
+    fn post(self, kind: PostKind, text: String) -> NewPost {
+        NewPost {
+            channel: self.channel,
+            to: self.conversation,
+            reply_to: Some(self.message.clone()),
+            settles: vec![self.message],
+            kind,
+            text,
             buttons: Vec::new(),
             as_file: None,
-        })
+        }
     }
 }
 
@@ -123,32 +246,18 @@ impl Intake for ChannelIntake {
         let channel = &self.door.channel;
         let taken = match event.happening {
             Happening::Message(message) => self.accept_message(event.key, message).await,
-            Happening::Edited {
-                target,
-                mut message,
-            } => {
-                // An edit is judged like a message: nobody is let in by editing.
-                take_urgency(&mut message);
-                if judge(&self.access, &self.door, &message).is_err() {
-                    return Ok(Receipt::Ignored);
-                }
-                self.ledger
-                    .revise(channel, event.key, target, message)
-                    .await
-                    .map(revised)
+            Happening::Edited { target, message } => {
+                self.accept_edit(event.key, target, message).await
             }
             Happening::Deleted { target, .. } => self
                 .ledger
                 .withdraw(channel, event.key, target)
                 .await
                 .map(revised),
-            Happening::Pressed(press) => {
-                debug!(value = %press.value, "a button that nobody waits for was pressed");
-                Ok(Receipt::Ignored)
-            }
+            Happening::Pressed(press) => self.accept_press(event.key, &press).await,
         };
         taken.map_err(|failure| {
-            error!(%channel, error = %failure, "a message could not be recorded; it is not acknowledged");
+            error!(%channel, error = %failure, "an event could not be recorded; it is not acknowledged");
             AcceptError::NotRecorded { reason: failure.to_string() }
         })
     }
@@ -182,11 +291,10 @@ fn take_urgency(message: &mut Message) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
-    use tieline_channel::{ChatId, ChatKind, Conversation, Sender, SenderKind, UserId, WireId};
+    use tieline_channel::UserId;
 
     use super::*;
+    use crate::intake::fixture;
 
     fn text(text: &str) -> Segment {
         Segment::Text(text.to_owned())
@@ -201,24 +309,8 @@ mod tests {
 
     fn message(body: Vec<Segment>) -> Message {
         Message {
-            id: WireId::new("1"),
-            conversation: Conversation {
-                chat: ChatId::new("C1"),
-                thread: None,
-            },
-            chat_kind: ChatKind::Group,
-            chat_name: None,
-            sender: Sender {
-                id: UserId::new("U1"),
-                name: None,
-                kind: SenderKind::Person,
-            },
-            sent_at: SystemTime::UNIX_EPOCH,
             body,
-            addressed: true,
-            in_thread: false,
-            quote: None,
-            attachments: Vec::new(),
+            ..fixture::message("U1")
         }
     }
 

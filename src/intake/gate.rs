@@ -2,9 +2,12 @@
 //!
 //! The gate fails closed: whatever no rule lets in is refused, with a reason.
 
-use tieline_channel::{ChannelId, ChatKind, Message, RefusalReason, SenderKind};
+use std::time::Duration;
+
+use tieline_channel::{ChannelId, ChatKind, Message, Press, RefusalReason, SenderKind, UserId};
 
 use crate::config::{Access, Direct, Groups};
+use crate::ledger::{Conditions, Limit};
 
 /// The longest message that is taken, in characters of its plain text. Codex refuses a turn of
 /// more than 1,048,576; this leaves room for the envelope and for what waits beside it.
@@ -19,41 +22,42 @@ pub struct Door {
     pub operator_only: bool,
 }
 
-/// Judges whether a message is let in. [`RefusalReason::TooLong`] comes last: its sender is allowed
-/// to know.
+/// How often programs may write in one conversation: two that answer each other must come to an end.
+const PROGRAMS: Limit = Limit {
+    times: 5,
+    within: Duration::from_secs(10 * 60),
+};
+
+/// Judges whether a message is let in, as far as the configuration says: it is if what is on record
+/// meets the conditions.
 ///
 /// # Errors
 ///
-/// The reason why it is not.
-pub fn judge(access: &Access, door: &Door, message: &Message) -> Result<(), RefusalReason> {
-    let text = message.plain_text();
-    if text.trim().is_empty() && message.attachments.is_empty() {
+/// The reason why it is not, whatever is on record.
+pub fn judge(access: &Access, door: &Door, message: &Message) -> Result<Conditions, RefusalReason> {
+    if message.plain_text().trim().is_empty() && message.attachments.is_empty() {
         return Err(RefusalReason::Empty);
     }
-    if !door.operator_only {
-        judge_stranger(access, door, message)?;
-    }
-    if text.chars().count() > MAX_MESSAGE_CHARS {
-        return Err(RefusalReason::TooLong);
-    }
-    Ok(())
-}
-
-fn judge_stranger(access: &Access, door: &Door, message: &Message) -> Result<(), RefusalReason> {
-    match message.sender.kind {
-        SenderKind::Person => {}
-        SenderKind::Bot => return Err(RefusalReason::Bot),
-        SenderKind::Outsider => return Err(RefusalReason::Outsider),
+    if door.operator_only {
+        return Ok(Conditions::default());
     }
     let user = (door.channel.clone(), message.sender.id.clone());
-    let user_listed = access.users.contains(&user) || access.admins.contains(&user);
+    let is_program = judge_sender(access, &user, message)?;
+    let mut conditions = Conditions {
+        sender: access.max_per_minute.map(|times| Limit {
+            times,
+            within: Duration::from_secs(60),
+        }),
+        programs: is_program.then_some(PROGRAMS),
+        ..Conditions::default()
+    };
     match message.chat_kind {
         ChatKind::Direct => match access.direct {
-            Direct::Off => Err(RefusalReason::DirectOff),
-            Direct::Everyone => Ok(()),
-            Direct::Listed | Direct::Pairing if user_listed => Ok(()),
-            Direct::Listed => Err(RefusalReason::UserNotListed),
-            Direct::Pairing => Err(RefusalReason::NotPaired),
+            Direct::Off => return Err(RefusalReason::DirectOff),
+            Direct::Everyone => {}
+            Direct::Listed | Direct::Pairing if is_program || is_listed(access, &user) => {}
+            Direct::Listed => return Err(RefusalReason::UserNotListed),
+            Direct::Pairing => conditions.paired = true,
         },
         ChatKind::Group => {
             let chat = (door.channel.clone(), message.conversation.chat.clone());
@@ -65,21 +69,89 @@ fn judge_stranger(access: &Access, door: &Door, message: &Message) -> Result<(),
                 Groups::Listed | Groups::Everyone => {}
             }
             if access.mention && !message.addressed {
-                return Err(RefusalReason::NotMentioned);
+                // Without threads everything in the chat is one conversation, and not all of it
+                // is meant for us.
+                if message.conversation.thread.is_none() {
+                    return Err(RefusalReason::NotMentioned);
+                }
+                conditions.joined = true;
             }
-            Ok(())
         }
     }
+    Ok(conditions)
+}
+
+/// Judges who wrote a message; returns whether it is a program.
+fn judge_sender(
+    access: &Access,
+    user: &(ChannelId, UserId),
+    message: &Message,
+) -> Result<bool, RefusalReason> {
+    match message.sender.kind {
+        SenderKind::Person => Ok(false),
+        SenderKind::Outsider if is_listed(access, user) => Ok(false),
+        SenderKind::Outsider => Err(RefusalReason::Outsider),
+        SenderKind::Bot if !access.bots.contains(user) => Err(RefusalReason::Bot),
+        SenderKind::Bot if !message.addressed => Err(RefusalReason::NotMentioned),
+        SenderKind::Bot => Ok(true),
+    }
+}
+
+/// Judges whether somebody may press a button of ours: whoever may be spoken to where it is.
+///
+/// # Errors
+///
+/// The reason why not.
+pub fn judge_press(access: &Access, door: &Door, press: &Press) -> Result<(), RefusalReason> {
+    if door.operator_only {
+        return Ok(());
+    }
+    let user = (door.channel.clone(), press.sender.id.clone());
+    let chat = (door.channel.clone(), press.conversation.chat.clone());
+    match press.sender.kind {
+        SenderKind::Bot => Err(RefusalReason::Bot),
+        SenderKind::Person | SenderKind::Outsider if is_listed(access, &user) => Ok(()),
+        SenderKind::Outsider => Err(RefusalReason::Outsider),
+        SenderKind::Person => {
+            let chat_is_open = match access.groups {
+                Groups::Everyone => true,
+                Groups::Listed => access.chats.contains(&chat),
+                Groups::Off => false,
+            };
+            if chat_is_open || access.direct == Direct::Everyone {
+                Ok(())
+            } else {
+                Err(RefusalReason::UserNotListed)
+            }
+        }
+    }
+}
+
+/// Returns whether somebody is an administrator of the dispatcher.
+pub fn is_admin(access: &Access, door: &Door, user: &UserId) -> bool {
+    door.operator_only
+        || access
+            .admins
+            .contains(&(door.channel.clone(), user.clone()))
+}
+
+/// Returns whether a message is longer than what can become a turn.
+pub fn is_too_long(message: &Message) -> bool {
+    message.plain_text().chars().count() > MAX_MESSAGE_CHARS
+}
+
+fn is_listed(access: &Access, user: &(ChannelId, UserId)) -> bool {
+    access.users.contains(user) || access.admins.contains(user)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::time::SystemTime;
 
-    use tieline_channel::{ChatId, Conversation, Segment, Sender, UserId, WireId};
+    use tieline_channel::{ChatId, Segment, ThreadKey, WireId};
 
     use super::*;
+    use crate::intake::fixture::message;
 
     fn door() -> Door {
         Door {
@@ -88,58 +160,60 @@ mod tests {
         }
     }
 
-    fn message(chat_kind: ChatKind, user: &str) -> Message {
-        Message {
-            id: WireId::new("1"),
-            conversation: Conversation {
-                chat: ChatId::new("C1"),
-                thread: None,
-            },
-            chat_kind,
-            chat_name: None,
-            sender: Sender {
-                id: UserId::new(user),
-                name: None,
-                kind: SenderKind::Person,
-            },
-            sent_at: SystemTime::UNIX_EPOCH,
-            body: vec![Segment::Text("hello".to_owned())],
-            addressed: true,
-            in_thread: false,
-            quote: None,
-            attachments: Vec::new(),
-        }
+    fn in_group(user: &str) -> Message {
+        let mut message = message(user);
+        message.chat_kind = ChatKind::Group;
+        message
     }
 
     fn access(direct: Direct, groups: Groups) -> Access {
+        let user = |name: &str| (ChannelId::new("team"), UserId::new(name));
         Access {
             direct,
             groups,
             mention: true,
-            users: BTreeSet::from([(ChannelId::new("team"), UserId::new("U-listed"))]),
+            users: BTreeSet::from([user("U-listed")]),
             chats: BTreeSet::from([(ChannelId::new("team"), ChatId::new("C-listed"))]),
-            admins: BTreeSet::from([(ChannelId::new("team"), UserId::new("U-admin"))]),
+            admins: BTreeSet::from([user("U-admin")]),
+            bots: BTreeSet::from([user("B-listed")]),
+            max_per_minute: None,
         }
+    }
+
+    fn in_any_case() -> Result<Conditions, RefusalReason> {
+        Ok(Conditions::default())
+    }
+
+    fn if_paired() -> Result<Conditions, RefusalReason> {
+        Ok(Conditions {
+            paired: true,
+            ..Conditions::default()
+        })
+    }
+
+    fn if_joined() -> Result<Conditions, RefusalReason> {
+        Ok(Conditions {
+            joined: true,
+            ..Conditions::default()
+        })
     }
 
     #[test]
     fn direct_messages_follow_the_policy() {
-        use RefusalReason::{DirectOff, NotPaired, UserNotListed};
+        use RefusalReason::{DirectOff, UserNotListed};
         let table = [
             (Direct::Off, "U-admin", Err(DirectOff)),
-            (Direct::Everyone, "U-stranger", Ok(())),
-            (Direct::Listed, "U-listed", Ok(())),
-            (Direct::Listed, "U-admin", Ok(())),
+            (Direct::Off, "U-listed", Err(DirectOff)),
+            (Direct::Everyone, "U-stranger", in_any_case()),
+            (Direct::Listed, "U-listed", in_any_case()),
+            (Direct::Listed, "U-admin", in_any_case()),
             (Direct::Listed, "U-stranger", Err(UserNotListed)),
-            (Direct::Pairing, "U-listed", Ok(())),
-            (Direct::Pairing, "U-stranger", Err(NotPaired)),
+            (Direct::Pairing, "U-listed", in_any_case()),
+            (Direct::Pairing, "U-admin", in_any_case()),
+            (Direct::Pairing, "U-stranger", if_paired()),
         ];
         for (direct, user, expected) in table {
-            let judged = judge(
-                &access(direct, Groups::Off),
-                &door(),
-                &message(ChatKind::Direct, user),
-            );
+            let judged = judge(&access(direct, Groups::Off), &door(), &message(user));
             assert_eq!(judged, expected, "{direct:?} {user}");
         }
     }
@@ -148,19 +222,34 @@ mod tests {
     fn groups_follow_the_policy_and_the_mention_rule() {
         use RefusalReason::{ChatNotListed, GroupsOff, NotMentioned};
         let table = [
-            (Groups::Off, "C-listed", true, Err(GroupsOff)),
-            (Groups::Listed, "C-listed", true, Ok(())),
-            (Groups::Listed, "C-other", true, Err(ChatNotListed)),
-            (Groups::Listed, "C-listed", false, Err(NotMentioned)),
-            (Groups::Everyone, "C-other", true, Ok(())),
-            (Groups::Everyone, "C-other", false, Err(NotMentioned)),
+            (Groups::Off, "C-listed", true, true, Err(GroupsOff)),
+            (Groups::Listed, "C-listed", true, true, in_any_case()),
+            (Groups::Listed, "C-other", true, true, Err(ChatNotListed)),
+            (Groups::Listed, "C-listed", false, true, if_joined()),
+            (Groups::Listed, "C-listed", false, false, Err(NotMentioned)),
+            (Groups::Everyone, "C-other", true, false, in_any_case()),
+            (Groups::Everyone, "C-other", false, true, if_joined()),
+            (Groups::Everyone, "C-other", false, false, Err(NotMentioned)),
         ];
-        for (groups, chat, addressed, expected) in table {
-            let mut message = message(ChatKind::Group, "U-stranger");
+        for (groups, chat, addressed, in_thread, expected) in table {
+            let mut message = in_group("U-stranger");
             message.conversation.chat = ChatId::new(chat);
+            message.conversation.thread = in_thread.then(|| ThreadKey::new("1"));
             message.addressed = addressed;
-            let judged = judge(&access(Direct::Off, groups), &door(), &message);
-            assert_eq!(judged, expected, "{groups:?} {chat} addressed: {addressed}");
+            let mut access = access(Direct::Off, groups);
+            let judged = judge(&access, &door(), &message);
+            assert_eq!(
+                judged, expected,
+                "{groups:?} {chat} addressed: {addressed} thread: {in_thread}"
+            );
+            access.mention = false;
+            let without = judge(&access, &door(), &message);
+            let let_in = matches!(judged, Ok(_) | Err(NotMentioned));
+            assert_eq!(
+                without.is_ok(),
+                let_in,
+                "{groups:?} {chat} without the rule"
+            );
         }
     }
 
@@ -171,21 +260,84 @@ mod tests {
         let judged = judge(
             &access(Direct::Listed, Groups::Off),
             &door,
-            &message(ChatKind::Direct, "U-listed"),
+            &message("U-listed"),
         );
         assert_eq!(judged, Err(RefusalReason::UserNotListed));
     }
 
     #[test]
-    fn bots_are_refused_even_where_everyone_may_write() {
-        let mut message = message(ChatKind::Direct, "U-listed");
-        message.sender.kind = SenderKind::Bot;
-        let judged = judge(
-            &access(Direct::Everyone, Groups::Everyone),
-            &door(),
-            &message,
+    fn bots_speak_only_when_listed_as_such_with_a_mention_and_not_for_ever() {
+        use RefusalReason::{Bot, DirectOff, NotMentioned};
+        let guarded = || {
+            Ok(Conditions {
+                programs: Some(PROGRAMS),
+                ..Conditions::default()
+            })
+        };
+        let open = || access(Direct::Everyone, Groups::Everyone);
+        let closed = || access(Direct::Off, Groups::Everyone);
+        let listed = || access(Direct::Listed, Groups::Everyone);
+        let direct = message;
+        let silent = |user: &str| Message {
+            addressed: false,
+            ..in_group(user)
+        };
+        let table = [
+            (open(), direct("B-other"), Err(Bot)),
+            (open(), direct("U-listed"), Err(Bot)),
+            (open(), direct("B-listed"), guarded()),
+            (listed(), direct("B-listed"), guarded()),
+            (closed(), direct("B-listed"), Err(DirectOff)),
+            (open(), in_group("B-listed"), guarded()),
+            (open(), silent("B-listed"), Err(NotMentioned)),
+        ];
+        for (mut access, mut message, expected) in table {
+            message.sender.kind = SenderKind::Bot;
+            message.conversation.thread = Some(ThreadKey::new("1"));
+            assert_eq!(judge(&access, &door(), &message), expected, "{message:?}");
+            access.mention = false;
+            assert_eq!(judge(&access, &door(), &message), expected, "{message:?}");
+        }
+        // Being listed as a bot lets in no person.
+        let judged = judge(&listed(), &door(), &message("B-listed"));
+        assert_eq!(judged, Err(RefusalReason::UserNotListed));
+    }
+
+    #[test]
+    fn outsiders_are_let_in_by_name_only() {
+        let table = [
+            ("U-listed", in_any_case()),
+            ("U-admin", in_any_case()),
+            ("U-stranger", Err(RefusalReason::Outsider)),
+        ];
+        for (user, expected) in table {
+            for direct in [Direct::Everyone, Direct::Pairing] {
+                let mut message = message(user);
+                message.sender.kind = SenderKind::Outsider;
+                let judged = judge(&access(direct, Groups::Everyone), &door(), &message);
+                assert_eq!(judged, expected, "{user} {direct:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn everybody_but_the_operator_is_limited() {
+        let mut access = access(Direct::Everyone, Groups::Off);
+        access.max_per_minute = Some(7);
+        let judged = judge(&access, &door(), &message("U-admin"));
+        let limit = Limit {
+            times: 7,
+            within: Duration::from_secs(60),
+        };
+        assert_eq!(judged.unwrap().sender, Some(limit));
+        let operator = Door {
+            operator_only: true,
+            ..door()
+        };
+        assert_eq!(
+            judge(&access, &operator, &message("U-admin")),
+            in_any_case()
         );
-        assert_eq!(judged, Err(RefusalReason::Bot));
     }
 
     #[test]
@@ -195,19 +347,64 @@ mod tests {
             ..door()
         };
         let access = access(Direct::Off, Groups::Off);
-        let mut message = message(ChatKind::Direct, "anybody");
-        assert_eq!(judge(&access, &door, &message), Ok(()));
+        let mut message = message("anybody");
+        assert_eq!(judge(&access, &door, &message), in_any_case());
+        assert!(is_admin(&access, &door, &message.sender.id));
         message.body = vec![Segment::Text(" \n\t".to_owned())];
         assert_eq!(judge(&access, &door, &message), Err(RefusalReason::Empty));
-        message.body = vec![Segment::Text("x".repeat(MAX_MESSAGE_CHARS + 1))];
-        assert_eq!(judge(&access, &door, &message), Err(RefusalReason::TooLong));
     }
 
     #[test]
-    fn a_stranger_does_not_learn_that_the_message_was_too_long() {
-        let mut message = message(ChatKind::Direct, "U-stranger");
-        message.body = vec![Segment::Text("x".repeat(MAX_MESSAGE_CHARS + 1))];
-        let judged = judge(&access(Direct::Listed, Groups::Off), &door(), &message);
-        assert_eq!(judged, Err(RefusalReason::UserNotListed));
+    fn a_message_is_too_long_by_its_characters() {
+        let mut message = message("U1");
+        message.body = vec![Segment::Text("界".repeat(MAX_MESSAGE_CHARS))];
+        assert!(!is_too_long(&message));
+        message.body.push(Segment::Text("x".to_owned()));
+        assert!(is_too_long(&message));
+    }
+
+    #[test]
+    fn buttons_are_for_those_who_may_speak_where_they_are() {
+        use RefusalReason::{Bot, Outsider, UserNotListed};
+        use SenderKind::Person;
+        let listed = || access(Direct::Listed, Groups::Listed);
+        let everyone = || access(Direct::Everyone, Groups::Off);
+        let off = || access(Direct::Off, Groups::Off);
+        let table = [
+            (off(), "U-admin", Person, "D1", Ok(())),
+            (off(), "U-listed", SenderKind::Outsider, "D1", Ok(())),
+            (off(), "U-stranger", Person, "C-listed", Err(UserNotListed)),
+            (listed(), "U-stranger", Person, "C-listed", Ok(())),
+            (
+                listed(),
+                "U-stranger",
+                Person,
+                "C-other",
+                Err(UserNotListed),
+            ),
+            (everyone(), "U-stranger", Person, "D1", Ok(())),
+            (
+                everyone(),
+                "U-stranger",
+                SenderKind::Outsider,
+                "D1",
+                Err(Outsider),
+            ),
+            (everyone(), "U-listed", SenderKind::Bot, "D1", Err(Bot)),
+        ];
+        for (access, user, kind, chat, expected) in table {
+            let mut sender = message(user).sender;
+            sender.kind = kind;
+            let mut conversation = message(user).conversation;
+            conversation.chat = ChatId::new(chat);
+            let press = Press {
+                conversation,
+                message: WireId::new("1"),
+                sender,
+                value: "yes".to_owned(),
+            };
+            let judged = judge_press(&access, &door(), &press);
+            assert_eq!(judged, expected, "{user} {kind:?} {chat}");
+        }
     }
 }

@@ -16,6 +16,9 @@ pub struct Counts {
     pub open_turns: u64,
     /// Deduplication keys.
     pub keys: u64,
+    /// Conversations that are known.
+    #[serde(default)]
+    pub conversations: u64,
     /// Bytes on disk. What is forgotten is used again, not given back.
     pub size_on_disk: u64,
 }

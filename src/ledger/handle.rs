@@ -13,9 +13,7 @@ use crate::ledger::dispatcher::DispatcherRecord;
 use crate::ledger::error::{LedgerError, OpenError};
 use crate::ledger::health::LedgerHealth;
 use crate::ledger::lane::{LaneRecord, LostThread, OpenTurn, TurnEvent};
-use crate::ledger::message::{
-    Accepted, MessageRecord, NewMessage, Outcome, RefusedMessage, Revised,
-};
+use crate::ledger::message::{Accepted, MessageRecord, NewMessage, Outcome, Revised};
 use crate::ledger::operation::Expired;
 use crate::ledger::post::{NewPost, OutboxEntry, PostEvent};
 use crate::ledger::settings::LedgerSettings;
@@ -62,24 +60,13 @@ impl Ledger {
 
     // === Messages ===
 
-    /// Queues a message, unless the same event was recorded before.
+    /// Queues a message whatever is recorded, unless the same event was recorded before.
     ///
     /// # Errors
     ///
     /// When it is not on disk.
     pub async fn accept(&self, new: NewMessage) -> Result<Accepted, LedgerError> {
         self.call(move |transaction| transaction.accept(new)).await
-    }
-
-    /// Records that a message was turned away, without what it said, unless the same event was
-    /// recorded before.
-    ///
-    /// # Errors
-    ///
-    /// When it is not on disk.
-    pub async fn refuse(&self, refused: RefusedMessage) -> Result<Accepted, LedgerError> {
-        self.call(move |transaction| transaction.refuse(refused))
-            .await
     }
 
     /// Replaces the message that the event `target` made, while it waits.
@@ -366,6 +353,25 @@ impl Ledger {
     ) -> Result<OutboxEntry, LedgerError> {
         self.call(move |transaction| transaction.advance_post(id, event))
             .await
+    }
+
+    /// Notes what happened to an entry and enqueues what is said instead of it, all at once.
+    ///
+    /// # Errors
+    ///
+    /// As for [`advance_post`](Self::advance_post).
+    pub async fn replace_post(
+        &self,
+        id: OutboxId,
+        event: PostEvent,
+        posts: Vec<NewPost>,
+    ) -> Result<OutboxEntry, LedgerError> {
+        self.call(move |transaction| {
+            let entry = transaction.advance_post(id, event)?;
+            transaction.enqueue(posts)?;
+            Ok(entry)
+        })
+        .await
     }
 
     /// Returns a number that changes after each commit that enqueued posts.

@@ -1,6 +1,6 @@
 //! The trees and the keys in them. Knows no values.
 
-use tieline_channel::{ChannelId, EventKey, EventKind};
+use tieline_channel::{ChannelId, Conversation, EventKey, EventKind, UserId};
 
 use crate::id::{DispatcherId, LaneId, MessageId, OutboxId};
 use crate::ledger::error::LedgerError;
@@ -34,11 +34,21 @@ pub(super) enum Table {
     Dispatchers,
     /// Class, time, key → nothing: what may be forgotten, and from when on.
     Expiry,
+    /// Channel, chat, thread → what is known of a conversation.
+    Conversations,
+    /// Channel, user → when they wrote lately.
+    Senders,
+    /// Dispatcher, channel, user → a one-time code that waits for an administrator.
+    Invitations,
+    /// Dispatcher, channel, user → who was let in.
+    Paired,
+    /// Channel → up to when it has been read back.
+    Marks,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -50,6 +60,11 @@ impl Table {
         Self::Due,
         Self::Dispatchers,
         Self::Expiry,
+        Self::Conversations,
+        Self::Senders,
+        Self::Invitations,
+        Self::Paired,
+        Self::Marks,
     ];
 
     /// Returns the name of the tree on disk.
@@ -66,6 +81,11 @@ impl Table {
             Self::Due => "due",
             Self::Dispatchers => "dispatchers",
             Self::Expiry => "expiry",
+            Self::Conversations => "conversations",
+            Self::Senders => "senders",
+            Self::Invitations => "invitations",
+            Self::Paired => "paired",
+            Self::Marks => "marks",
         }
     }
 }
@@ -173,7 +193,35 @@ pub(super) fn due(channel: &ChannelId, number: u64) -> Result<Key, LedgerError> 
     Ok(self::channel(channel)?.number(number))
 }
 
-/// Returns the key of a dispatcher.
+/// Returns the key of a conversation.
+pub(super) fn conversation(
+    channel: &ChannelId,
+    conversation: &Conversation,
+) -> Result<Key, LedgerError> {
+    let key = self::channel(channel)?.text("the chat's name", conversation.chat.as_str())?;
+    match &conversation.thread {
+        None => Ok(key),
+        Some(thread) => key.text("the thread's name", thread.as_str()),
+    }
+}
+
+/// Returns the key of somebody who writes.
+pub(super) fn sender(channel: &ChannelId, user: &UserId) -> Result<Key, LedgerError> {
+    self::channel(channel)?.text("the sender's name", user.as_str())
+}
+
+/// Returns the key of somebody who writes to a dispatcher.
+pub(super) fn person(
+    dispatcher: &DispatcherId,
+    channel: &ChannelId,
+    user: &UserId,
+) -> Result<Key, LedgerError> {
+    self::dispatcher(dispatcher)?
+        .text("the channel's name", channel.as_str())?
+        .text("the sender's name", user.as_str())
+}
+
+/// Returns the key of a dispatcher, which also begins the keys of its people.
 pub(super) fn dispatcher(dispatcher: &DispatcherId) -> Result<Key, LedgerError> {
     Key::first().text("the dispatcher's name", dispatcher.as_str())
 }
@@ -187,6 +235,10 @@ pub(super) enum Class {
     Seen,
     /// A settled entry of the outbox.
     Post,
+    /// A conversation.
+    Conversation,
+    /// When somebody wrote lately.
+    Sender,
 }
 
 /// Returns the beginning of the expiry keys of a class.
@@ -195,6 +247,8 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Message => b'm',
         Class::Seen => b's',
         Class::Post => b'p',
+        Class::Conversation => b'c',
+        Class::Sender => b'w',
     };
     Key::first().bytes(&[class])
 }

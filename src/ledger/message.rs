@@ -7,10 +7,9 @@ use tieline_channel::{ChannelId, EventKey, Message, RefusalReason};
 
 use crate::id::{DispatcherId, LaneId, MessageId, TurnKey};
 use crate::ledger::error::IllegalTransition;
-use crate::ledger::post::NewPost;
 use crate::ledger::time;
 
-/// A message that the gate let in.
+/// A message that came in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewMessage {
     /// Where it came in.
@@ -30,30 +29,6 @@ pub struct NewMessage {
     pub urgent: bool,
 }
 
-/// A message that the gate turned away.
-///
-/// It is recorded without its text, quote and attachments.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RefusedMessage {
-    /// Where it came in.
-    pub channel: ChannelId,
-    /// Who it was for.
-    pub dispatcher: DispatcherId,
-    /// The lane it would have waited in; the lane is not made.
-    pub lane: LaneId,
-    /// What makes another delivery of it the same.
-    pub key: EventKey,
-    /// What was written.
-    pub message: Message,
-    /// When it arrived here.
-    #[serde(with = "time::millis")]
-    pub received_at: SystemTime,
-    /// Why it was turned away.
-    pub reason: RefusalReason,
-    /// What the sender is told, if anything.
-    pub posts: Vec<NewPost>,
-}
-
 /// What [`Ledger::accept`](super::Ledger::accept) found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {
@@ -61,7 +36,7 @@ pub enum Accepted {
     New {
         /// Its name from now on.
         id: MessageId,
-        /// How many messages wait in its lane, this one included; 0 when it was refused.
+        /// How many messages wait in its lane, this one included.
         waiting: usize,
     },
     /// The same event was recorded before; nothing changed.
@@ -111,6 +86,10 @@ pub struct MessageRecord {
     pub changed_at: SystemTime,
     /// The turn it is or was in.
     pub turn: Option<TurnKey>,
+    /// It is the first that was accepted from its conversation: what was said there before is not
+    /// known here.
+    #[serde(default)]
+    pub first_here: bool,
 }
 
 /// How far a message is.

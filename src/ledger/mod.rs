@@ -8,21 +8,25 @@
 //! database is larger than a bound that its type enforces. Nothing here knows a platform, Codex or
 //! the configuration.
 //!
-//! - [`Ledger`]: the handle; `handle`, `settings`, `command`
-//! - `message`, `lane`, `post`, `dispatcher`, `counts`, `health`, `error`: what it speaks of
+//! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
+//! - `message`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`, `health`,
+//!   `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
 //! - `lock`, `store`, `watchdog`, `spool`, `opening`, `migration`: the files
 //! - `key`, `value`, `time`: the encoding
 
+mod admission;
 mod command;
 mod counts;
 mod dispatcher;
+mod door;
 mod error;
 #[cfg(test)]
 pub(crate) mod flaky;
 mod handle;
 mod health;
+mod history;
 mod key;
 mod lane;
 mod lock;
@@ -30,6 +34,7 @@ mod message;
 mod migration;
 mod opening;
 mod operation;
+mod pairing;
 mod post;
 mod settings;
 mod spool;
@@ -43,20 +48,25 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use self::admission::{Admission, Admitted, Conditions, Fate, Limit};
 pub use self::counts::{Counts, MessageCounts, PostCounts};
 pub use self::dispatcher::{DispatcherRecord, Lifecycle};
 pub use self::error::{IllegalTransition, LedgerError, OpenError};
 pub use self::handle::Ledger;
 pub use self::health::LedgerHealth;
+pub use self::history::HistoryMark;
 pub use self::lane::{
     LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, SettledTurn,
     TurnEvent, TurnPhase,
 };
 pub use self::message::{
-    Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, RefusedMessage,
-    Revised,
+    Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, Revised,
 };
 pub use self::operation::Expired;
+pub use self::pairing::{
+    Confirmation, Guest, Host, INVITATION_LIFE, INVITATION_REPEAT, Invitation, MAX_INVITATIONS,
+    NotACode, Paired, PairingCode, PairingError,
+};
 pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState};
 pub use self::settings::{LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::writer::LedgerThread;

@@ -26,7 +26,8 @@ pub struct NewPost {
     pub text: String,
     /// Buttons below the text.
     pub buttons: Vec<Button>,
-    /// The text goes as a file of this name.
+    /// The text goes as a file: this is its name, to which the attempt adds a part of the entry's
+    /// id before the extension, so that no other post's file has the same.
     #[serde(default)]
     pub as_file: Option<String>,
 }

@@ -16,14 +16,19 @@ pub struct LedgerSettings {
     pub retention: Duration,
     /// How long deduplication keys are kept; at least [`MIN_DEDUP_RETENTION`].
     pub dedup_retention: Duration,
+    /// How long a conversation is known after the last message that was accepted from it: so long
+    /// its people are heard without a mention.
+    pub conversation_retention: Duration,
 }
 
 impl LedgerSettings {
-    /// Returns the settings for everyday use: both for eight days, a day more than promised.
+    /// Returns the settings for everyday use: messages and keys for eight days, a day more than
+    /// promised, conversations for thirty.
     pub fn standard() -> Self {
         Self {
             retention: Duration::from_secs(8 * DAY),
             dedup_retention: Duration::from_secs(8 * DAY),
+            conversation_retention: Duration::from_secs(30 * DAY),
         }
     }
 
@@ -34,6 +39,7 @@ impl LedgerSettings {
             now,
             settled: before(self.retention),
             seen: before(self.dedup_retention.max(MIN_DEDUP_RETENTION)),
+            conversations: before(self.conversation_retention),
         }
     }
 }

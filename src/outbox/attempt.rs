@@ -2,12 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use tieline_channel::{Channel, Post, PostKey, Posted, Repeat, SendError, TextLimit};
+use tieline_channel::{
+    Channel, File, FileContent, Post, PostKey, Posted, Repeat, SendError, TextLimit,
+};
 use tracing::{debug, error};
 
-use crate::ledger::{Ledger, LedgerError, OutboxEntry, PostEvent, PostState};
+use crate::id::OutboxId;
+use crate::ledger::{Ledger, LedgerError, NewPost, OutboxEntry, PostEvent, PostState};
 use crate::outbox::pace::Pace;
-use crate::outbox::split;
+use crate::outbox::{instead_of_file, split};
 
 /// What is put before a post that may be there already, on platforms that cannot tell.
 const REPEAT_MARK: &str =
@@ -102,10 +105,14 @@ impl Attempt<'_> {
                 Repeat::Blind => posts = marked(posts.remove(0), capabilities.text),
             }
         }
-        self.advance(PostEvent::Attempt {
+        if self.entry.post.as_file.is_some() && !self.channel.capabilities().files {
+            let reason = "the channel takes no files".to_owned();
+            return self.failed(SendError::Never { reason }, before).await;
+        }
+        let event = PostEvent::Attempt {
             at: SystemTime::now(),
-        })
-        .await?;
+        };
+        self.ledger.advance_post(self.entry.id, event).await?;
         let mut last = None;
         for post in &posts {
             match self.bounded(self.channel.post(post)).await {
@@ -120,39 +127,45 @@ impl Attempt<'_> {
     }
 
     async fn delivered(&self, posted: Posted) -> Result<Next, LedgerError> {
-        self.record(PostEvent::Delivered {
+        let event = PostEvent::Delivered {
             wire: posted.id,
             at: SystemTime::now(),
-        })
-        .await?;
+        };
+        self.record(event, Vec::new()).await?;
         Ok(Next::Settled)
     }
 
+    /// Records a failure. What a file would have said is said in words when there will be no file.
     async fn failed(&self, failure: SendError, before: Before) -> Result<Next, LedgerError> {
+        let mut instead = Vec::new();
         if matches!(failure, SendError::Never { .. }) {
-            error!(error = %failure, "a post cannot be delivered and is given up");
+            instead = instead_of_file(&self.entry.post, self.channel.capabilities().text);
+            if instead.is_empty() {
+                error!(error = %failure, "a post cannot be delivered and is given up");
+            } else {
+                error!(error = %failure, "a file cannot be delivered; its text is posted instead");
+            }
         }
         let (event, next) = after_failure(failure, before, SystemTime::now(), self.pace);
-        self.record(event).await?;
+        self.record(event, instead).await?;
         Ok(next)
     }
 
-    /// Records an outcome, for as long as it takes: the platform would not tell it again.
-    async fn record(&self, event: PostEvent) -> Result<(), LedgerError> {
+    /// Records an outcome and what is to be posted instead, for as long as it takes: the platform
+    /// would not tell it again.
+    async fn record(&self, event: PostEvent, instead: Vec<NewPost>) -> Result<(), LedgerError> {
         loop {
-            match self.advance(event.clone()).await {
+            let recorded = self
+                .ledger
+                .replace_post(self.entry.id, event.clone(), instead.clone());
+            match recorded.await {
                 Err(LedgerError::NotWritten { reason }) => {
                     debug!(reason, "the outcome of a post is not recorded yet");
                     tokio::time::sleep(self.pace.ledger).await;
                 }
-                done => return done,
+                done => return done.map(drop),
             }
         }
-    }
-
-    async fn advance(&self, event: PostEvent) -> Result<(), LedgerError> {
-        self.ledger.advance_post(self.entry.id, event).await?;
-        Ok(())
     }
 
     /// Bounds a call to the platform: a channel that does not return leaves the fate unclear.
@@ -217,10 +230,11 @@ fn after_failure(
     (event, Next::Later { reason, pause })
 }
 
-/// Marks a post as a possible repeat, in as many parts as that takes; the last one settles.
+/// Marks a post as a possible repeat, in as many parts as that takes; the last one settles, and has
+/// the file if there is one.
 fn marked(post: Post, limit: TextLimit) -> Vec<Post> {
     let text = format!("{REPEAT_MARK}{}", post.text);
-    let mut parts = split::split(&text, limit);
+    let mut parts = split::split(text.trim_end(), limit);
     let last = Post {
         text: parts.pop().unwrap_or_default(),
         ..post
@@ -242,15 +256,35 @@ fn marked(post: Post, limit: TextLimit) -> Vec<Post> {
 
 fn as_post(entry: &OutboxEntry) -> Post {
     let post = &entry.post;
+    let (text, file) = match &post.as_file {
+        None => (post.text.clone(), None),
+        Some(name) => {
+            let name = file_name(name, entry.id);
+            let content = FileContent::Text(post.text.clone());
+            (String::new(), Some(File { name, content }))
+        }
+    };
     Post {
         key: PostKey::new(entry.id.to_string()),
         to: post.to.clone(),
         reply_to: post.reply_to.clone(),
         settles: post.settles.clone(),
         kind: post.kind,
-        text: post.text.clone(),
+        text,
         buttons: post.buttons.clone(),
-        file: None,
+        file,
+    }
+}
+
+/// Returns the name of an entry's file: no other entry's file has it, and it is the same at every
+/// attempt, so that a platform without another mark can be asked for it.
+fn file_name(name: &str, id: OutboxId) -> String {
+    let id = id.to_string();
+    // The last group of the id is random; the others are mostly the time.
+    let unique = id.rsplit('-').next().unwrap_or(&id);
+    match name.rsplit_once('.') {
+        Some((stem, extension)) => format!("{stem}-{unique}.{extension}"),
+        None => format!("{name}-{unique}"),
     }
 }
 

@@ -14,6 +14,7 @@ use tracing::{Instrument as _, debug, error, info, info_span, warn};
 use crate::id::OutboxId;
 use crate::ledger::{Ledger, LedgerError, OutboxEntry, PostEvent, PostState};
 use crate::outbox::attempt::{self, Next, Pause};
+use crate::outbox::instead_of_file;
 use crate::outbox::pace::Pace;
 use tieline_channel::retry::RetryPolicy;
 
@@ -232,7 +233,9 @@ impl Line {
                     PostState::Sending { .. } => PostEvent::Unclear { reason, at },
                     _ => PostEvent::Failed { reason, at },
                 };
-                ledger.advance_post(id, event).await.map(drop)
+                let limit = self.outlet.channel.capabilities().text;
+                let instead = instead_of_file(&entry.post, limit);
+                ledger.replace_post(id, event, instead).await.map(drop)
             }
             Ok(None) => Ok(()),
             Err(failure) => Err(failure),

@@ -9,7 +9,7 @@ mod pace;
 pub mod split;
 mod worker;
 
-use tieline_channel::{ChannelId, Conversation, PostKind, TextLimit, WireId};
+use tieline_channel::{Capabilities, ChannelId, Conversation, PostKind, TextLimit, WireId};
 
 pub use self::worker::Worker;
 use crate::ledger::NewPost;
@@ -29,33 +29,89 @@ pub struct Reply {
     pub kind: PostKind,
 }
 
-/// Cuts a text into the posts that carry it; the last one settles.
+/// How many posts a text may take before it becomes a file, where there are files.
+const MAX_PARTS: usize = 4;
+
+/// The name of the file that has a very long text.
+const ANSWER_FILE: &str = "answer.md";
+
+/// What ends the beginning of a text whose whole is in a file.
+const FILE_BELOW: &str = "*The whole answer is in the file below.*";
+
+/// What begins a text that was to be a file.
+const NO_FILE: &str = "*The file could not be sent, so here is the whole answer.*";
+
+/// Makes the posts that carry a text; the last one settles.
 ///
-/// Without a limit (the channel is no longer configured) it stays whole.
-pub fn compose(reply: &Reply, text: &str, limit: Option<TextLimit>) -> Vec<NewPost> {
-    let parts = match limit {
-        Some(limit) => split::split(text, limit),
-        None => vec![text.to_owned()],
+/// A text that would take more than four posts goes as its beginning and a file, where the channel
+/// has files. Without capabilities (the channel is no longer configured) it stays whole.
+pub fn compose(reply: &Reply, text: &str, capabilities: Option<&Capabilities>) -> Vec<NewPost> {
+    let template = NewPost {
+        channel: reply.channel.clone(),
+        to: reply.to.clone(),
+        reply_to: Some(reply.reply_to.clone()),
+        settles: reply.settles.clone(),
+        kind: reply.kind,
+        text: text.to_owned(),
+        buttons: Vec::new(),
+        as_file: None,
     };
+    let Some(capabilities) = capabilities else {
+        return vec![template];
+    };
+    let parts = split::split(text, capabilities.text);
+    if parts.len() <= MAX_PARTS || !capabilities.files {
+        return in_parts(template, parts);
+    }
+    let beginning = NewPost {
+        text: beginning(text, capabilities.text),
+        settles: Vec::new(),
+        ..template.clone()
+    };
+    let file = NewPost {
+        as_file: Some(ANSWER_FILE.to_owned()),
+        ..template
+    };
+    vec![beginning, file]
+}
+
+/// Returns the first part of a text, with a line that says where the rest is.
+fn beginning(text: &str, limit: TextLimit) -> String {
+    let closing = format!("\n\n{FILE_BELOW}");
+    let room = TextLimit {
+        max: limit.max.saturating_sub(limit.measure(&closing)),
+        ..limit
+    };
+    let first = split::split(text, room).swap_remove(0);
+    format!("{}{closing}", first.trim_end())
+}
+
+/// Makes the posts that say what `post` was to say by a file; none if it was to be no file.
+fn instead_of_file(post: &NewPost, limit: TextLimit) -> Vec<NewPost> {
+    if post.as_file.is_none() {
+        return Vec::new();
+    }
+    let template = NewPost {
+        as_file: None,
+        ..post.clone()
+    };
+    let text = format!("{NO_FILE}\n\n{}", post.text);
+    in_parts(template, split::split(&text, limit))
+}
+
+/// Makes a post of each part, of which the last one settles what `template` does.
+fn in_parts(template: NewPost, parts: Vec<String>) -> Vec<NewPost> {
     let last = parts.len().saturating_sub(1);
-    parts
-        .into_iter()
-        .enumerate()
-        .map(|(index, text)| NewPost {
-            channel: reply.channel.clone(),
-            to: reply.to.clone(),
-            reply_to: Some(reply.reply_to.clone()),
-            settles: if index == last {
-                reply.settles.clone()
-            } else {
-                Vec::new()
-            },
-            kind: reply.kind,
-            text,
-            buttons: Vec::new(),
-            as_file: None,
-        })
-        .collect()
+    let part = |(index, text)| NewPost {
+        text,
+        settles: if index == last {
+            template.settles.clone()
+        } else {
+            Vec::new()
+        },
+        ..template.clone()
+    };
+    parts.into_iter().enumerate().map(part).collect()
 }
 
 /// Makes the post by which tieline tells a conversation something of its own.

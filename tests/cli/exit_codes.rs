@@ -10,9 +10,19 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use pretty_assertions::assert_eq;
-use tieline::control::{ControlServer, LedgerStatus, Messages, OutboxStatus, Status, StatusSource};
-use tieline::ledger::LedgerError;
+use tieline::control::{
+    Api, ControlServer, LedgerStatus, Messages, OutboxStatus, Status, StatusSource,
+};
+use tieline::id::{DispatcherId, LaneId};
+use tieline::intake::PairingDesk;
+use tieline::ledger::{
+    Admission, Conditions, Fate, Ledger, LedgerError, LedgerSettings, NewMessage,
+};
 use tieline_channel::socket::create_private_directory;
+use tieline_channel::{
+    ChannelId, ChatId, ChatKind, Conversation, EventKey, EventKind, Message, Segment, Sender,
+    SenderKind, UserId, WireId,
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -77,7 +87,7 @@ fn bad_usage_exits_64() {
 
 #[test]
 fn no_configuration_exits_78_and_says_how_to_begin() {
-    for verb in ["run", "check", "status", "console"] {
+    for verb in ["run", "check", "status", "pair", "console"] {
         let ran = Workbench::new().run(&[verb]);
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(78), ""), "{verb}");
         insta::assert_snapshot!("no_configuration", ran.stderr);
@@ -248,19 +258,35 @@ impl StatusSource for Quiet {
 async fn with_a_daemon<T: Send + 'static>(
     scene: impl FnOnce(&Workbench) -> T + Send + 'static,
 ) -> T {
+    with_a_ledger(async |_| (), scene).await
+}
+
+/// Runs `scene` while a daemon answers whose ledger was prepared.
+async fn with_a_ledger<T: Send + 'static>(
+    prepare: impl AsyncFnOnce(Ledger),
+    scene: impl FnOnce(&Workbench) -> T + Send + 'static,
+) -> T {
     let workbench = Workbench::configured();
     let server = ControlServer::bind(&workbench.path("state/control.sock"))
         .await
         .expect("the socket is free");
     let stop = CancellationToken::new();
     let mut serving = JoinSet::new();
-    serving.spawn(server.serve(Arc::new(Quiet), stop.clone()));
+    let (ledger, ledger_thread) =
+        Ledger::open(&workbench.path("ledger"), LedgerSettings::standard()).expect("a ledger");
+    prepare(ledger.clone()).await;
+    let api = Api {
+        status: Arc::new(Quiet),
+        pairings: PairingDesk::new(ledger),
+    };
+    serving.spawn(server.serve(api, stop.clone()));
     let result = std::thread::spawn(move || scene(&workbench));
     while !result.is_finished() {
         tokio::task::yield_now().await;
     }
     stop.cancel();
     serving.join_all().await;
+    ledger_thread.close().await;
     result.join().expect("the scene does not panic")
 }
 
@@ -299,6 +325,102 @@ async fn reader_that_goes_away_is_no_failure() {
     })
     .await;
     assert_eq!(code, Some(0));
+}
+
+/// Has a stranger write, who is given a code.
+async fn stranger_writes(ledger: Ledger) {
+    let name = |text: &str| text.to_owned();
+    let conversation = Conversation {
+        chat: ChatId::new("D1"),
+        thread: None,
+    };
+    let admission = Admission {
+        message: NewMessage {
+            channel: ChannelId::new("team"),
+            dispatcher: DispatcherId::new("flow"),
+            lane: LaneId::new("flow"),
+            key: EventKey {
+                kind: EventKind::Message,
+                id: name("1"),
+            },
+            message: Message {
+                id: WireId::new("1"),
+                conversation,
+                chat_kind: ChatKind::Direct,
+                chat_name: None,
+                sender: Sender {
+                    id: UserId::new("U/1"),
+                    name: Some(name("Mei")),
+                    kind: SenderKind::Person,
+                },
+                sent_at: SystemTime::now(),
+                body: vec![Segment::Text(name("hello"))],
+                addressed: true,
+                in_thread: false,
+                quote: None,
+                attachments: Vec::new(),
+            },
+            received_at: SystemTime::now(),
+            urgent: false,
+        },
+        conditions: Conditions {
+            paired: true,
+            ..Conditions::default()
+        },
+        fate: Fate::Queue,
+    };
+    let admitted = ledger.admit(admission, |_| Vec::new()).await;
+    admitted.expect("it is recorded");
+}
+
+#[tokio::test]
+async fn stranger_is_let_in_and_out_again_on_the_command_line() {
+    let scene = |workbench: &Workbench| {
+        let listed = workbench.run(&["pair"]);
+        assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
+        assert!(
+            listed.stdout.contains("Mei (team:U/1)"),
+            "{}",
+            listed.stdout
+        );
+        let code = listed.stdout.lines().nth(1).expect("a row");
+        let code = code.split_whitespace().next().expect("a code").to_owned();
+
+        let ran = workbench.run(&["pair", &code.to_lowercase()]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+        assert_eq!(ran.stdout, "Mei (team:U/1) is in, and was told\n");
+        let again = workbench.run(&["pair", &code]);
+        assert_eq!((again.code, again.stdout.as_str()), (Some(1), ""));
+        insta::assert_snapshot!(again.stderr, @"");
+
+        let json = workbench.run(&["pair", "--json"]).stdout;
+        let answer: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(answer["open"], serde_json::json!([]));
+        assert_eq!(answer["paired"][0]["user"], "U/1");
+
+        let ran = workbench.run(&["pair", "--revoke", "team:U/1"]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+        assert_eq!(ran.stdout, "Mei (team:U/1) is let in no longer\n");
+        let again = workbench.run(&["pair", "--revoke", "team:U/1"]);
+        assert_eq!(again.code, Some(1));
+        insta::assert_snapshot!(again.stderr, @"");
+        let listed = workbench.run(&["pair"]);
+        assert_eq!(listed.stdout, "nobody asks to be let in, and nobody was\n");
+    };
+    with_a_ledger(stranger_writes, scene).await;
+}
+
+#[tokio::test]
+async fn what_is_no_code_and_nobody_is_said_so() {
+    let (code, who) = with_a_daemon(|workbench| {
+        (
+            workbench.run(&["pair", "../status"]),
+            workbench.run(&["pair", "--revoke", "Mei"]),
+        )
+    })
+    .await;
+    insta::assert_snapshot!(code.stderr, @"");
+    insta::assert_snapshot!(who.stderr, @"");
 }
 
 #[tokio::test(flavor = "multi_thread")]

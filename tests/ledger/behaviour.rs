@@ -11,9 +11,9 @@ use pretty_assertions::assert_eq;
 use tempfile::TempDir;
 use tieline::id::{LaneId, MessageId, OutboxId, ThreadId, TurnId, TurnKey};
 use tieline::ledger::{
-    Accepted, DispatcherRecord, Expired, Ledger, LedgerError, LedgerSettings, Lifecycle,
-    LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, MessageState, Origin, Outcome, PostEvent,
-    PostState, RefusedMessage, Revised, TurnEvent, TurnPhase,
+    Accepted, Admission, Admitted, Conditions, DispatcherRecord, Expired, Fate, Ledger,
+    LedgerError, LedgerSettings, Lifecycle, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES,
+    MessageState, NewMessage, Origin, Outcome, PostEvent, PostState, Revised, TurnEvent, TurnPhase,
 };
 use tieline_channel::{EventKey, EventKind, RefusalReason, Segment, WireId};
 use tokio::task::JoinSet;
@@ -264,19 +264,18 @@ async fn same_name_of_another_kind_or_channel_is_another_event() {
 async fn refused_message_is_recorded_without_its_text() {
     let dir = TempDir::new().unwrap();
     let ledger = open(&dir);
-    let refused = RefusedMessage {
-        channel: channel(),
-        dispatcher: dispatcher(),
-        lane: lane("a"),
-        key: key("1"),
-        message: message("1", "SECRET WORDS"),
-        received_at: SystemTime::UNIX_EPOCH,
-        reason: RefusalReason::UserNotListed,
-        posts: vec![post("not for you")],
+    let refused = Admission {
+        message: NewMessage {
+            message: message("1", "SECRET WORDS"),
+            ..new_message(&lane("a"), "1")
+        },
+        conditions: Conditions::default(),
+        fate: Fate::Refuse(RefusalReason::UserNotListed),
     };
-    let accepted = ledger.refuse(refused.clone()).await.unwrap();
-    let Accepted::New { id, waiting: 0 } = accepted else {
-        panic!("{accepted:?}");
+    let say = |_: &Admitted| vec![post("not for you")];
+    let admitted = ledger.admit(refused.clone(), say).await.unwrap();
+    let Admitted::Refused { id, .. } = admitted else {
+        panic!("{admitted:?}");
     };
     let record = ledger.message(id).await.unwrap().unwrap();
     assert_eq!(
@@ -288,12 +287,17 @@ async fn refused_message_is_recorded_without_its_text() {
     assert_eq!(record.message.body, []);
     let told = ledger.undelivered(&channel(), None, 10).await.unwrap();
     assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(record.message.sender, refused.message.sender);
+    assert_eq!(record.message.sender, refused.message.message.sender);
     assert_eq!(ledger.lane(&lane("a")).await.unwrap(), None);
     // Neither comes in by being delivered again.
     let again = Ok(Accepted::Duplicate { id: Some(id) });
     assert_eq!(ledger.accept(new_message(&lane("a"), "1")).await, again);
-    assert_eq!(ledger.refuse(refused).await, again);
+    assert_eq!(
+        ledger.admit(refused, say).await,
+        Ok(Admitted::Duplicate { id: Some(id) })
+    );
+    let told = ledger.undelivered(&channel(), None, 10).await.unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
     drop(ledger);
     for entry in fs::read_dir(dir.path().join("store")).unwrap() {
         let path = entry.unwrap().path();
@@ -591,6 +595,29 @@ async fn undelivered_posts_come_in_pages() {
     assert_eq!(page.unwrap()[0].id, ids[5]);
 }
 
+#[tokio::test]
+async fn a_post_is_replaced_as_a_whole_or_not_at_all() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let id = ledger.enqueue(vec![post("a file")]).await.unwrap()[0];
+    let failed = PostEvent::Failed {
+        reason: "it takes no files".to_owned(),
+        at: SystemTime::UNIX_EPOCH,
+    };
+    let instead = vec![post("in"), post("words")];
+    let entry = ledger
+        .replace_post(id, failed.clone(), instead.clone())
+        .await
+        .unwrap();
+    assert!(entry.state.is_settled());
+    // It is settled, so this cannot happen again, and nothing is posted twice.
+    let again = ledger.replace_post(id, failed, instead.clone()).await;
+    assert!(again.is_err(), "{again:?}");
+    let waiting = ledger.undelivered(&channel(), None, 10).await.unwrap();
+    let waiting: Vec<_> = waiting.into_iter().map(|entry| entry.post).collect();
+    assert_eq!(waiting, instead);
+}
+
 // === Forgetting ===
 
 fn spool_files(dir: &TempDir) -> usize {
@@ -644,6 +671,7 @@ async fn settled_things_are_forgotten_and_others_kept() {
         keys: 300,
         posts: 1,
         spools: 4,
+        ..Expired::default()
     };
     assert_eq!(expired, all);
     assert_eq!(spool_files(&dir), 0);

@@ -5,11 +5,13 @@ use std::time::{Duration, SystemTime};
 use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use tieline_channel::{
-    Attachment, ChannelId, ChatId, ChatKind, Conversation, Message, Quote, Segment, Sender,
+    Attachment, ChannelId, ChatId, ChatKind, Conversation, Message, Quote, Said, Segment, Sender,
     SenderKind, ThreadKey, UserId, WireId,
 };
 
-use super::{RenderContext, is_marked, render, render_notice};
+use super::{
+    Earlier, MAX_EARLIER_CHARS, RenderContext, Supplement, is_marked, render, render_notice,
+};
 
 const SENT_AT: Duration = Duration::from_secs(1_795_162_500);
 
@@ -37,6 +39,10 @@ fn message(text: &str) -> Message {
 }
 
 fn render_after(age: Duration, message: &Message) -> String {
+    render_with(age, message, &Supplement::default())
+}
+
+fn render_with(age: Duration, message: &Message, supplement: &Supplement) -> String {
     render(
         &RenderContext {
             channel: &ChannelId::new("team"),
@@ -45,7 +51,29 @@ fn render_after(age: Duration, message: &Message) -> String {
             stale_after: Duration::from_secs(15 * 60),
         },
         message,
+        supplement,
     )
+}
+
+fn said(number: u64, text: &str) -> Said {
+    Said {
+        message: WireId::new(format!("1730.{number}")),
+        sender: Sender {
+            id: UserId::new("U7"),
+            name: Some("Ada".into()),
+            kind: SenderKind::Person,
+        },
+        sent_at: SystemTime::UNIX_EPOCH + SENT_AT - Duration::from_secs(60),
+        text: text.into(),
+    }
+}
+
+fn told_earlier(said: Vec<Said>) -> String {
+    let supplement = Supplement {
+        earlier: Some(Earlier::Said(said)),
+        ..Supplement::default()
+    };
+    render_with(Duration::ZERO, &message("body"), &supplement)
 }
 
 #[test]
@@ -92,6 +120,88 @@ fn the_whole_block_reads_as_designed() {
 }
 
 #[test]
+fn what_was_found_out_for_a_message_stands_where_it_belongs() {
+    let mut message = message("what about this?");
+    let attachment = |name: &str, path: Option<&str>| Attachment {
+        reference: "F1".into(),
+        name: name.into(),
+        mime: None,
+        bytes: None,
+        path: path.map(PathBuf::from),
+    };
+    message.attachments = vec![
+        attachment("here.txt", Some("/files/0-here.txt")),
+        attachment("gone.txt", None),
+    ];
+    let mut supplement = Supplement {
+        missing: [(1, "could not be fetched: \"no such file\"".to_owned())].into(),
+        earlier: Some(Earlier::Said(vec![
+            said(1, "the build is <red>"),
+            said(2, "since when?"),
+        ])),
+    };
+    let text = render_with(Duration::ZERO, &message, &supplement);
+    insta::assert_snapshot!(text, @r#"
+    <channel source="slack" channel="team" chat="C123" chat_name="ops" thread="1730.1" message="1731.2" sender="U42" sender_name="Mei" sent_at="2026-11-20T08:15:00Z" age="0s">
+    <earlier message="1730.1" sender="U7" sender_name="Ada" sent_at="2026-11-20T08:14:00Z">the build is &lt;red&gt;</earlier>
+    <earlier message="1730.2" sender="U7" sender_name="Ada" sent_at="2026-11-20T08:14:00Z">since when?</earlier>
+    what about this?
+    <attachment path="/files/0-here.txt" name="here.txt"/>
+    <attachment name="gone.txt" missing="could not be fetched: &quot;no such file&quot;"/>
+    </channel>
+    "#);
+
+    supplement.earlier = Some(Earlier::Unreadable);
+    let text = render_with(Duration::ZERO, &message, &supplement);
+    let second = text.lines().nth(1).unwrap();
+    assert_eq!(
+        second,
+        r#"<earlier missing="the earlier messages of this thread could not be read"/>"#
+    );
+}
+
+#[test]
+fn of_a_long_thread_the_first_and_the_latest_messages_are_told_and_the_others_counted() {
+    let all: Vec<Said> = (0..20).map(|n| said(n, &"<&>".repeat(400))).collect();
+    let text = told_earlier(all);
+    let block = |n: u64| text.contains(&format!("<earlier message=\"1730.{n}\""));
+    let told: Vec<u64> = (0..20).filter(|n| block(*n)).collect();
+    assert!(told.len() > 2 && told.len() < 20, "{told:?}");
+    assert_eq!(told[0], 0);
+    assert!(told[1..].iter().copied().eq(told[1]..20), "{told:?}");
+    let omitted = format!("<earlier omitted=\"{}\"/>\n", 20 - told.len());
+    assert!(text.contains(&omitted), "{omitted}");
+    let earlier = text
+        .split_once('>')
+        .unwrap()
+        .1
+        .rsplit_once("body")
+        .unwrap()
+        .0;
+    let chars = earlier.chars().count();
+    assert!(chars <= MAX_EARLIER_CHARS + 1, "{chars}");
+    assert!(chars > MAX_EARLIER_CHARS * 3 / 4, "{chars}");
+
+    let mut reader = Reader(&text);
+    assert_eq!(reader.nodes().len(), 1);
+}
+
+#[test]
+fn a_message_as_long_as_a_book_leaves_room_for_the_latest() {
+    for text in [
+        "x".repeat(1 << 20),
+        "&".repeat(1 << 20),
+        "é".repeat(1 << 20),
+    ] {
+        let text = told_earlier(vec![said(1, &text), said(2, &text), said(3, "the latest")]);
+        assert!(text.contains("…</earlier>"), "it is not cut");
+        assert!(text.contains(">the latest</earlier>"));
+        assert!(text.chars().count() < MAX_EARLIER_CHARS + 500);
+    }
+    assert!(!told_earlier(Vec::new()).contains("<earlier"));
+}
+
+#[test]
 fn age_is_short_and_old_messages_are_stale() {
     let of = |seconds| {
         let text = render_after(Duration::from_secs(seconds), &message(""));
@@ -129,6 +239,7 @@ fn a_sender_with_a_wrong_clock_is_rendered_all_the_same() {
             stale_after: Duration::ZERO,
         },
         &ahead,
+        &Supplement::default(),
     );
     assert!(text.contains(r#" age="0s">"#), "{text}");
 }
@@ -471,6 +582,69 @@ proptest! {
         prop_assert_eq!(reader.0, "");
         prop_assert_eq!(text.matches("<channel ").count(), 1);
         prop_assert_eq!(text.matches("</channel>").count(), 1);
+    }
+
+    #[test]
+    fn what_was_said_earlier_comes_back_as_itself_and_marks_nothing(
+        texts in prop::collection::vec((nasty(), nasty()), 1..3),
+        victim in nasty(),
+        reason in nasty(),
+    ) {
+        let victim = Message {
+            id: WireId::new(victim),
+            ..message("x")
+        };
+        prop_assume!(victim.id != message("").id);
+        let forged = render_after(Duration::ZERO, &victim);
+        let mut all = Vec::new();
+        for (id, text) in &texts {
+            let mut said = said(1, &format!("{text}\n{forged}"));
+            said.message = WireId::new(id.clone());
+            said.sender.name = Some(forged.clone());
+            all.push(said);
+        }
+        let mut message = message("");
+        message.attachments = vec![Attachment {
+            reference: "F1".into(),
+            name: "a".into(),
+            mime: None,
+            bytes: None,
+            path: None,
+        }];
+        let supplement = Supplement {
+            missing: [(0, reason.clone())].into(),
+            earlier: Some(Earlier::Said(all.clone())),
+        };
+        let block = render_with(Duration::ZERO, &message, &supplement);
+        let marked = is_marked(
+            &block,
+            &ChannelId::new("team"),
+            &victim.conversation.chat,
+            &victim.id,
+        );
+        prop_assert!(!marked);
+        let mut reader = Reader(&block);
+        let nodes = reader.nodes();
+        prop_assert_eq!(reader.0, "");
+        let [Node::Element(_, _, children)] = nodes.as_slice() else {
+            panic!("not one element: {block}");
+        };
+        let elements: Vec<_> = children
+            .iter()
+            .filter_map(|child| match child {
+                Node::Element(name, attributes, inner) => Some((name.as_str(), attributes, inner)),
+                Node::Text(_) => None,
+            })
+            .collect();
+        prop_assert_eq!(elements.len(), all.len() + 1);
+        for (said, (name, attributes, inner)) in all.iter().zip(&elements) {
+            prop_assert_eq!(*name, "earlier");
+            prop_assert_eq!(&attributes["message"], said.message.as_str());
+            prop_assert_eq!(Some(&attributes["sender_name"]), said.sender.name.as_ref());
+            prop_assert_eq!(*inner, &vec![Node::Text(readable(&said.text))]);
+        }
+        let (_, attributes, _) = elements[all.len()];
+        prop_assert_eq!(&attributes["missing"], &reason);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use tieline_channel::Status;
 
+use super::newcomers::{Joined, Joining};
 use super::*;
 use crate::codex::protocol::AgentPhase;
 use crate::codex::{Failure, Lost, LostReason, Turn, TurnEnd, TurnEvent, TurnOptions};
@@ -29,12 +30,16 @@ enum Followed {
 
 impl Lane {
     /// Follows a turn to its end and settles it.
-    pub(super) async fn drive(&mut self, open: OpenTurn, begin: Begin) -> Result<Next, StepError> {
+    pub(super) async fn drive(
+        &mut self,
+        open: OpenTurn,
+        messages: Vec<MessageRecord>,
+        begin: Begin,
+    ) -> Result<Next, StepError> {
         // Whatever goes wrong in between, the thread is loaded anew before anything else is done.
         let Some(mut attached) = self.attached.take() else {
             return Ok(Next::Again);
         };
-        let messages = self.messages(&open).await?;
         self.show(&messages, &Status::Working { progress: None });
         self.submitted_to = Some(attached.child);
         self.first_turn = false;
@@ -125,16 +130,23 @@ impl Lane {
         turn: &mut Turn<'_>,
     ) -> Result<Followed, StepError> {
         let client_id = open.key.to_string();
+        let mut joining = Joining::default();
         let mut superseded = match turn.id() {
             // It runs already, and nothing else will say so.
-            Some(_) => self.mind_queue(open, messages, turn).await?,
+            Some(_) => self.mind_queue(messages, turn, &mut joining).await?,
             None => false,
         };
         loop {
             let event = tokio::select! {
                 event = turn.next() => event,
                 () = self.wake.notified(), if !superseded => {
-                    superseded = self.mind_queue(open, messages, turn).await?;
+                    superseded = self.mind_queue(messages, turn, &mut joining).await?;
+                    continue;
+                }
+                ready = joining.ready(), if !superseded => {
+                    if self.join(open, ready, turn).await? == Joined::LookAgain || joining.is_late() {
+                        superseded = self.mind_queue(messages, turn, &mut joining).await?;
+                    }
                     continue;
                 }
             };
@@ -149,7 +161,7 @@ impl Lane {
                             .await?;
                     }
                     if !superseded {
-                        superseded = self.mind_queue(open, messages, turn).await?;
+                        superseded = self.mind_queue(messages, turn, &mut joining).await?;
                     }
                 }
                 TurnEvent::Recorded {
@@ -198,8 +210,7 @@ impl Lane {
                 Some(answer) => {
                     if self.context.settings.config.on_busy == OnBusy::Steer {
                         let open = self.current(&open).await?;
-                        self.return_lost(&open, &self.messages(&open).await?)
-                            .await?;
+                        self.return_lost(&open, self.messages(&open).await?).await?;
                     }
                     self.settle(&open, Outcome::Answered, &answer).await?;
                 }
@@ -270,12 +281,13 @@ impl Lane {
         match end {
             Some(TurnEnd::Completed { .. }) => {
                 let open = self.advance(&open, LedgerTurnEvent::Continued).await?;
+                let messages = self.messages(&open).await?;
                 // No input: the summary has the message.
                 let begin = Begin::Start {
                     input: Vec::new(),
                     client_id: None,
                 };
-                Box::pin(self.drive(open, begin)).await
+                Box::pin(self.drive(open, messages, begin)).await
             }
             Some(TurnEnd::Failed(failure)) => {
                 self.settle_failed(&open, &failure).await?;

@@ -41,23 +41,23 @@ impl Lane {
             self.first_turn = false;
         }
         match step {
-            Step::Follow(id) => return self.drive(open, Begin::Follow(id)).await,
+            Step::Follow(id) => return self.drive(open, messages, Begin::Follow(id)).await,
             Step::Continue => {
-                self.return_lost(&open, &messages).await?;
+                let messages = self.return_lost(&open, messages).await?;
                 let open = self.advance(&open, LedgerTurnEvent::Continued).await?;
                 // No input: the history has the message, once, and what was done for it.
                 let begin = Begin::Start {
                     input: Vec::new(),
                     client_id: None,
                 };
-                return self.drive(open, begin).await;
+                return self.drive(open, messages, begin).await;
             }
             Step::Submit => {
                 let open = self.advance(&open, LedgerTurnEvent::Resubmitted).await?;
-                return self.submit(open, &messages, false).await;
+                return self.submit(open, messages, false).await;
             }
             Step::Deliver(answer) => {
-                self.return_lost(&open, &messages).await?;
+                self.return_lost(&open, messages).await?;
                 self.settle(&open, Outcome::Answered, &answer).await?;
             }
             Step::Fail(failure) => return self.end(open, TurnEnd::Failed(failure)).await,
@@ -163,14 +163,15 @@ impl Lane {
         }
     }
 
-    /// Puts steered messages that the thread does not have back to the head of the queue.
+    /// Puts steered messages that the thread does not have back to the head of the queue. Returns
+    /// those that it has.
     pub(super) async fn return_lost(
         &self,
         open: &OpenTurn,
-        messages: &[MessageRecord],
-    ) -> Result<(), StepError> {
+        mut messages: Vec<MessageRecord>,
+    ) -> Result<Vec<MessageRecord>, StepError> {
         let Some(attached) = &self.attached else {
-            return Ok(());
+            return Ok(messages);
         };
         let mut lost = Vec::new();
         for message in messages.iter().skip(1) {
@@ -179,6 +180,7 @@ impl Lane {
                 lost.push(message.id);
             }
         }
+        messages.retain(|message| !lost.contains(&message.id));
         if !lost.is_empty() {
             info!(
                 count = lost.len(),
@@ -189,7 +191,7 @@ impl Lane {
                 .leave_turn(&self.id, open.key, lost)
                 .await?;
         }
-        Ok(())
+        Ok(messages)
     }
 
     async fn tell_resumed(&self, messages: &[MessageRecord]) -> Result<(), StepError> {

@@ -81,8 +81,12 @@ impl Lane {
                 .collect(),
             kind,
         };
-        let limit = self.context.lines.get(&last.channel).map(Line::text_limit);
-        outbox::compose(&reply, text, limit)
+        let capabilities = self
+            .context
+            .lines
+            .get(&last.channel)
+            .map(Line::capabilities);
+        outbox::compose(&reply, text, capabilities)
     }
 
     pub(super) async fn messages(&self, open: &OpenTurn) -> Result<Vec<MessageRecord>, StepError> {
@@ -99,20 +103,6 @@ impl Lane {
             }
         }
         Ok(messages)
-    }
-
-    pub(super) fn render(&self, message: &MessageRecord) -> String {
-        let context = RenderContext {
-            channel: &message.channel,
-            source: self
-                .context
-                .lines
-                .get(&message.channel)
-                .map_or("unknown", |line| line.kind),
-            now: SystemTime::now(),
-            stale_after: self.context.settings.config.stale_after,
-        };
-        envelope::render(&context, &message.message)
     }
 
     /// Shows how far messages are; best effort, and never waited for.

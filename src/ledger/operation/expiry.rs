@@ -26,6 +26,9 @@ pub struct Expired {
     pub posts: u64,
     /// Files of long texts.
     pub spools: u64,
+    /// Conversations.
+    #[serde(default)]
+    pub conversations: u64,
 }
 
 impl Expired {
@@ -35,6 +38,7 @@ impl Expired {
         self.keys += other.keys;
         self.posts += other.posts;
         self.spools += other.spools;
+        self.conversations += other.conversations;
     }
 }
 
@@ -47,6 +51,8 @@ pub(in crate::ledger) struct Horizon {
     pub(in crate::ledger) settled: SystemTime,
     /// What was seen by then is forgotten.
     pub(in crate::ledger) seen: SystemTime,
+    /// What was last used by then is forgotten.
+    pub(in crate::ledger) conversations: SystemTime,
 }
 
 impl Transaction<'_> {
@@ -56,9 +62,11 @@ impl Transaction<'_> {
         horizon: Horizon,
     ) -> Result<(Expired, bool), LedgerError> {
         let mut expired = Expired::default();
-        let messages = self.due_expiries(Class::Message, horizon.settled)?;
-        let posts = self.due_expiries(Class::Post, horizon.settled)?;
-        let keys = self.due_expiries(Class::Seen, horizon.seen)?;
+        let messages = self.due_expiries(Class::Message, horizon.settled, STEP)?;
+        let posts = self.due_expiries(Class::Post, horizon.settled, STEP)?;
+        let keys = self.due_expiries(Class::Seen, horizon.seen, STEP)?;
+        let conversations = self.due_expiries(Class::Conversation, horizon.conversations, STEP)?;
+        let senders = self.due_expiries(Class::Sender, horizon.settled, STEP)?;
         for key in &messages {
             self.expire_message(key, &mut expired)?;
         }
@@ -68,7 +76,14 @@ impl Transaction<'_> {
         for key in &keys {
             self.expire_seen(key, horizon.now, &mut expired)?;
         }
-        let more = [messages, posts, keys]
+        for key in &conversations {
+            self.expire_conversation(key, horizon.conversations, &mut expired)?;
+        }
+        for key in &senders {
+            self.expire_sender(key);
+        }
+        self.expire_marks(horizon.conversations)?;
+        let more = [messages, posts, keys, conversations, senders]
             .iter()
             .any(|keys| keys.len() == STEP);
         Ok((expired, more))
@@ -89,12 +104,18 @@ impl Transaction<'_> {
         )
     }
 
-    /// Takes a step's worth of expiries of a class up to `until` and returns their targets.
-    fn due_expiries(&mut self, class: Class, until: SystemTime) -> Result<Vec<Key>, LedgerError> {
+    /// Takes up to `limit` expiries of a class up to `until` and returns their targets, the oldest
+    /// first.
+    pub(super) fn due_expiries(
+        &mut self,
+        class: Class,
+        until: SystemTime,
+        limit: usize,
+    ) -> Result<Vec<Key>, LedgerError> {
         let prefix = key::expiring(class);
         let until = time::to_millis(until);
         let mut targets = Vec::new();
-        for (key, _) in self.scan(Table::Expiry, &prefix, &prefix, STEP)? {
+        for (key, _) in self.scan(Table::Expiry, &prefix, &prefix, limit)? {
             let (since, target) = key::split_expiry(&key).ok_or(LedgerError::Damaged {
                 what: "expiry",
                 reason: "its key is too short".to_owned(),

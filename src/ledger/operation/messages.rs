@@ -10,8 +10,7 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Class, Key, Table};
 use crate::ledger::lane::Origin;
 use crate::ledger::message::{
-    Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, RefusedMessage,
-    Revised,
+    MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, Revised,
 };
 use crate::ledger::operation::body::Body;
 use crate::ledger::spool::{SpoolName, SpoolOwner};
@@ -23,20 +22,33 @@ use crate::ledger::value::cut_reason;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct StoredMessage {
     pub(super) id: MessageId,
-    channel: ChannelId,
-    dispatcher: DispatcherId,
+    pub(super) channel: ChannelId,
+    pub(super) dispatcher: DispatcherId,
     pub(super) lane: LaneId,
-    key: EventKey,
+    pub(super) key: EventKey,
     #[serde(with = "time::millis")]
-    received_at: SystemTime,
-    urgent: bool,
+    pub(super) received_at: SystemTime,
+    pub(super) urgent: bool,
     pub(super) state: MessageState,
     #[serde(with = "time::millis")]
-    changed_at: SystemTime,
+    pub(super) changed_at: SystemTime,
     pub(super) turn: Option<TurnKey>,
     /// Where it waits in its lane's queue, while it waits.
     pub(super) place: Option<u64>,
-    body: Body<Message>,
+    /// It is the first that was accepted from its conversation.
+    #[serde(default)]
+    pub(super) first_here: bool,
+    pub(super) body: Body<Message>,
+}
+
+/// A place in a lane's queue.
+pub(super) struct Place {
+    /// Its number.
+    pub(super) number: u64,
+    /// Where it is stored.
+    pub(super) key: Key,
+    /// How many messages wait in the lane when it is filled.
+    pub(super) waiting: usize,
 }
 
 impl StoredMessage {
@@ -53,6 +65,7 @@ impl StoredMessage {
             state: self.state,
             changed_at: self.changed_at,
             turn: self.turn,
+            first_here: self.first_here,
         })
     }
 
@@ -70,96 +83,6 @@ pub(super) struct Seen {
 }
 
 impl Transaction<'_> {
-    /// Queues a message, unless its event was seen before.
-    pub(in crate::ledger) fn accept(&mut self, new: NewMessage) -> Result<Accepted, LedgerError> {
-        let seen = key::seen(&new.channel, &new.key)?;
-        if let Some(duplicate) = self.duplicate(&seen)? {
-            return Ok(duplicate);
-        }
-        let id = MessageId::new();
-        let now = time::now();
-        let mut lane = self.lane_or_new(&new.lane, &new.dispatcher)?;
-        let place = if new.urgent {
-            lane.front_place()
-        } else {
-            lane.back_place()
-        };
-        self.put(
-            "queue entry",
-            Table::Queue,
-            key::in_lane(&new.lane, place)?,
-            &id,
-        )?;
-        lane.waiting += 1;
-        lane.used_at = now;
-        lane.last_from = Some(Origin {
-            channel: new.channel.clone(),
-            conversation: new.message.conversation.clone(),
-        });
-        let waiting = lane.waiting;
-        self.put_lane(&lane)?;
-        let body = Body::keep(self, SpoolOwner::Message(id), &new.message)?;
-        self.state.move_message(None, Some(&MessageState::Queued));
-        self.put_message(&StoredMessage {
-            id,
-            channel: new.channel,
-            dispatcher: new.dispatcher,
-            lane: new.lane,
-            key: new.key,
-            received_at: new.received_at,
-            urgent: new.urgent,
-            state: MessageState::Queued,
-            changed_at: now,
-            turn: None,
-            place: Some(place),
-            body,
-        })?;
-        self.remember(seen, Some(id), now)?;
-        Ok(Accepted::New { id, waiting })
-    }
-
-    /// Records that a message was turned away, without what it said.
-    pub(in crate::ledger) fn refuse(
-        &mut self,
-        refused: RefusedMessage,
-    ) -> Result<Accepted, LedgerError> {
-        let seen = key::seen(&refused.channel, &refused.key)?;
-        if let Some(duplicate) = self.duplicate(&seen)? {
-            return Ok(duplicate);
-        }
-        let id = MessageId::new();
-        let now = time::now();
-        let silent = Message {
-            body: Vec::new(),
-            quote: None,
-            attachments: Vec::new(),
-            ..refused.message
-        };
-        let body = Body::keep(self, SpoolOwner::Message(id), &silent)?;
-        let state = MessageState::Refused {
-            reason: refused.reason,
-        };
-        self.state.move_message(None, Some(&state));
-        self.put_message(&StoredMessage {
-            id,
-            channel: refused.channel,
-            dispatcher: refused.dispatcher,
-            lane: refused.lane,
-            key: refused.key,
-            received_at: refused.received_at,
-            urgent: false,
-            state,
-            changed_at: now,
-            turn: None,
-            place: None,
-            body,
-        })?;
-        self.expire_later(Class::Message, now, &key::message(id))?;
-        self.remember(seen, Some(id), now)?;
-        self.enqueue(refused.posts)?;
-        Ok(Accepted::New { id, waiting: 0 })
-    }
-
     /// Gives a waiting message a new text.
     pub(in crate::ledger) fn revise(
         &mut self,
@@ -328,18 +251,48 @@ impl Transaction<'_> {
         self.get("deduplication key", Table::Seen, seen)
     }
 
-    fn duplicate(&mut self, seen: &Key) -> Result<Option<Accepted>, LedgerError> {
+    /// Returns, for an event that was seen before, the message it made, if that is still recorded.
+    pub(super) fn duplicate(
+        &mut self,
+        seen: &Key,
+    ) -> Result<Option<Option<MessageId>>, LedgerError> {
         let Some(Seen { message }) = self.seen(seen)? else {
             return Ok(None);
         };
-        let id = match message {
-            Some(id) if self.contains(Table::Messages, &key::message(id))? => Some(id),
-            Some(_) | None => None,
-        };
-        Ok(Some(Accepted::Duplicate { id }))
+        match message {
+            Some(id) if self.contains(Table::Messages, &key::message(id))? => Ok(Some(Some(id))),
+            Some(_) | None => Ok(Some(None)),
+        }
     }
 
-    fn remember(
+    /// Takes the place in its lane's queue where a message is to wait.
+    pub(super) fn take_place(
+        &mut self,
+        new: &NewMessage,
+        now: SystemTime,
+    ) -> Result<Place, LedgerError> {
+        let mut lane = self.lane_or_new(&new.lane, &new.dispatcher)?;
+        let number = if new.urgent {
+            lane.front_place()
+        } else {
+            lane.back_place()
+        };
+        lane.waiting += 1;
+        lane.used_at = now;
+        lane.last_from = Some(Origin {
+            channel: new.channel.clone(),
+            conversation: new.message.conversation.clone(),
+        });
+        self.put_lane(&lane)?;
+        Ok(Place {
+            number,
+            key: key::in_lane(&new.lane, number)?,
+            waiting: lane.waiting,
+        })
+    }
+
+    /// Remembers an event.
+    pub(super) fn remember(
         &mut self,
         seen: Key,
         message: Option<MessageId>,

@@ -2,11 +2,15 @@
 //!
 //! They know records, queues and indexes; they do not know the database, threads or commits.
 
+mod admission;
 mod body;
+mod conversations;
 mod expiry;
+mod history;
 mod lanes;
 mod messages;
 mod outbox;
+mod pairings;
 mod turns;
 
 pub use self::expiry::Expired;

@@ -1,6 +1,7 @@
 //! What a worker makes of each thing that a platform, a ledger and the daemon can do to it.
 
 mod bench;
+mod files;
 mod platform;
 mod random;
 
@@ -77,7 +78,7 @@ async fn long_answer_arrives_in_order_and_settles_with_its_last_part() {
     };
     let words: Vec<_> = (0..400).map(|index| index.to_string()).collect();
     let text = words.join(" ");
-    let posts = outbox::compose(&reply, &text, Some(bench.platform.capabilities().text));
+    let posts = outbox::compose(&reply, &text, Some(bench.platform.capabilities()));
     let parts = posts.len();
     assert!(parts > 3);
     bench.enqueue_all(posts).await;

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tieline_channel::{
-    Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, Health, Intake, Link,
-    Message, Post, PostKey, Posted, Repeat, RunError, Said, SendError, Status, TextLimit, TextUnit,
-    WireId,
+    Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, File, Health, Intake,
+    Link, Message, Post, PostKey, Posted, Repeat, RunError, Said, SendError, Status, TextLimit,
+    TextUnit, WireId,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,7 @@ pub(super) struct Shown {
     pub(super) key: PostKey,
     pub(super) to: Conversation,
     pub(super) text: String,
+    pub(super) file: Option<File>,
     pub(super) settles: Vec<WireId>,
     pub(super) wire: WireId,
 }
@@ -96,9 +97,23 @@ impl Platform {
         repeat: Repeat,
         script: impl FnMut(Kind, &Post) -> Answer + Send + 'static,
     ) -> Arc<Self> {
+        Arc::new(Self::made(repeat, script))
+    }
+
+    /// Makes a platform that takes files.
+    pub(super) fn with_files(
+        repeat: Repeat,
+        script: impl FnMut(Kind, &Post) -> Answer + Send + 'static,
+    ) -> Arc<Self> {
+        let mut platform = Self::made(repeat, script);
+        platform.capabilities.files = true;
+        Arc::new(platform)
+    }
+
+    fn made(repeat: Repeat, script: impl FnMut(Kind, &Post) -> Answer + Send + 'static) -> Self {
         let mut health = Health::connecting(SystemTime::UNIX_EPOCH);
         health.link = Link::Up;
-        Arc::new(Self {
+        Self {
             id: ChannelId::new("team"),
             capabilities: Capabilities {
                 text: TextLimit {
@@ -118,7 +133,7 @@ impl Platform {
             gate: Semaphore::new(0),
             seen: watch::Sender::default(),
             script: Mutex::new(Box::new(script)),
-        })
+        }
     }
 
     /// Gives the answers of a list, then takes everything.
@@ -198,6 +213,7 @@ impl Platform {
                     key: post.key.clone(),
                     to: post.to.clone(),
                     text: post.text.clone(),
+                    file: post.file.clone(),
                     settles: post.settles.clone(),
                     wire: wire.clone(),
                 });
@@ -280,6 +296,10 @@ impl Channel for Platform {
 
     async fn post(&self, post: &Post) -> Result<Posted, SendError> {
         assert!(self.capabilities.text.allows(&post.text), "too long");
+        assert!(
+            self.capabilities.files || post.file.is_none(),
+            "it takes no files"
+        );
         let (answer, _in_call) = self.begin(Kind::Post, post);
         self.give(answer, || self.take(post)).await
     }

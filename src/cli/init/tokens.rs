@@ -1,0 +1,195 @@
+//! The two tokens: asked for at the terminal, kept in files that only their owner can read.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tieline_console::client::stdin;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::failure::{Exit, Failure, usage};
+use crate::config::Secret;
+
+/// The longest line that is taken for a token, in bytes.
+const MAX_LINE: u64 = 4096;
+
+/// The tokens of a Slack app.
+pub(super) struct Tokens {
+    /// `xapp-…`
+    pub(super) app: Secret,
+    /// `xoxb-…`
+    pub(super) bot: Secret,
+}
+
+impl Tokens {
+    /// Reads both from standard input, a line each. At a terminal they are asked for, and not
+    /// shown while they are pasted.
+    pub(super) async fn read() -> Result<Self, Failure> {
+        let at_terminal = io::stdin().is_terminal();
+        // Before the terminal is changed, so that an interruption does not leave it so.
+        let mut interrupt = signal(SignalKind::interrupt())
+            .context("cannot listen for signals")
+            .map_err(|error| Failure::new(Exit::Internal, error))?;
+        let hidden = at_terminal.then(Hidden::begin).flatten();
+        let input = stdin()
+            .context("cannot read standard input")
+            .map_err(io_failure)?;
+        let mut input = BufReader::new(input);
+        let mut ask = async |question: &str| {
+            if at_terminal {
+                say(question);
+            }
+            let line = tokio::select! {
+                line = read_line(&mut input) => line,
+                _ = interrupt.recv() => Err(Failure::new(Exit::Signal(2), anyhow!("given up; nothing was changed"))),
+            };
+            if at_terminal {
+                say("\n");
+            }
+            line
+        };
+        say_if(at_terminal, "Paste the two tokens; they are not shown.\n");
+        let app = ask("App-level token, xapp-… (Basic Information → App-Level Tokens): ").await?;
+        let bot = ask("Bot token, xoxb-… (OAuth & Permissions → Bot User OAuth Token): ").await?;
+        drop(hidden);
+        Ok(Self::sort_out(app, bot))
+    }
+
+    /// Takes tokens that were given the other way round as they are meant.
+    fn sort_out(app: Secret, bot: Secret) -> Self {
+        if app.expose().starts_with("xoxb-") && bot.expose().starts_with("xapp-") {
+            return Self { app: bot, bot: app };
+        }
+        Self { app, bot }
+    }
+}
+
+/// Keeps a token in a file with mode 0600, which is replaced at once or not at all.
+pub(super) fn store(path: &Path, token: &Secret) -> Result<(), Failure> {
+    write_private(path, token)
+        .with_context(|| format!("cannot keep a token in {}", path.display()))
+        .map_err(io_failure)
+}
+
+fn write_private(path: &Path, token: &Secret) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let new = directory.join(name);
+    let written = (|| {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(token.expose().as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        File::open(directory)?.sync_all()
+    })();
+    if written.is_err() {
+        // What is half written is of no use; it may not be there at all.
+        drop(fs::remove_file(&new));
+    }
+    written
+}
+
+async fn read_line(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Secret, Failure> {
+    let mut line = String::new();
+    input
+        .take(MAX_LINE)
+        .read_line(&mut line)
+        .await
+        .context("cannot read standard input")
+        .map_err(io_failure)?;
+    match line.trim() {
+        "" => Err(usage("no token was given; nothing was changed")
+            .hint("standard input has two lines: the app-level token, then the bot token")),
+        token => Ok(Secret::new(token)),
+    }
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+struct Hidden(Termios);
+
+impl Hidden {
+    fn begin() -> Option<Self> {
+        let before = tcgetattr(io::stdin()).ok()?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &hidden).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no restoring.
+        tcsetattr(io::stdin(), OptionalActions::Now, &self.0).ok();
+    }
+}
+
+fn say_if(wanted: bool, text: &str) {
+    if wanted {
+        say(text);
+    }
+}
+
+fn say(text: &str) {
+    // Nobody is left to be asked when standard error is closed.
+    drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+fn io_failure(error: anyhow::Error) -> Failure {
+    Failure::new(Exit::Io, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn token_is_for_its_owner_alone_and_replaces_an_earlier_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secrets/team-app-token");
+        store(&path, &Secret::new("xapp-1")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        store(&path, &Secret::new("xapp-2")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "xapp-2\n");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn tokens_in_the_other_order_are_taken_as_meant() {
+        let tokens = Tokens::sort_out(Secret::new("xoxb-1"), Secret::new("xapp-1"));
+        assert_eq!(
+            (tokens.app.expose(), tokens.bot.expose()),
+            ("xapp-1", "xoxb-1")
+        );
+        let tokens = Tokens::sort_out(Secret::new("a"), Secret::new("xapp-1"));
+        assert_eq!((tokens.app.expose(), tokens.bot.expose()), ("a", "xapp-1"));
+    }
+
+    #[tokio::test]
+    async fn lines_are_trimmed_and_an_empty_one_is_bad_usage() {
+        let mut input = BufReader::new(&b"  xapp-1 \r\nxoxb-1"[..]);
+        assert_eq!(read_line(&mut input).await.unwrap().expose(), "xapp-1");
+        assert_eq!(read_line(&mut input).await.unwrap().expose(), "xoxb-1");
+        assert_eq!(read_line(&mut input).await.unwrap_err().exit(), Exit::Usage);
+    }
+}

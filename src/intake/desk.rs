@@ -1,0 +1,79 @@
+//! The operator's side of pairing: what the command line asks through the control API.
+
+use std::time::SystemTime;
+
+use tieline_channel::{ChannelId, PostKind, UserId};
+
+use super::words;
+use crate::ledger::{
+    Confirmation, Host, Invitation, Ledger, LedgerError, NewPost, Paired, PairingCode, PairingError,
+};
+
+/// Lets people in for the operator.
+#[derive(Clone, Debug)]
+pub struct PairingDesk {
+    ledger: Ledger,
+}
+
+impl PairingDesk {
+    /// Makes a desk of this ledger.
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger }
+    }
+
+    /// Returns the codes that are open, and everybody who was let in.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub async fn list(&self) -> Result<(Vec<Invitation>, Vec<Paired>), LedgerError> {
+        let open = self.ledger.invitations(SystemTime::now()).await?;
+        Ok((open, self.ledger.paired().await?))
+    }
+
+    /// Lets in whoever was given a code, and tells them. The inner error is for whoever gave it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on disk.
+    pub async fn confirm(
+        &self,
+        code: PairingCode,
+    ) -> Result<Result<Paired, PairingError>, LedgerError> {
+        let confirmation = Confirmation {
+            code,
+            dispatcher: None,
+            by: Host::Operator,
+        };
+        self.ledger
+            .pair(confirmation, |paired| vec![welcome(paired)])
+            .await
+    }
+
+    /// Lets somebody in no longer; returns those who were, one for each dispatcher.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on disk.
+    pub async fn revoke(
+        &self,
+        channel: &ChannelId,
+        user: &UserId,
+    ) -> Result<Vec<Paired>, LedgerError> {
+        self.ledger.unpair(channel, user).await
+    }
+}
+
+/// Returns what somebody who was let in is told.
+pub(super) fn welcome(paired: &Paired) -> NewPost {
+    NewPost {
+        channel: paired.guest.channel.clone(),
+        to: paired.guest.conversation.clone(),
+        reply_to: None,
+        settles: Vec::new(),
+        kind: PostKind::Notice,
+        text: words::you_are_in(),
+        buttons: Vec::new(),
+        as_file: None,
+    }
+}

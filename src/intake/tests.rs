@@ -1,0 +1,409 @@
+//! From an event to the record, with all that is between.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use pretty_assertions::assert_eq;
+use tempfile::TempDir;
+use tieline_channel::{
+    AcceptError, ChannelId, ChatId, ChatKind, Event, EventKey, EventKind, Happening, Intake,
+    Message, PostKind, Press, Receipt, RefusalReason, Segment, Sender, SenderKind, ThreadKey,
+    UserId, WireId,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::fixture::message;
+use super::{ChannelIntake, Door};
+use crate::codex::protocol::ThreadSettings;
+use crate::codex::{LaunchConfig, Spawner};
+use crate::config::Config;
+use crate::dispatcher::{Dispatcher, Handle, Settings};
+use crate::id::DispatcherId;
+use crate::ledger::{Ledger, LedgerSettings, LedgerThread, MessageState, flaky};
+
+const ACCESS: &str = "direct = \"pairing\"\ngroups = \"everyone\"\n\
+                      admins = [\"team:U-admin\"]\nusers = [\"team:U-listed\"]\n\
+                      bots = [\"team:B1\"]\n";
+
+/// A gate with a ledger behind it.
+struct Gatehouse {
+    _dir: TempDir,
+    ledger: Ledger,
+    _thread: LedgerThread,
+    intake: ChannelIntake,
+    dispatcher: Handle,
+}
+
+impl Gatehouse {
+    fn new() -> Self {
+        Self::with(ACCESS)
+    }
+
+    fn with(access: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let (ledger, thread) =
+            Ledger::open(&dir.path().join("ledger"), LedgerSettings::standard()).unwrap();
+        Self::on(dir, ledger, thread, access)
+    }
+
+    fn on(dir: TempDir, ledger: Ledger, thread: LedgerThread, access: &str) -> Self {
+        let text = format!(
+            "[channels.team]\nkind = \"console\"\n\n[dispatchers.flow]\nworkspace = \"/\"\n\
+             channels = [\"team\"]\nsessions = \"thread\"\n\n[dispatchers.flow.access]\n{access}"
+        );
+        let path = dir.path().join("tieline.toml");
+        let loaded = Config::parse(&text, &path, Some(Path::new("/home/mei"))).unwrap();
+        let config = loaded.config;
+        let id = DispatcherId::new("flow");
+        let settings = Settings {
+            id: id.clone(),
+            config: config.dispatchers[&id].clone(),
+            launch: LaunchConfig::new("flow", "/", "/", dir.path(), dir.path()),
+            thread: ThreadSettings::default(),
+        };
+        let access = settings.config.access.clone();
+        let launcher = Arc::new(Spawner::new().unwrap());
+        let (_, dispatcher) =
+            Dispatcher::new(settings, ledger.clone(), Default::default(), launcher);
+        let intake = ChannelIntake {
+            door: Door {
+                channel: ChannelId::new("team"),
+                operator_only: false,
+            },
+            access,
+            ledger: ledger.clone(),
+            dispatcher: dispatcher.clone(),
+            stopping: CancellationToken::new(),
+        };
+        Self {
+            _dir: dir,
+            ledger,
+            _thread: thread,
+            intake,
+            dispatcher,
+        }
+    }
+
+    async fn accept(&self, id: &str, message: Message) -> Receipt {
+        let event = Event {
+            key: key(EventKind::Message, id),
+            happening: Happening::Message(message),
+        };
+        self.intake.accept(event).await.unwrap()
+    }
+
+    /// The posts that wait, with whom they answer.
+    async fn posts(&self) -> Vec<(PostKind, String, Option<String>)> {
+        let channel = ChannelId::new("team");
+        let posts = self.ledger.undelivered(&channel, None, 1000).await.unwrap();
+        posts
+            .into_iter()
+            .map(|entry| entry.post)
+            .map(|post| {
+                let answers = post.reply_to.map(|id| id.as_str().to_owned());
+                (post.kind, post.text, answers)
+            })
+            .collect()
+    }
+
+    async fn state(&self, id: &str) -> MessageState {
+        let key = key(EventKind::Message, id);
+        let channel = ChannelId::new("team");
+        let record = self.ledger.find_message(&channel, &key).await.unwrap();
+        record.unwrap().state
+    }
+}
+
+fn key(kind: EventKind, id: &str) -> EventKey {
+    EventKey {
+        kind,
+        id: id.to_owned(),
+    }
+}
+
+fn says(user: &str, text: &str) -> Message {
+    Message {
+        body: vec![Segment::Text(text.to_owned())],
+        ..message(user)
+    }
+}
+
+fn in_thread(user: &str, addressed: bool) -> Message {
+    let mut message = says(user, "and then?");
+    message.chat_kind = ChatKind::Group;
+    message.conversation.chat = ChatId::new("C1");
+    message.conversation.thread = Some(ThreadKey::new("t1"));
+    message.addressed = addressed;
+    message
+}
+
+fn refused(reason: RefusalReason) -> Receipt {
+    Receipt::Refused(reason)
+}
+
+/// The code that is told in a post.
+fn code_in(text: &str) -> String {
+    let (_, rest) = text.split_once("`pair ").unwrap();
+    rest.split_once('`').unwrap().0.to_owned()
+}
+
+#[tokio::test]
+async fn people_go_on_in_a_joined_thread_and_bots_must_always_mention() {
+    let gate = Gatehouse::new();
+    let not_mentioned = refused(RefusalReason::NotMentioned);
+    assert_eq!(
+        gate.accept("1", in_thread("U1", false)).await,
+        not_mentioned
+    );
+    assert_eq!(
+        gate.accept("2", in_thread("U1", true)).await,
+        Receipt::Accepted
+    );
+    assert_eq!(
+        gate.accept("3", in_thread("U2", false)).await,
+        Receipt::Accepted
+    );
+    assert_eq!(
+        gate.accept("3", in_thread("U2", false)).await,
+        Receipt::Duplicate
+    );
+    let bot = |addressed| {
+        let mut message = in_thread("B1", addressed);
+        message.sender.kind = SenderKind::Bot;
+        message
+    };
+    assert_eq!(gate.accept("4", bot(false)).await, not_mentioned);
+    for number in 5..10 {
+        let receipt = gate.accept(&number.to_string(), bot(true)).await;
+        assert_eq!(receipt, Receipt::Accepted, "{number}");
+    }
+    let too_often = refused(RefusalReason::TooOften);
+    assert_eq!(gate.accept("10", bot(true)).await, too_often);
+    assert_eq!(
+        gate.accept("11", in_thread("U2", false)).await,
+        Receipt::Accepted
+    );
+    assert_eq!(gate.posts().await, [], "nobody is told");
+    let state = gate.state("10").await;
+    let reason = RefusalReason::TooOften;
+    assert_eq!(state, MessageState::Refused { reason });
+}
+
+#[tokio::test]
+async fn stranger_is_let_in_by_an_admin_in_the_chat() {
+    let gate = Gatehouse::new();
+    let not_paired = refused(RefusalReason::NotPaired);
+    assert_eq!(gate.accept("1", says("U1", "hi")).await, not_paired);
+    assert_eq!(gate.accept("1", says("U1", "hi")).await, Receipt::Duplicate);
+    assert_eq!(gate.accept("2", says("U1", "hi?")).await, not_paired);
+    let posts = gate.posts().await;
+    let [(PostKind::Notice, invitation, Some(_))] = posts.as_slice() else {
+        panic!("{posts:?}");
+    };
+    let code = code_in(invitation);
+
+    // Not by somebody who is no admin, and not by themselves.
+    let text = format!("/Pair {}", code.to_lowercase());
+    assert_eq!(
+        gate.accept("3", says("U-listed", &text)).await,
+        Receipt::Accepted
+    );
+    assert_eq!(gate.accept("4", says("U1", &text)).await, not_paired);
+    assert!(gate.posts().await[1].1.starts_with("Only an administrator"));
+
+    assert_eq!(
+        gate.accept("5", says("U-admin", &text)).await,
+        Receipt::Accepted
+    );
+    assert_eq!(
+        gate.accept("5", says("U-admin", &text)).await,
+        Receipt::Duplicate
+    );
+    assert_eq!(gate.state("5").await, MessageState::Answered);
+    let posts = gate.posts().await;
+    assert_eq!(posts.len(), 4, "{posts:?}");
+    assert!(posts[2].1.starts_with("You are in."), "{posts:?}");
+    assert!(posts[3].1.starts_with("U1 is in."), "{posts:?}");
+    assert_eq!(
+        gate.accept("6", says("U1", "again")).await,
+        Receipt::Accepted
+    );
+    assert_eq!(gate.state("6").await, MessageState::Queued);
+
+    assert_eq!(
+        gate.accept("7", says("U-admin", &text)).await,
+        Receipt::Accepted
+    );
+    let posts = gate.posts().await;
+    assert!(
+        posts[4].1.starts_with("Nobody was given this code"),
+        "{posts:?}"
+    );
+    assert_eq!(posts.len(), 5);
+    // None of the commands came to a lane.
+    let lanes = gate.ledger.lanes(gate.dispatcher.id()).await.unwrap();
+    assert_eq!(lanes.iter().map(|lane| lane.waiting).sum::<usize>(), 1);
+}
+
+#[tokio::test]
+async fn operator_lets_in_from_the_console() {
+    let mut gate = Gatehouse::new();
+    gate.accept("1", says("U1", "hi")).await;
+    let code = code_in(&gate.posts().await[0].1);
+    gate.intake.door.operator_only = true;
+    let text = format!("pair {code}");
+    assert_eq!(
+        gate.accept("2", says("anybody", &text)).await,
+        Receipt::Accepted
+    );
+    gate.intake.door.operator_only = false;
+    assert_eq!(gate.accept("3", says("U1", "hi")).await, Receipt::Accepted);
+    assert_eq!(gate.state("3").await, MessageState::Queued);
+}
+
+#[tokio::test]
+async fn help_is_answered_and_is_no_turn() {
+    let gate = Gatehouse::new();
+    assert_eq!(
+        gate.accept("1", says("U-listed", "Help")).await,
+        Receipt::Accepted
+    );
+    assert_eq!(gate.state("1").await, MessageState::Answered);
+    let posts = gate.posts().await;
+    assert!(posts[0].1.contains("`pair CODE`"), "{posts:?}");
+    // A stranger learns nothing by it.
+    let receipt = gate.accept("2", says("U1", "help")).await;
+    assert_eq!(receipt, refused(RefusalReason::NotPaired));
+}
+
+#[tokio::test]
+async fn who_may_know_is_told_that_a_message_is_too_long() {
+    let gate = Gatehouse::new();
+    let long = "x".repeat(super::MAX_MESSAGE_CHARS + 1);
+    let too_long = refused(RefusalReason::TooLong);
+    assert_eq!(gate.accept("1", says("U-listed", &long)).await, too_long);
+    let posts = gate.posts().await;
+    assert_eq!(posts.len(), 1);
+    assert!(
+        posts[0].1.starts_with("That message is too long"),
+        "{posts:?}"
+    );
+    let not_paired = refused(RefusalReason::NotPaired);
+    assert_eq!(gate.accept("2", says("U1", &long)).await, not_paired);
+    let mut aside = in_thread("U1", false);
+    aside.body = vec![Segment::Text(long)];
+    let not_mentioned = refused(RefusalReason::NotMentioned);
+    assert_eq!(gate.accept("3", aside).await, not_mentioned);
+}
+
+#[tokio::test]
+async fn sender_is_limited_by_the_configuration() {
+    let gate = Gatehouse::with("direct = \"everyone\"\nmax_per_minute = 2\n");
+    for id in ["1", "2"] {
+        assert_eq!(gate.accept(id, says("U1", "hi")).await, Receipt::Accepted);
+    }
+    let too_often = refused(RefusalReason::TooOften);
+    assert_eq!(gate.accept("3", says("U1", "hi")).await, too_often);
+    assert_eq!(gate.accept("4", says("U2", "hi")).await, Receipt::Accepted);
+    assert_eq!(gate.posts().await, []);
+}
+
+fn press(id: &str, user: &str) -> Event {
+    Event {
+        key: key(EventKind::Press, id),
+        happening: Happening::Pressed(Press {
+            conversation: message(user).conversation,
+            message: WireId::new("1"),
+            sender: Sender {
+                id: UserId::new(user),
+                name: None,
+                kind: SenderKind::Person,
+            },
+            value: "yes".to_owned(),
+        }),
+    }
+}
+
+#[tokio::test]
+async fn press_is_recorded_once_before_it_is_acknowledged() {
+    let gate = Gatehouse::new();
+    for user in ["U-listed", "U-stranger"] {
+        let receipts = [
+            gate.intake.accept(press(user, user)).await.unwrap(),
+            gate.intake.accept(press(user, user)).await.unwrap(),
+        ];
+        assert_eq!(receipts, [Receipt::Ignored, Receipt::Duplicate]);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_that_is_not_on_disk() {
+    let dir = TempDir::new().unwrap();
+    let full = Arc::new(AtomicBool::new(false));
+    let (ledger, thread) = flaky::open(&dir.path().join("ledger"), &full);
+    let gate = Gatehouse::on(dir, ledger, thread, ACCESS);
+    full.store(true, Ordering::SeqCst);
+    let event = |happening| Event {
+        key: key(EventKind::Message, "1"),
+        happening,
+    };
+    let edit = Event {
+        key: key(EventKind::Edit, "1/2"),
+        happening: Happening::Edited {
+            target: key(EventKind::Message, "1"),
+            message: says("U-listed", "hello"),
+        },
+    };
+    let events = [
+        event(Happening::Message(says("U-listed", "hi"))),
+        event(Happening::Message(says("U-stranger", "hi"))),
+        event(Happening::Message(says("U-admin", "help"))),
+        press("p", "U-listed"),
+        edit,
+    ];
+    for event in &events {
+        let failed = gate.intake.accept(event.clone()).await;
+        assert!(
+            matches!(failed, Err(AcceptError::NotRecorded { .. })),
+            "{event:?}: {failed:?}"
+        );
+    }
+    full.store(false, Ordering::SeqCst);
+    let begun = SystemTime::now();
+    while gate.intake.accept(events[3].clone()).await.is_err() {
+        assert!(begun.elapsed().unwrap().as_secs() < 60, "it does not heal");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        gate.accept("1", says("U-listed", "hi")).await,
+        Receipt::Accepted
+    );
+}
+
+#[tokio::test]
+async fn edit_lets_nobody_in_and_an_ignored_one_may_come_again() {
+    let gate = Gatehouse::new();
+    gate.accept("1", in_thread("U1", true)).await;
+    let edited = |id: &str, message| Event {
+        key: key(EventKind::Edit, id),
+        happening: Happening::Edited {
+            target: key(EventKind::Message, "1"),
+            message,
+        },
+    };
+    let mut bot = in_thread("B2", true);
+    bot.sender.kind = SenderKind::Bot;
+    for _ in 0..2 {
+        let receipt = gate.intake.accept(edited("a", bot.clone())).await.unwrap();
+        assert_eq!(receipt, Receipt::Ignored);
+    }
+    // Its mention is gone, but it is part of a thread that was joined.
+    let event = edited("b", in_thread("U1", false));
+    let receipts = [
+        gate.intake.accept(event.clone()).await.unwrap(),
+        gate.intake.accept(event).await.unwrap(),
+    ];
+    assert_eq!(receipts, [Receipt::Accepted, Receipt::Duplicate]);
+}
