@@ -12,7 +12,7 @@ use tieline_channel::{
     SendError, Sender, SenderKind, Status, TextLimit, TextUnit, ThreadKey, UserId, WireId,
 };
 use tokio::fs;
-use tokio::sync::watch;
+use tokio::sync::{Barrier, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::id::{DispatcherId, LaneId, MessageId};
@@ -50,8 +50,10 @@ pub(super) struct FakeChannel {
     files: Mutex<HashMap<String, Vec<Answer>>>,
     /// What calls for earlier messages come to, in the same way.
     earlier: Mutex<Vec<EarlierAnswer>>,
-    /// How long a call for a file takes.
-    takes: Duration,
+    /// The first calls for files wait for each other: so many, if any.
+    meeting: Option<(usize, Barrier)>,
+    /// A call hangs, and has written half of its file.
+    pub(super) hanging: Notify,
     seen: Mutex<Seen>,
 }
 
@@ -75,7 +77,8 @@ impl FakeChannel {
             },
             files: Mutex::default(),
             earlier: Mutex::default(),
-            takes: Duration::ZERO,
+            meeting: None,
+            hanging: Notify::new(),
             seen: Mutex::default(),
         }
     }
@@ -97,9 +100,9 @@ impl FakeChannel {
         self
     }
 
-    /// Calls for files take a while.
-    pub(super) fn slow(mut self, takes: Duration) -> Self {
-        self.takes = takes;
+    /// The first `calls` for files only go on when all of them are under way.
+    pub(super) fn meeting(mut self, calls: usize) -> Self {
+        self.meeting = Some((calls, Barrier::new(calls)));
         self
     }
 
@@ -126,6 +129,7 @@ impl FakeChannel {
             Answer::Fails(failure) => return Err(failure),
             Answer::Hangs => {
                 fs::write(to, "half of").await.unwrap();
+                self.hanging.notify_one();
                 std::future::pending::<()>().await;
             }
         }
@@ -241,13 +245,18 @@ impl Channel for FakeChannel {
         to: &Path,
         _max_bytes: u64,
     ) -> Result<(), SendError> {
-        {
+        let number = {
             let mut seen = self.seen.lock().unwrap();
             seen.fetches.push(attachment.reference.clone());
             seen.at_once += 1;
             seen.most_at_once = seen.most_at_once.max(seen.at_once);
+            seen.fetches.len()
+        };
+        if let Some((calls, meeting)) = &self.meeting
+            && number <= *calls
+        {
+            meeting.wait().await;
         }
-        tokio::time::sleep(self.takes).await;
         let answer = {
             let mut files = self.files.lock().unwrap();
             files.get_mut(&attachment.reference).and_then(next)

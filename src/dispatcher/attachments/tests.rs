@@ -5,7 +5,6 @@ use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tieline_channel::{ChannelId, EventKey, EventKind};
-use tokio::time::Instant;
 
 use super::*;
 use crate::dispatcher::fake_channel::{Answer, FakeChannel, again, record};
@@ -68,16 +67,19 @@ async fn message_without_files_leaves_no_directory() {
 
 // === After a crash ===
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn file_that_was_whole_is_used_again_and_half_a_file_is_not() {
     let dir = TempDir::new().unwrap();
     let to = dir.path();
     let channel = FakeChannel::new()
         .with_file("whole", &[Answer::Content(b"whole")])
         .with_file("half", &[Answer::Hangs, Answer::Content(b"all of it")]);
-    let fetched = fetch_named(&channel, &["whole", "half"], to);
-    let cut_off = tokio::time::timeout(MINUTE, fetched).await;
-    assert!(cut_off.is_err(), "it was to be cut off: {cut_off:?}");
+    let files = fetch_named(&channel, &["whole"], to).await;
+    assert!(files[0].is_ok(), "{files:?}");
+    tokio::select! {
+        files = fetch_named(&channel, &["whole", "half"], to) => panic!("not cut off: {files:?}"),
+        () = channel.hanging.notified() => {}
+    }
     assert_eq!(names(to), [".1.part", "0-whole"]);
 
     let files = fetch_named(&channel, &["whole", "half"], to).await;
@@ -89,12 +91,12 @@ async fn file_that_was_whole_is_used_again_and_half_a_file_is_not() {
 
 // === Limits ===
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn four_are_fetched_at_once_and_no_more_than_twenty_of_a_message() {
     let dir = TempDir::new().unwrap();
     let references: Vec<String> = (0..22).map(|index| index.to_string()).collect();
     let references: Vec<&str> = references.iter().map(String::as_str).collect();
-    let mut channel = FakeChannel::new().slow(MINUTE);
+    let mut channel = FakeChannel::new().meeting(4);
     for reference in &references {
         channel = channel.with_file(reference, &[Answer::Content(b"x")]);
     }
@@ -152,8 +154,8 @@ async fn file_larger_than_the_channel_was_allowed_is_not_kept() {
 
 // === Failures ===
 
-#[tokio::test(start_paused = true)]
-async fn failures_are_waited_for_as_long_as_they_may_pass() {
+#[tokio::test]
+async fn what_may_pass_is_tried_again_and_everything_else_is_said_to_be_missing() {
     let never = SendError::Never {
         reason: "a login page".to_owned(),
     };
@@ -161,72 +163,29 @@ async fn failures_are_waited_for_as_long_as_they_may_pass() {
         remedy: "grant files:read".to_owned(),
         reason: "missing_scope".to_owned(),
     };
-    let unclear = SendError::Unclear {
-        reason: "cut off".to_owned(),
-    };
-    let ok = Answer::Content(b"x");
-    let second = Duration::from_secs(1);
-    let cases = [
-        (vec![again(None), unclear], true, None),
-        (vec![again(Some(MINUTE / 2))], true, None),
+    for (failure, calls, missing) in [
+        (again(None), 2, None),
         (
-            vec![again(Some(2 * MINUTE))],
-            false,
+            again(Some(2 * MINUTE)),
+            1,
             Some("could not be fetched: busy"),
         ),
+        (never, 1, Some("could not be fetched: a login page")),
         (
-            vec![never],
-            false,
-            Some("could not be fetched: a login page"),
-        ),
-        (
-            vec![operator],
-            false,
+            operator,
+            1,
             Some("could not be fetched: grant files:read (missing_scope)"),
         ),
-    ];
-    for (failures, waits, missing) in cases {
+    ] {
         let dir = TempDir::new().unwrap();
-        let calls = if waits { failures.len() + 1 } else { 1 };
-        let mut answers: Vec<_> = failures.into_iter().map(Answer::Fails).collect();
-        answers.push(ok.clone());
+        let answers = [Answer::Fails(failure), Answer::Content(b"x")];
         let channel = FakeChannel::new().with_file("f", &answers);
-        let begun = Instant::now();
         let files = fetch_named(&channel, &["f"], dir.path()).await;
         assert_eq!(files[0].as_ref().err().map(String::as_str), missing);
         assert_eq!(channel.fetches().len(), calls, "{missing:?}");
-        if !waits {
-            assert!(begun.elapsed() < second, "{missing:?}");
-        }
+        let left = usize::from(missing.is_none());
+        assert_eq!(names(dir.path()).len(), left, "{missing:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn codex_does_not_wait_for_ever_for_a_platform_that_is_busy_or_silent() {
-    let dir = TempDir::new().unwrap();
-    let channel = FakeChannel::new()
-        .with_file("busy", &[Answer::Fails(again(None))])
-        .with_file("silent", &[Answer::Hangs]);
-    for (reference, reason, longest) in [
-        ("busy", "could not be fetched: busy", MINUTE),
-        (
-            "silent",
-            "could not be fetched: no answer within 180 s",
-            3 * MINUTE,
-        ),
-    ] {
-        let begun = Instant::now();
-        let files = fetch_named(&channel, &[reference], dir.path()).await;
-        assert_eq!(files, [Err(reason.to_owned())]);
-        let waited = begun.elapsed();
-        assert!(waited > longest / 3, "{reference}: {waited:?}");
-        assert!(
-            waited <= longest + Duration::from_secs(1),
-            "{reference}: {waited:?}"
-        );
-        assert_eq!(names(dir.path()), Vec::<String>::new(), "{reference}");
-    }
-    assert!(channel.fetches().len() > 3, "{:?}", channel.fetches());
 }
 
 #[tokio::test]
