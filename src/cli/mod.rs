@@ -51,8 +51,8 @@ enum Verb {
     Run(run::Args),
     Check(check::Args),
     Status(status::Args),
-    Pair(pair::Args),
     Messages(messages::Args),
+    Pair(pair::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -63,8 +63,8 @@ impl Verb {
             Self::Run(args) => run::run(args).await,
             Self::Check(args) => check::run(args).await,
             Self::Status(args) => status::run(args).await,
-            Self::Pair(args) => pair::run(args).await,
             Self::Messages(args) => messages::run(args).await,
+            Self::Pair(args) => pair::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }
