@@ -1,33 +1,104 @@
 //! Socket Mode: the connection, its life, and the envelopes that come by it.
+//!
+//! - `envelope`: what Slack's frames say
+//! - `opening`: from nothing to `hello`
+//! - `verdict`: what to do about a failure, and what to tell the operator
+//! - `life`: which connections there should be, as a state machine without IO
+//! - `connection`: one WebSocket from `hello` to its end
+//! - `phase`: how far it is on that way, without IO
+//! - `queue`: envelopes on their way to the intake, in order for each chat
+//! - `keeper`: the task that holds it all together
+//!
+//! **Invariant:** an envelope with something for us is acknowledged only when the intake has it on
+//! disk, and only on the connection that delivered it. What is not acknowledged comes again.
+//!
+//! **Invariant:** the URL of a connection is a credential and is in no log and no error.
+
+mod connection;
+mod envelope;
+mod keeper;
+mod life;
+mod opening;
+mod phase;
+mod queue;
+mod timing;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use async_trait::async_trait;
 use tieline_channel::Intake;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::envelope::Envelope;
+use self::keeper::Keeper;
+use self::timing::Timing;
 use crate::account::Account;
 use crate::health::HealthBoard;
+use crate::inbound::{self, Delivered};
+use crate::web::CallError;
 
-/// What Slack delivers, with what is needed to acknowledge it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Envelope {
-    /// The name of this delivery.
-    pub(crate) envelope_id: String,
-    /// `events_api`, `interactive`, `slash_commands`.
-    pub(crate) kind: String,
-    /// What happened.
-    pub(crate) payload: Value,
+/// Says what an envelope means.
+#[async_trait]
+trait Reader: Send + Sync {
+    /// Reads one envelope.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read for now; it is not acknowledged and comes again.
+    async fn read(&self, envelope: &Envelope) -> Result<Delivered, CallError>;
+}
+
+/// Reads envelopes as the app that we are.
+struct AccountReader(Arc<Account>);
+
+#[async_trait]
+impl Reader for AccountReader {
+    async fn read(&self, envelope: &Envelope) -> Result<Delivered, CallError> {
+        let us = self.0.identity().await?;
+        Ok(inbound::read(&self.0, us, envelope).await)
+    }
 }
 
 /// Keeps the connection up and hands in what comes by it, until `stop` is cancelled.
 pub(crate) async fn run(
-    _account: &Arc<Account>,
-    _health: &HealthBoard,
-    _intake: Arc<dyn Intake>,
-    _reconnect: &Notify,
+    account: &Arc<Account>,
+    health: &HealthBoard,
+    intake: Arc<dyn Intake>,
+    reconnect: &Notify,
     stop: CancellationToken,
 ) {
-    stop.cancelled().await;
+    let reader = Arc::new(AccountReader(Arc::clone(account)));
+    run_with(
+        account,
+        health,
+        reader,
+        intake,
+        reconnect,
+        Timing::SLACK,
+        stop,
+    )
+    .await;
+}
+
+async fn run_with(
+    account: &Arc<Account>,
+    health: &HealthBoard,
+    reader: Arc<dyn Reader>,
+    intake: Arc<dyn Intake>,
+    reconnect: &Notify,
+    timing: Timing,
+    stop: CancellationToken,
+) {
+    let (queue, works) = queue::queue();
+    let keeper = Keeper::new(account, health, reconnect, queue, timing);
+    // The keeper goes first and takes its end of the queue with it; that ends the other.
+    tokio::join!(
+        keeper.run(&stop),
+        queue::run(works, reader, intake, &stop, timing.drain),
+    );
 }
