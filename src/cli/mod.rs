@@ -54,8 +54,8 @@ enum Verb {
     Check(check::Args),
     Init(init::Args),
     Status(status::Args),
-    Pair(pair::Args),
     Messages(messages::Args),
+    Pair(pair::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -67,8 +67,8 @@ impl Verb {
             Self::Check(args) => check::run(args).await,
             Self::Init(args) => init::run(args).await,
             Self::Status(args) => status::run(args).await,
-            Self::Pair(args) => pair::run(args).await,
             Self::Messages(args) => messages::run(args).await,
+            Self::Pair(args) => pair::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }

@@ -128,7 +128,7 @@ pub fn judge_press(access: &Access, door: &Door, press: &Press) -> Result<(), Re
 }
 
 /// Returns whether somebody is an administrator of the dispatcher.
-pub fn is_admin(access: &Access, door: &Door, user: &UserId) -> bool {
+pub(super) fn is_admin(access: &Access, door: &Door, user: &UserId) -> bool {
     door.operator_only
         || access
             .admins
@@ -136,7 +136,7 @@ pub fn is_admin(access: &Access, door: &Door, user: &UserId) -> bool {
 }
 
 /// Returns whether a message is longer than what can become a turn.
-pub fn is_too_long(message: &Message) -> bool {
+pub(super) fn is_too_long(message: &Message) -> bool {
     message.plain_text().chars().count() > MAX_MESSAGE_CHARS
 }
 

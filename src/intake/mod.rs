@@ -1,11 +1,11 @@
 //! Who may speak, and what is accepted: the way from a platform's event to the ledger.
 //!
-//! - [`gate`]: what the configuration says of a message, as pure functions; what is on record has
+//! - `gate`: what the configuration says of a message, as pure functions; what is on record has
 //!   the last word, in the ledger
-//! - [`command`]: the words that tieline answers itself
-//! - [`accept`]: from an event to the record, before it is acknowledged
-//! - [`desk`]: the operator's side of pairing
-//! - [`words`]: what people are told
+//! - `command`: the words that tieline answers itself
+//! - `accept`: from an event to the record, before it is acknowledged
+//! - `desk`: the operator's side of pairing
+//! - `words`: what people are told
 
 mod accept;
 mod command;

@@ -79,6 +79,10 @@ pub struct MessageRecord {
     pub received_at: SystemTime,
     /// It went before everything that waited.
     pub urgent: bool,
+    /// It was the first of its conversation that came to this lane: what was said in its thread
+    /// before it, the model does not know.
+    #[serde(default)]
+    pub first_here: bool,
     /// How far it is.
     pub state: MessageState,
     /// When it came to this state.
@@ -86,10 +90,6 @@ pub struct MessageRecord {
     pub changed_at: SystemTime,
     /// The turn it is or was in.
     pub turn: Option<TurnKey>,
-    /// It is the first that was accepted from its conversation: what was said there before is not
-    /// known here.
-    #[serde(default)]
-    pub first_here: bool,
 }
 
 /// How far a message is.

@@ -391,7 +391,10 @@ async fn stranger_is_let_in_and_out_again_on_the_command_line() {
         assert_eq!(ran.stdout, "Mei (team:U/1) is in, and was told\n");
         let again = workbench.run(&["pair", &code]);
         assert_eq!((again.code, again.stdout.as_str()), (Some(1), ""));
-        insta::assert_snapshot!(again.stderr, @"");
+        insta::assert_snapshot!(again.stderr, @r"
+        error: nobody was given this code, or it has been used
+        hint: `tieline pair` lists the codes that are good; whoever asked gets a new one by writing to the bot again
+        ");
 
         let json = workbench.run(&["pair", "--json"]).stdout;
         let answer: serde_json::Value = serde_json::from_str(&json).expect("JSON");
@@ -403,7 +406,10 @@ async fn stranger_is_let_in_and_out_again_on_the_command_line() {
         assert_eq!(ran.stdout, "Mei (team:U/1) is let in no longer\n");
         let again = workbench.run(&["pair", "--revoke", "team:U/1"]);
         assert_eq!(again.code, Some(1));
-        insta::assert_snapshot!(again.stderr, @"");
+        insta::assert_snapshot!(again.stderr, @r"
+        error: team:U/1 is not paired
+        hint: `tieline pair` lists who is; whoever the configuration names is let in by that
+        ");
         let listed = workbench.run(&["pair"]);
         assert_eq!(listed.stdout, "nobody asks to be let in, and nobody was\n");
     };
@@ -419,8 +425,14 @@ async fn what_is_no_code_and_nobody_is_said_so() {
         )
     })
     .await;
-    insta::assert_snapshot!(code.stderr, @"");
-    insta::assert_snapshot!(who.stderr, @"");
+    insta::assert_snapshot!(code.stderr, @r#"
+    error: "../status" is not a code
+    hint: a code is four letters and four digits, like ABCD-2345
+    "#);
+    insta::assert_snapshot!(who.stderr, @r#"
+    error: "Mei" is nobody
+    hint: write CHANNEL:USER, the channel by its name in the configuration
+    "#);
 }
 
 #[tokio::test(flavor = "multi_thread")]

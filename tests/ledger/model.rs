@@ -7,14 +7,15 @@ use proptest::test_runner::{Config, TestRunner};
 use tempfile::TempDir;
 use tieline::id::{MessageId, OutboxId, TurnKey};
 use tieline::ledger::{
-    Accepted, Ledger, LedgerError, LedgerSettings, LedgerThread, MessageState, NewMessage, Outcome,
-    PostEvent, Revised, TurnEvent,
+    Accepted, Admission, Admitted, Conditions, Fate, Ledger, LedgerError, LedgerSettings,
+    LedgerThread, MessageState, NewMessage, Outcome, PostEvent, Revised, TurnEvent,
 };
-use tieline_channel::{EventKey, EventKind, WireId};
+use tieline_channel::{EventKey, EventKind, ThreadKey, WireId};
 
 use super::fixture::{channel, key, lane, message, new_message, post};
 
 const LANES: usize = 2;
+const THREADS: usize = 3;
 
 /// What is done; numbers choose among what there is.
 #[derive(Clone, Debug)]
@@ -25,6 +26,11 @@ enum Operation {
     },
     AcceptAgain {
         message: usize,
+    },
+    /// Somebody writes in a thread, which counts if they mention us or somebody has.
+    Say {
+        thread: usize,
+        addressed: bool,
     },
     Revise {
         message: usize,
@@ -72,6 +78,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => (lane.clone(), any::<bool>())
             .prop_map(|(lane, urgent)| Operation::Accept { lane, urgent }),
         1 => any_of.clone().prop_map(|message| Operation::AcceptAgain { message }),
+        3 => (0..THREADS, any::<bool>())
+            .prop_map(|(thread, addressed)| Operation::Say { thread, addressed }),
         1 => any_of.clone().prop_map(|message| Operation::Revise { message }),
         1 => any_of.clone().prop_map(|message| Operation::Withdraw { message }),
         3 => (lane.clone(), 0..3_usize)
@@ -98,6 +106,7 @@ struct Model {
     queues: [VecDeque<usize>; LANES],
     turns: [Option<(TurnKey, Vec<usize>)>; LANES],
     had_turn: [bool; LANES],
+    joined: [bool; THREADS],
     /// The undelivered posts, in order.
     outbox: Vec<(OutboxId, String)>,
     posts: usize,
@@ -192,6 +201,7 @@ impl Pair {
         match operation {
             Operation::Accept { lane, urgent } => self.accept(lane, urgent).await,
             Operation::AcceptAgain { message } => self.accept_again(message).await,
+            Operation::Say { thread, addressed } => self.say(thread, addressed).await,
             Operation::Revise { message } => self.revise(message).await,
             Operation::Withdraw { message } => self.withdraw(message).await,
             Operation::OpenTurn { lane, messages } => self.open_turn(lane, messages).await,
@@ -255,6 +265,49 @@ impl Pair {
             self.ledger.accept(known.new.clone()).await,
             Ok(Accepted::Duplicate { id: Some(known.id) })
         );
+    }
+
+    /// Has somebody write in a thread; all threads are of the first lane.
+    async fn say(&mut self, thread: usize, addressed: bool) {
+        let key = self.fresh(EventKind::Message);
+        let mut new = new_message(&lane_id(0), &key.id);
+        new.message.conversation.thread = Some(ThreadKey::new(thread.to_string()));
+        new.message.addressed = addressed;
+        let admission = Admission {
+            message: new.clone(),
+            conditions: Conditions {
+                joined: !addressed,
+                ..Conditions::default()
+            },
+            fate: Fate::Queue,
+        };
+        let say = |_: &Admitted| Vec::new();
+        let admitted = self.ledger.admit(admission, say).await.unwrap();
+        let joined = &mut self.model.joined[thread];
+        let index = self.model.messages.len();
+        let (id, state) = match admitted {
+            Admitted::Queued { id, waiting } => {
+                assert!(addressed || *joined);
+                let first_here = self.ledger.message(id).await.unwrap().unwrap().first_here;
+                assert_eq!(first_here, !*joined);
+                *joined = true;
+                self.model.queues[0].push_back(index);
+                assert_eq!(waiting, self.model.queues[0].len());
+                (id, MessageState::Queued)
+            }
+            Admitted::Refused { id, reason, .. } => {
+                assert!(!addressed && !*joined);
+                new.message.body = Vec::new();
+                (id, MessageState::Refused { reason })
+            }
+            other => panic!("{other:?}"),
+        };
+        self.model.messages.push(Known {
+            id,
+            lane: 0,
+            new,
+            state,
+        });
     }
 
     async fn revise(&mut self, chosen: usize) {
@@ -436,7 +489,9 @@ impl Pair {
     }
 
     fn has_lane(&self, lane: usize) -> bool {
-        self.model.messages.iter().any(|known| known.lane == lane)
+        let refused = |state: &MessageState| matches!(state, MessageState::Refused { .. });
+        let mut messages = self.model.messages.iter();
+        messages.any(|known| known.lane == lane && !refused(&known.state))
     }
 
     fn set_state(&mut self, messages: &[usize], state: &MessageState) {

@@ -62,10 +62,10 @@ impl StoredMessage {
             message: self.body.load(transaction)?,
             received_at: self.received_at,
             urgent: self.urgent,
+            first_here: self.first_here,
             state: self.state,
             changed_at: self.changed_at,
             turn: self.turn,
-            first_here: self.first_here,
         })
     }
 

@@ -15,4 +15,6 @@ mod turns;
 
 pub use self::expiry::Expired;
 
+#[cfg(test)]
+pub(super) use self::conversations::MAX_CONVERSATIONS;
 pub(super) use self::expiry::{Horizon, is_named};
