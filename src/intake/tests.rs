@@ -61,6 +61,7 @@ impl Gatehouse {
             id: id.clone(),
             config: config.dispatchers[&id].clone(),
             launch: LaunchConfig::new("flow", "/", "/", dir.path(), dir.path()),
+            attachments: dir.path().join("attachments"),
             thread: ThreadSettings::default(),
         };
         let access = settings.config.access.clone();

@@ -259,7 +259,7 @@ mod tests {
         let (mut exchange, id) = sent();
         let word =
             exchange.acknowledged(&id, AckOutcome::Refused, Some(RefusalReason::UserNotListed));
-        assert_eq!(word, Some("this user is not on the list"));
+        assert_eq!(word.as_deref(), Some("this user is not on the list"));
         exchange.compose("again".into()).unwrap();
         let id = in_flight_id(&exchange);
         exchange.acknowledged(&id, AckOutcome::Accepted, None);
