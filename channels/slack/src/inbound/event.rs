@@ -92,7 +92,7 @@ fn place(event: &Value, shared: bool) -> Result<Place<'_>, Meaningless> {
 
 /// Returns the kind of a chat. An `app_mention` does not tell its kind, but never comes from a chat
 /// with one person; those have names that begin with `D`.
-pub(super) fn chat_kind(chat: &str, channel_type: Option<&str>) -> ChatKind {
+pub(crate) fn chat_kind(chat: &str, channel_type: Option<&str>) -> ChatKind {
     match channel_type {
         Some("im") => ChatKind::Direct,
         Some("channel" | "group" | "mpim") => ChatKind::Group,

@@ -72,10 +72,7 @@ impl Reader<'_> {
         if self.is_ours(raw) {
             return Err("our own message".to_owned());
         }
-        match text(&raw["subtype"]) {
-            None | Some("file_share" | "thread_broadcast" | "me_message" | "bot_message") => {}
-            Some(subtype) => return Err(format!("a message of subtype {subtype}")),
-        }
+        is_written(raw)?;
         let sender = self
             .sender(place, raw)
             .ok_or("a message that nobody wrote")?;
@@ -244,6 +241,18 @@ impl Reader<'_> {
                 Segment::Mention { user, .. } => user.as_str() == us,
                 Segment::Text(_) => false,
             })
+    }
+}
+
+/// Tells whether it is something that somebody wrote, or why not.
+///
+/// # Errors
+///
+/// When Slack says by it that something has happened.
+pub(crate) fn is_written(raw: &Value) -> Result<(), Meaningless> {
+    match text(&raw["subtype"]) {
+        None | Some("file_share" | "thread_broadcast" | "me_message" | "bot_message") => Ok(()),
+        Some(subtype) => Err(format!("a message of subtype {subtype}")),
     }
 }
 

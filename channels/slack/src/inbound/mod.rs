@@ -24,7 +24,8 @@ use std::time::SystemTime;
 use serde_json::Value;
 use tieline_channel::{ChatKind, Conversation, Event, Happening, Segment, Sender, SenderKind};
 
-pub(crate) use self::message::{Meaningless, Place, Reader, cut};
+pub(crate) use self::event::chat_kind;
+pub(crate) use self::message::{Meaningless, Place, Reader, cut, is_written};
 pub(crate) use self::names::Names;
 pub(crate) use self::ts::Ts;
 use crate::account::{Account, Identity};
@@ -74,7 +75,7 @@ impl Reader<'_> {
 
 /// Finds out who is who in an event, and tells whether that brought anything new. Waits for the
 /// sender and the chat; who is mentioned is known the next time.
-async fn learn(names: &Names, event: &Event) -> bool {
+pub(crate) async fn learn(names: &Names, event: &Event) -> bool {
     let (sender, conversation, body): (_, _, &[Segment]) = match &event.happening {
         Happening::Message(message) | Happening::Edited { message, .. } => {
             let place = (message.chat_kind == ChatKind::Group).then_some(&message.conversation);

@@ -118,6 +118,17 @@ impl Names {
         self.ask(&Key::User(id.to_owned()));
     }
 
+    /// Takes a chat's name that came by the way.
+    pub(crate) fn heard_of_chat(&self, id: &str, name: &str) {
+        let found = Person {
+            name: Some(name.to_owned()),
+            team: None,
+        };
+        let key = Key::Chat(id.to_owned());
+        let now = Instant::now();
+        self.state().settle(key, Some(found), FRESH_FOR, now);
+    }
+
     /// Looks up what is asked for, until `stop` is cancelled.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         let mut lookups = FuturesUnordered::new();
