@@ -185,7 +185,8 @@ impl Pace {
             .iter()
             .map(|bucket| bucket.next(urgency))
             .fold(unblocked, Instant::max);
-        if at > latest {
+        // A moment has passed since `latest` was set.
+        if at > latest.max(now) {
             let promise = buckets
                 .iter_mut()
                 .map(|bucket| bucket.promise(at, now))
