@@ -4,6 +4,9 @@
 //! are followed here, by hand, and each hop decides anew. A token without permission is answered
 //! with status 200 and a login page, which must not become a file.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -56,7 +59,7 @@ pub(crate) async fn fetch(
         .unwrap_or_else(|_elapsed| Err(again(format!("not there after {} s", DEADLINE.as_secs()))));
     if outcome.is_err() {
         // There may be nothing to remove.
-        let _ = fs::remove_file(to).await;
+        drop(fs::remove_file(to).await);
     }
     outcome
 }

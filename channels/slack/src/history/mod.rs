@@ -4,7 +4,8 @@
 //! - `backfill`: what was written while nothing arrived
 
 mod backfill;
-
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use serde_json::Value;

@@ -9,7 +9,7 @@ use super::{PAGE, Page};
 use crate::account::Account;
 use crate::inbound::fields::{items, text};
 use crate::inbound::{Place, Reader, Ts, cut, is_written, plain_text};
-use crate::web::{Form, Method};
+use crate::web::{Form, Method, Urgency};
 
 /// The longest text of one message, in characters.
 const MAX_TEXT: usize = 2_000;
@@ -53,7 +53,7 @@ pub(crate) async fn earlier(
         form.extend(cursor.map(|cursor| ("cursor", cursor)));
         let answer: Value = account
             .web
-            .call(Method::ConversationsReplies, form)
+            .call_as(Urgency::Answer, Method::ConversationsReplies, form)
             .await
             .map_err(|error| error.into_send_error(Method::ConversationsReplies))?;
         let page = Page::read(&answer, "messages");

@@ -17,6 +17,8 @@ mod interaction;
 mod message;
 mod mrkdwn;
 mod names;
+#[cfg(test)]
+mod tests;
 mod ts;
 
 use std::time::SystemTime;

@@ -4,6 +4,9 @@
 //! message matters more. What is asked for goes into a bounded queue, is looked up once by
 //! [`Names::run`], and is there the next time.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
