@@ -14,7 +14,7 @@ use tieline_channel::{
 use tracing::debug;
 
 use super::chats::{Chat, chats, needs_scope};
-use super::{PAGE, Page, patiently};
+use super::{PAGE, Page, patiently, ts};
 use crate::account::Account;
 use crate::inbound::fields::text;
 use crate::inbound::{Meaningless, Place, Reader, Ts, learn};
@@ -133,7 +133,7 @@ impl Backfill<'_> {
         };
         let is_new = match ts(&root["latest_reply"]) {
             Some(latest) => latest > self.since,
-            None if root["reply_count"].as_u64().unwrap_or(0) > 0 => true,
+            None if root["reply_count"].is_number() && ts(&root["ts"]) > Some(self.since) => true,
             None => return,
         };
         if is_new {
@@ -259,8 +259,4 @@ impl Backfill<'_> {
             None => format!("the chat {}", chat.id),
         }
     }
-}
-
-fn ts(value: &Value) -> Option<Ts> {
-    Ts::parse(text(value)?)
 }

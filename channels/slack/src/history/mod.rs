@@ -17,6 +17,7 @@ use tokio::time::sleep;
 
 pub(crate) use self::backfill::catch_up;
 pub(crate) use self::thread::earlier;
+use crate::inbound::Ts;
 use crate::inbound::fields::{items, text};
 use crate::web::{CallError, Form, Method, Web};
 
@@ -62,4 +63,8 @@ async fn patiently(web: &Web, method: Method, form: &Form) -> Result<Value, Call
             outcome => return outcome,
         }
     }
+}
+
+fn ts(value: &Value) -> Option<Ts> {
+    Ts::parse(text(value)?)
 }

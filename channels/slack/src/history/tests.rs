@@ -85,7 +85,11 @@ impl Slack {
         assert!(limit < 1_000);
         let end = (start + self.page.min(limit)).min(found.len());
         let next = (end < found.len()).then(|| end.to_string());
-        ok(json!({field: &found[start..end],
+        let mut page = found[start..end].to_vec();
+        if method == "conversations.replies" && start > 0 {
+            page.insert(0, found[0]);
+        }
+        ok(json!({field: page,
             "response_metadata": {"next_cursor": next.unwrap_or_default()}}))
     }
 

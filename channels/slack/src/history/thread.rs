@@ -1,11 +1,11 @@
 //! What a thread said before a message.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tieline_channel::{Message, Said, SendError, SenderKind, WireId};
 
-use super::{PAGE, Page};
+use super::{PAGE, Page, ts};
 use crate::account::Account;
 use crate::inbound::fields::{items, text};
 use crate::inbound::{Place, Reader, Ts, cut, is_written, plain_text};
@@ -58,9 +58,11 @@ pub(crate) async fn earlier(
             .map_err(|error| error.into_send_error(Method::ConversationsReplies))?;
         let page = Page::read(&answer, "messages");
         for raw in page.items {
-            let is_earlier = ts(&raw).is_some_and(|ts| ts < before);
-            if is_earlier && is_written(&raw).is_ok() && !reader.said(&raw).is_empty() {
-                kept.push(raw);
+            let Some(ts) = ts(&raw["ts"]).filter(|ts| *ts < before) else {
+                continue;
+            };
+            if is_written(&raw).is_ok() && !reader.said(&raw).is_empty() {
+                kept.push(ts, raw);
             }
         }
         cursor = page.cursor;
@@ -69,7 +71,7 @@ pub(crate) async fn earlier(
         }
     }
     let mut said = Vec::new();
-    for raw in kept.finish() {
+    for raw in kept.kept.into_values() {
         if let Some(user) = text(&raw["user"]).filter(|_| text(&raw["bot_id"]).is_none()) {
             // For the reader below.
             let _name = account.names.user(user).await;
@@ -88,7 +90,7 @@ impl Reader<'_> {
         Some(Said {
             message: WireId::new(text(&raw["ts"])?),
             sender,
-            sent_at: ts(raw)?.time(),
+            sent_at: ts(&raw["ts"])?.time(),
             text: self.said(raw),
         })
     }
@@ -111,41 +113,30 @@ impl Reader<'_> {
     }
 }
 
-/// The first and the latest of many messages.
+/// The first and the latest of many messages, in whatever order and however often they come: a
+/// thread's root is on every page.
 struct Ends {
     limit: usize,
-    first: Option<Value>,
-    latest: VecDeque<Value>,
+    kept: BTreeMap<Ts, Value>,
 }
 
 impl Ends {
     fn new(limit: usize) -> Self {
         Self {
             limit,
-            first: None,
-            latest: VecDeque::new(),
+            kept: BTreeMap::new(),
         }
     }
 
-    fn push(&mut self, raw: Value) {
-        if self.limit == 0 {
+    fn push(&mut self, ts: Ts, raw: Value) {
+        self.kept.insert(ts, raw);
+        if self.kept.len() <= self.limit {
             return;
         }
-        if self.first.is_none() {
-            self.first = Some(raw);
-            return;
-        }
-        self.latest.push_back(raw);
-        if self.latest.len() >= self.limit {
-            self.latest.pop_front();
+        // All but the first and the latest, or but the first alone, or none.
+        let surplus = self.kept.keys().nth(self.limit.min(1)).copied();
+        if let Some(surplus) = surplus {
+            self.kept.remove(&surplus);
         }
     }
-
-    fn finish(self) -> impl Iterator<Item = Value> {
-        self.first.into_iter().chain(self.latest)
-    }
-}
-
-fn ts(raw: &Value) -> Option<Ts> {
-    Ts::parse(text(&raw["ts"])?)
 }

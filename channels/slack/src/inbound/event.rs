@@ -27,6 +27,9 @@ impl Reader<'_> {
     }
 
     fn message_event(&self, event: &Value, shared: bool) -> Result<Event, Meaningless> {
+        if self.is_ours(event) {
+            return Err("our own message".to_owned());
+        }
         let place = place(event, shared)?;
         match text(&event["subtype"]) {
             Some("message_changed") => self.changed(place, event),

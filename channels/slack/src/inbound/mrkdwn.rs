@@ -20,13 +20,6 @@ pub(super) fn read(text: &str, directory: &dyn Directory, body: &mut Body) {
     .read();
 }
 
-/// Reads mrkdwn as one text, mentions as `@name`.
-pub(super) fn plain(text: &str, directory: &dyn Directory) -> String {
-    let mut body = Body::default();
-    read(text, directory, &mut body);
-    super::plain_text(&body.finish())
-}
-
 struct Reader<'a> {
     text: &'a str,
     directory: &'a dyn Directory,
@@ -335,6 +328,12 @@ mod tests {
 
     use super::super::directory::testing::Known;
     use super::*;
+
+    fn plain(text: &str, directory: &dyn Directory) -> String {
+        let mut body = Body::default();
+        read(text, directory, &mut body);
+        super::super::plain_text(&body.finish())
+    }
 
     fn segments(text: &str) -> Vec<Segment> {
         let mut body = Body::default();

@@ -419,6 +419,7 @@ fn nothing_of_our_own_is_reported() {
             patched(message(own.clone()), json!({"subtype": "bot_message"})),
             patched(message(own.clone()), json!({"subtype": "file_share"})),
             changed(edit, own.clone()),
+            patched(changed(edited.clone(), json!({})), own.clone()),
             changed(edited.clone(), own.clone()),
             changed(json!({"subtype": "tombstone"}), own.clone()),
             json!({"type": "message", "subtype": "message_deleted", "channel": "C1", "deleted_ts": TS,
