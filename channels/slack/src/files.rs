@@ -219,9 +219,9 @@ enum Trust {
 
 fn trust(settings: &Settings, url: &Url) -> Trust {
     let api_url = &settings.api_url;
-    let local = is_loopback(api_url);
     let is_encrypted = url.scheme() == "https";
-    if !is_encrypted && !(local && url.scheme() == "http" && is_loopback(url)) {
+    let is_local = is_loopback(api_url) && is_loopback(url) && url.scheme() == "http";
+    if !is_encrypted && !is_local {
         return Trust::Nothing;
     }
     let is_slack = is_encrypted

@@ -35,6 +35,10 @@ use crate::socket::Envelope;
 
 /// What an envelope means to us.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is made, and most are events"
+)]
 pub(crate) enum Delivered {
     /// Something happened: acknowledge it once it is on disk.
     Event(Event),
