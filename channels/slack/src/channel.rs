@@ -82,7 +82,8 @@ impl Channel for SlackChannel {
                 &self.reconnect,
                 stop.clone()
             ),
-            self.status.run(&self.account, stop),
+            self.status.run(&self.account, stop.clone()),
+            self.account.names.run(stop),
         );
         self.health.stopped();
         Ok(())

@@ -17,6 +17,8 @@ mod health;
 mod history;
 mod inbound;
 mod outbound;
+#[cfg(test)]
+mod scripted;
 mod settings;
 pub mod setup;
 mod socket;

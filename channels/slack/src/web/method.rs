@@ -28,6 +28,17 @@ pub(super) enum Token {
     Bot,
 }
 
+/// Who is served first when there is not enough for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Urgency {
+    /// Nobody misses it: statuses, reactions, names. It is refused rather than kept waiting.
+    Low,
+    /// What has time.
+    Ordinary,
+    /// Somebody waits for it.
+    Answer,
+}
+
 impl Method {
     /// Returns its name in the URL.
     pub(crate) fn name(self) -> &'static str {
@@ -55,6 +66,35 @@ impl Method {
         match self {
             Self::AppsConnectionsOpen => Token::App,
             _ => Token::Bot,
+        }
+    }
+
+    /// Returns whether doing it twice is the same as doing it once.
+    pub(crate) fn is_repeatable(self) -> bool {
+        !matches!(
+            self,
+            Self::ChatPostMessage | Self::FilesCompleteUploadExternal
+        )
+    }
+
+    /// Returns how urgent a call is unless its caller says otherwise.
+    pub(super) fn urgency(self) -> Urgency {
+        match self {
+            Self::ReactionsAdd | Self::ReactionsRemove | Self::SetStatus | Self::UsersInfo => {
+                Urgency::Low
+            }
+            Self::ConversationsInfo
+            | Self::ConversationsList
+            | Self::ConversationsHistory
+            | Self::ConversationsReplies => Urgency::Ordinary,
+            Self::AppsConnectionsOpen
+            | Self::AuthTest
+            | Self::ChatPostMessage
+            | Self::ChatUpdate
+            | Self::ChatDelete
+            | Self::FilesInfo
+            | Self::FilesGetUploadUrlExternal
+            | Self::FilesCompleteUploadExternal => Urgency::Answer,
         }
     }
 }

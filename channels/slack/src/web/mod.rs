@@ -22,8 +22,8 @@ use tieline_net::Net;
 use url::Url;
 
 pub(crate) use self::error::CallError;
-pub(crate) use self::method::Method;
 use self::method::Token;
+pub(crate) use self::method::{Method, Urgency};
 use self::pace::Pace;
 use crate::Settings;
 
@@ -32,6 +32,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// How long to leave a method alone when Slack does not say.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// The longest that Slack's word is taken for: what it says is seconds, seldom more than a minute.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The arguments of a call.
 pub(crate) type Form = Vec<(&'static str, String)>;
@@ -89,12 +92,26 @@ impl Web {
         method: Method,
         form: Form,
     ) -> Result<T, CallError> {
+        self.call_as(method.urgency(), method, form).await
+    }
+
+    /// Calls a method as [`Web::call`], with another urgency than the method's usual one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Web::call`].
+    pub(crate) async fn call_as<T: DeserializeOwned>(
+        &self,
+        urgency: Urgency,
+        method: Method,
+        form: Form,
+    ) -> Result<T, CallError> {
         let inner = &*self.0;
         let conversation = form
             .iter()
             .find(|(name, _)| *name == "channel")
             .map(|(_, value)| value.as_str());
-        inner.pace.admit(method, conversation).await?;
+        inner.pace.admit(method, urgency, conversation).await?;
         let outcome = inner.send(method, &form).await;
         if let Err(CallError::Limited { after }) = outcome {
             inner.pace.limited(method, conversation, after);
@@ -134,7 +151,8 @@ impl Inner {
                 .headers()
                 .get(RETRY_AFTER)
                 .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-                .map_or(DEFAULT_RETRY_AFTER, Duration::from_secs);
+                .map_or(DEFAULT_RETRY_AFTER, Duration::from_secs)
+                .clamp(Duration::from_secs(1), LONGEST_RETRY_AFTER);
             return Err(CallError::Limited { after });
         }
         let body = response
@@ -142,8 +160,12 @@ impl Inner {
             .await
             .map_err(|error| failed(name, error))?;
         let Ok(value) = serde_json::from_slice::<Value>(&body) else {
-            return Err(CallError::Lost {
-                reason: format!("{name}: HTTP {status} with a body that is no JSON"),
+            let reason = format!("{name}: HTTP {status} with a body that is no JSON");
+            // Something between us and Slack that turns calls away, or a wrong `api_url`.
+            return Err(if status.is_client_error() || status.is_redirection() {
+                CallError::NotSent { reason }
+            } else {
+                CallError::Lost { reason }
             });
         };
         match Verdict::deserialize(&value) {
