@@ -277,7 +277,9 @@ fn first_line(markdown: &str) -> String {
     let mut line = String::new();
     for event in Parser::new(markdown) {
         match event {
-            Event::Text(text) | Event::Code(text) => line.push_str(&text),
+            Event::Text(text) | Event::Code(text) | Event::Html(text) | Event::InlineHtml(text) => {
+                line.push_str(&text)
+            }
             Event::SoftBreak | Event::HardBreak | Event::End(_)
                 if !line.trim().is_empty() && !matches!(event, Event::End(tag) if is_span(tag)) =>
             {

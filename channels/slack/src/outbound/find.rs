@@ -13,11 +13,11 @@ use crate::web::{CallError, Form, Method, Urgency};
 /// How far our clock may be ahead of Slack's.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// How many messages one call asks for.
-const PAGE: usize = 200;
+/// How many messages one call asks for; 999 is Slack's limit.
+const PAGE: usize = 500;
 
-/// How many calls are made before it is given up.
-const MAX_PAGES: usize = 25;
+/// How many calls are made before it is given up: no more than may be made at once.
+const MAX_PAGES: usize = 10;
 
 #[derive(Deserialize)]
 struct Page {

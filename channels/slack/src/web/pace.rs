@@ -185,7 +185,7 @@ impl Pace {
             .iter()
             .map(|bucket| bucket.next(urgency))
             .fold(unblocked, Instant::max);
-        if at > latest {
+        if at > latest.max(now) {
             let promise = buckets
                 .iter_mut()
                 .map(|bucket| bucket.promise(at, now))

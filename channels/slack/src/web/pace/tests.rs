@@ -268,3 +268,12 @@ async fn idle_channels_are_forgotten() {
     let n_channels = pace.books().channels.len();
     assert!(n_channels <= MANY_CHANNELS, "{n_channels}");
 }
+
+#[tokio::test]
+async fn who_does_not_wait_is_admitted_while_time_passes() {
+    let pace = Pace::new();
+    for _ in 0..5 {
+        let outcome = pace.admit(Method::ReactionsAdd, Urgency::Low, None).await;
+        assert_eq!(outcome, Ok(()));
+    }
+}
