@@ -278,7 +278,7 @@ fn first_line(markdown: &str) -> String {
     for event in Parser::new(markdown) {
         match event {
             Event::Text(text) | Event::Code(text) | Event::Html(text) | Event::InlineHtml(text) => {
-                line.push_str(&text)
+                line.push_str(&text);
             }
             Event::SoftBreak | Event::HardBreak | Event::End(_)
                 if !line.trim().is_empty() && !matches!(event, Event::End(tag) if is_span(tag)) =>

@@ -91,7 +91,9 @@ pub(super) fn forms(source: &str, buttons: &[Button], max_text: usize) -> Vec<Bo
 /// times its length, is left as it is but for Slack's sequences.
 pub(super) fn plain(source: &str) -> String {
     let plain = mrkdwn::from_markdown(source);
-    if measure(&plain) <= MAX_POSTED_TEXT {
+    if plain.is_empty() {
+        mrkdwn::escape(source) // only definitions of links, say
+    } else if measure(&plain) <= MAX_POSTED_TEXT {
         plain
     } else {
         markdown::without_controls(source)

@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
         }
         let is_local = link.kind == LinkType::Inline && !is_url(&link.destination);
         match &link.label {
-            Some(label) if is_local && !link.destination.contains(['`', '\n']) => {
+            Some(label) if is_local && !link.destination.contains(['`', '|', '\n']) => {
                 let is_told = self.text[label.clone()].contains(&link.destination);
                 let path = if link.destination.is_empty() || is_told {
                     String::new()

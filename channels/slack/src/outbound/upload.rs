@@ -149,9 +149,8 @@ async fn share(
     let mut comment = body::plain(&post.text);
     loop {
         let form = share_form(post, file, file_id, thread, &comment);
-        let error = match account.web.call::<IgnoredAny>(method, form).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
+        let Err(error) = account.web.call::<IgnoredAny>(method, form).await else {
+            return Ok(());
         };
         let short = body::cut(&comment, SHORT_COMMENT);
         if thread.is_some() && is_about_thread(&error) {

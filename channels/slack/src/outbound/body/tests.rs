@@ -140,3 +140,12 @@ fn nothing_is_cut_within_an_escape_or_a_link() {
     assert_eq!(cut("𝄞𝄞𝄞", 5), "𝄞𝄞…");
     assert_eq!(cut("short", 5), "short");
 }
+
+#[test]
+fn a_text_of_nothing_to_render_is_still_text() {
+    for text in ["[1]: https://x.dev", "[x]: <!here>"] {
+        for form in forms(text, &[], MAX_POSTED_TEXT) {
+            assert_eq!(form.text, mrkdwn::escape(text));
+        }
+    }
+}

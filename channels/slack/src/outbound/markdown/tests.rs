@@ -88,6 +88,7 @@ fn images_become_links_and_links_to_files_become_text() {
             "[src/main.rs](src/main.rs), [**b**](./b)",
             "src/main.rs, **b** (`./b`)",
         ),
+        ("[`main.rs`](/work/main.rs)", "`main.rs` (`/work/main.rs`)"),
         ("![plot](plot.png)", "plot (`plot.png`)"),
         (
             "[mail](mailto:a@x.dev) [Web](HTTPS://x.dev)",
