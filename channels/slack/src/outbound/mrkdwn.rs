@@ -300,25 +300,24 @@ fn indent(text: &str, first: &str, next: &str) -> String {
     indented
 }
 
+/// Writes a link; one that leads nowhere from here is told as text.
 fn link(destination: &str, label: &str) -> String {
-    let escaped = escape(destination).replace('|', "%7C");
     let label = label.replace('\n', " ");
-    if !is_url(destination) || escaped.contains(char::is_whitespace) {
-        return if label.is_empty() || destination.is_empty() || label.contains(&escaped) {
-            if label.is_empty() { escaped } else { label }
-        } else {
-            format!("{label} ({})", escape(destination))
+    let told = escape(destination);
+    if !is_url(destination) || destination.contains(char::is_whitespace) {
+        return match (label.is_empty(), label.contains(&told)) {
+            (true, _) => told,
+            (false, true) => label,
+            (false, false) => format!("{label} ({told})"),
         };
     }
-    // A label cannot have another link in it.
+    let target = told.replace('|', "%7C");
     if label.contains('<') {
-        return format!("{label} (<{escaped}>)");
-    }
-    let is_bare = label.is_empty() || label == escaped || escaped == format!("mailto:{label}");
-    if is_bare {
-        format!("<{escaped}>")
+        format!("{label} (<{target}>)") // a label cannot have another link in it
+    } else if label.is_empty() || label == target {
+        format!("<{target}>")
     } else {
-        format!("<{escaped}|{label}>")
+        format!("<{target}|{label}>")
     }
 }
 

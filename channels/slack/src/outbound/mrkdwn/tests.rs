@@ -37,7 +37,8 @@ fn only_links_that_lead_somewhere_are_links() {
             "<https://x.dev/?a=1&amp;b=2|x &amp; y>",
         ),
         ("<https://x.dev>", "<https://x.dev>"),
-        ("<me@x.dev>", "<mailto:me@x.dev|me@x.dev>"),
+        ("[me](mailto:me@x.dev)", "<mailto:me@x.dev|me>"),
+        ("<me@x.dev>", "me@x.dev"),
         ("[](https://x.dev)", "<https://x.dev>"),
         ("[https://x.dev](https://x.dev)", "<https://x.dev>"),
         ("![cat](https://x.dev/c.png)", "<https://x.dev/c.png|cat>"),
@@ -51,9 +52,7 @@ fn only_links_that_lead_somewhere_are_links() {
             "<https://x.dev/b.svg|b> (<https://x.dev>)",
         ),
     ] {
-        let written = from_markdown(markdown);
-        let mrkdwn = mrkdwn.replace("<mailto:me@x.dev|me@x.dev>", &written);
-        assert_eq!(written, mrkdwn, "{markdown:?}");
+        assert_eq!(from_markdown(markdown), mrkdwn, "{markdown:?}");
     }
 }
 
