@@ -38,7 +38,8 @@ pub(super) fn for_block(text: &str) -> String {
         reader.take(&event, range);
     }
     reader.escape_all();
-    apply(text, reader.edits)
+    // What edits may have brought together is taken apart again.
+    without_controls(&apply(text, reader.edits))
 }
 
 /// Returns whether a link's destination means something outside of this machine.
@@ -180,11 +181,13 @@ impl<'a> Reader<'a> {
         if link.is_image {
             // A link cannot have another one in it: of a picture that is a link, the label stays.
             if !self.links.is_empty() {
-                let label = match &link.label {
-                    Some(label) => self.text[label.clone()].to_owned(),
-                    None => "image".to_owned(),
-                };
-                self.replace(link.range.clone(), label);
+                match &link.label {
+                    Some(label) => {
+                        self.replace(link.range.start..label.start, String::new());
+                        self.replace(label.end..link.range.end, String::new());
+                    }
+                    None => self.replace(link.range.clone(), "image".to_owned()),
+                }
                 return;
             }
             if !source.starts_with("![") {

@@ -66,7 +66,11 @@ pub(crate) async fn post(account: &Account, post: &Post) -> Result<Posted, SendE
         } else if is_about_form(&error)
             && let Some(plainer) = forms.next()
         {
-            info!(%error, "Slack refuses the blocks of a post: it goes in a plainer form");
+            let error = error.explained();
+            info!(
+                error,
+                "Slack refuses the blocks of a post: it goes in a plainer form"
+            );
             body = plainer;
         } else {
             return Err(error.into_send_error(method));

@@ -34,6 +34,14 @@ fn sequences_that_reach_people_are_only_shown() {
         ("```\n<@U1>\n```", "```\n<\u{2060}@U1>\n```"),
         ("    <@U1>\n", "    <\u{2060}@U1>\n"),
         ("[x](<@U1>)", "x (`<@U1>`)"),
+        (
+            "[![<!here>](https://x.dev/b)](https://x.dev)",
+            "[&lt;!here>](https://x.dev)",
+        ),
+        (
+            "![<!here>](https://x.dev/b)",
+            "[&lt;!here>](https://x.dev/b)",
+        ),
         ("<<!here>>", "<&lt;!here>>"),
         (
             "| <!here> |\n|---|\n| `<!here>` |",
