@@ -186,6 +186,7 @@ impl Pace {
             .iter()
             .map(|bucket| bucket.next(urgency))
             .fold(unblocked, Instant::max);
+        // A moment has passed since `latest` was set.
         if at > latest.max(now) {
             let promise = buckets
                 .iter_mut()
