@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 use serde_json::Value;
 use tieline_channel::{Post, Posted, SendError, ThreadKey, WireId};
+use tokio::time::sleep;
 
 use super::{EVENT_TYPE, is_about_thread};
 use crate::account::{Account, Identity};
@@ -12,6 +13,14 @@ use crate::web::{CallError, Form, Method, Urgency};
 
 /// How far our clock may be ahead of Slack's.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// When a file's message is looked for again: it appears a little after the file was shared.
+const LATER: [Duration; 4] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
 
 /// How many messages one call asks for; 999 is Slack's limit.
 const PAGE: usize = 500;
@@ -50,17 +59,16 @@ pub(super) async fn find(
         post,
         oldest: as_ts(since.checked_sub(CLOCK_SKEW).unwrap_or(UNIX_EPOCH)),
     };
-    if let Some(thread) = &post.to.thread {
-        match search.all(Method::ConversationsReplies, Some(thread)).await {
-            // A post whose thread is gone goes to the channel itself.
-            Err(Failure::Call(error)) if is_about_thread(&error) => {}
-            found => return found.map_err(|failure| failure.into_send_error()),
+    let mut found = search.everywhere().await;
+    let later = LATER.iter().filter(|_| post.file.is_some());
+    for wait in later {
+        if !matches!(found, Ok(None)) {
+            break;
         }
+        sleep(*wait).await;
+        found = search.everywhere().await;
     }
-    search
-        .all(Method::ConversationsHistory, None)
-        .await
-        .map_err(|failure| failure.into_send_error())
+    found.map_err(Failure::into_send_error)
 }
 
 struct Search<'a> {
@@ -92,6 +100,18 @@ impl Failure {
 }
 
 impl Search<'_> {
+    /// Looks where the post goes.
+    async fn everywhere(&self) -> Result<Option<Posted>, Failure> {
+        if let Some(thread) = &self.post.to.thread {
+            match self.all(Method::ConversationsReplies, Some(thread)).await {
+                // A post whose thread is gone goes to the channel itself.
+                Err(Failure::Call(error)) if is_about_thread(&error) => {}
+                found => return found,
+            }
+        }
+        self.all(Method::ConversationsHistory, None).await
+    }
+
     async fn all(
         &self,
         method: Method,

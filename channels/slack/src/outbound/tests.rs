@@ -348,6 +348,22 @@ async fn a_file_whose_sharing_was_not_answered_is_found_by_its_name() {
 }
 
 #[tokio::test]
+async fn the_message_of_a_file_may_appear_a_little_later() {
+    let n_looks = std::sync::atomic::AtomicUsize::new(0);
+    let server = platform(move |_| {
+        let is_there = n_looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0;
+        let files = json!([{"id": "F1", "name": format!("answer-{KEY}.md")}]);
+        let message = json!({"ts": "1.2", "user": "UBOT", "files": files});
+        let messages = if is_there { vec![message] } else { Vec::new() };
+        Reply::Json(json!({"ok": true, "messages": messages}))
+    })
+    .await;
+    let a_post = a_file_post(FileContent::Text("hello".to_owned()));
+    let found = find(&server.account(), &a_post, since()).await;
+    assert_eq!(found, Ok(Some(posted("1.2"))));
+}
+
+#[tokio::test]
 async fn before_a_file_is_shared_every_failure_is_for_now() {
     for upload_url in [
         "http://127.0.0.1:1/ticket-secret",
