@@ -90,7 +90,11 @@ impl Channel for SlackChannel {
     }
 
     async fn post(&self, post: &Post) -> Result<Posted, SendError> {
-        outbound::post(&self.account, post).await
+        let posted = outbound::post(&self.account, post).await?;
+        if post.settles.is_empty() {
+            self.status.replied(&post.to);
+        }
+        Ok(posted)
     }
 
     async fn find(&self, post: &Post, since: SystemTime) -> Result<Option<Posted>, SendError> {

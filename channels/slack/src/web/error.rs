@@ -144,8 +144,8 @@ impl CallError {
         SendError::Never { reason }
     }
 
-    /// Returns the refusal with what Slack said about it.
-    fn explained(&self) -> String {
+    /// Returns what is shown, with what Slack said about a refusal.
+    pub(crate) fn explained(&self) -> String {
         match self {
             Self::Refused { messages, .. } if !messages.is_empty() => {
                 format!("{self} ({})", messages.join("; "))

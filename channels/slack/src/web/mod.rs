@@ -6,20 +6,24 @@
 mod error;
 mod method;
 mod pace;
+#[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tieline_channel::WithCauses;
 use tieline_net::Net;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 pub(crate) use self::error::CallError;
 use self::method::Token;
@@ -136,12 +140,18 @@ impl Inner {
             Token::App => &self.app_token,
             Token::Bot => &self.bot_token,
         };
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
         let response = self
             .http
             .post(url)
             .timeout(DEADLINE)
             .bearer_auth(token.expose_secret())
-            .form(form)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            // Without arguments it would be left out, which servers may refuse.
+            .header(CONTENT_LENGTH, body.len())
+            .body(body)
             .send()
             .await
             .map_err(|error| failed(name, error))?;
