@@ -59,7 +59,11 @@ impl State {
         }
         if let Some(thread_ts) = &message.thread_ts {
             value["thread_ts"] = json!(thread_ts);
-            if let Some(root) = channel.messages.get(thread_ts).filter(|_| message.is_reply()) {
+            if let Some(root) = channel
+                .messages
+                .get(thread_ts)
+                .filter(|_| message.is_reply())
+            {
                 value["parent_user_id"] = json!(root.user);
             }
         }
@@ -84,7 +88,10 @@ impl State {
         if let Some((user, at)) = &message.edited {
             value["edited"] = json!({"user": user, "ts": at});
         }
-        let names = message.reactions.iter().map(|(name, user)| json!({"name": name, "users": [user], "count": 1}));
+        let names = message
+            .reactions
+            .iter()
+            .map(|(name, user)| json!({"name": name, "users": [user], "count": 1}));
         let reactions: Vec<Value> = names.collect();
         if !reactions.is_empty() {
             value["reactions"] = reactions.into();
@@ -116,7 +123,8 @@ impl State {
         event["channel"] = json!(channel);
         event["event_ts"] = json!(ts);
         if event["subtype"] == "thread_broadcast" {
-            event["root"] = self.message_value(channel, event["thread_ts"].as_str().expect("a root"), false);
+            event["root"] =
+                self.message_value(channel, event["thread_ts"].as_str().expect("a root"), false);
         }
         let is_own = chat.messages[ts].bot_id.as_deref() == Some(BOT);
         let is_mention = chat.messages[ts].text.contains(&format!("<@{BOT_USER}>"))
@@ -236,7 +244,14 @@ impl State {
     }
 
     /// Returns the payload of a press on a button.
-    pub(super) fn press_value(&self, channel: &str, ts: &str, user: &str, button: &Value, at: &str) -> Value {
+    pub(super) fn press_value(
+        &self,
+        channel: &str,
+        ts: &str,
+        user: &str,
+        button: &Value,
+        at: &str,
+    ) -> Value {
         let chat: &Channel = &self.channels[channel];
         let (user, message) = (&self.users[user], &chat.messages[ts]);
         let mut container = json!({

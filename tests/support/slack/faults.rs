@@ -44,14 +44,18 @@ pub(super) struct Rule {
 
 impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rule").field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("Rule")
+            .field("left", &self.left)
+            .finish_non_exhaustive()
     }
 }
 
 impl MockSlack {
     /// The next `n` calls of a method meet this fault.
     pub(crate) fn fail(&self, method: &'static str, n: usize, fault: Fault) {
-        self.fail_where(n, move |call| (call.method == method).then(|| fault.clone()));
+        self.fail_where(n, move |call| {
+            (call.method == method).then(|| fault.clone())
+        });
     }
 
     /// The next `n` calls for which `fits` names a fault meet it.

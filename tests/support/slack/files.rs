@@ -54,7 +54,9 @@ impl State {
         };
         if upload.length != content.len() {
             let (told, length) = (upload.length, content.len());
-            self.violation(format!("an upload of {length} bytes that were to be {told}"));
+            self.violation(format!(
+                "an upload of {length} bytes that were to be {told}"
+            ));
             return Err("wrong length");
         }
         upload.is_taken = true;

@@ -95,9 +95,15 @@ fn check_actions(block: &Value) -> Result<(), (&'static str, String)> {
         return invalid("1 to 25 elements in actions");
     }
     let mut ids = std::collections::BTreeSet::new();
-    for element in elements.iter().filter(|element| element["type"] == "button") {
+    for element in elements
+        .iter()
+        .filter(|element| element["type"] == "button")
+    {
         text_object(&element["text"], &["plain_text"], 75)?;
-        if element["value"].as_str().is_some_and(|it| length(it) > 2_000) {
+        if element["value"]
+            .as_str()
+            .is_some_and(|it| length(it) > 2_000)
+        {
             return invalid("a button's value above 2,000");
         }
         if let Some(id) = element["action_id"].as_str()
@@ -126,15 +132,14 @@ fn table_fits(rows: usize, columns: usize, text: usize) -> Result<(), (&'static 
     Ok(())
 }
 
-fn text_object(
-    text: &Value,
-    kinds: &[&str],
-    max: usize,
-) -> Result<(), (&'static str, String)> {
+fn text_object(text: &Value, kinds: &[&str], max: usize) -> Result<(), (&'static str, String)> {
     let kind = text["type"].as_str().unwrap_or_default();
     let content = text["text"].as_str().unwrap_or_default();
     if !kinds.contains(&kind) || content.is_empty() || length(content) > max {
-        return Err(("invalid_blocks", format!("a text that is no {kinds:?} of 1 to {max}: {text}")));
+        return Err((
+            "invalid_blocks",
+            format!("a text that is no {kinds:?} of 1 to {max}: {text}"),
+        ));
     }
     Ok(())
 }
@@ -153,7 +158,9 @@ fn markdown_tables(text: &str) -> Result<usize, (&'static str, String)> {
             continue;
         }
         tables += 1;
-        let body = lines[index + 1..].iter().take_while(|line| line.contains('|'));
+        let body = lines[index + 1..]
+            .iter()
+            .take_while(|line| line.contains('|'));
         let rows: Vec<&&str> = body.collect();
         let columns = lines[index - 1].trim().trim_matches('|').split('|').count();
         let length = rows.iter().map(|row| length(row)).sum::<usize>() + length(lines[index - 1]);

@@ -12,6 +12,7 @@
 //! - `server`: HTTP; `api`: the methods; `limits`: how much fits into a message; `rates`: how often
 //! - `socket`: Socket Mode connections; `delivery`: envelopes, acknowledgements, redelivery
 //! - `events`: the shapes of what is delivered; `files`: uploads and downloads
+#![allow(unused_imports, reason = "not every helper is used by every binary")]
 
 mod api;
 mod delivery;
@@ -74,7 +75,8 @@ impl MockSlack {
 
     /// Returns what `api_url` must be, with a slash at the end.
     pub(crate) fn api_url(&self) -> String {
-        self.shared.look(|state| format!("{}/api/", state.base_url()))
+        self.shared
+            .look(|state| format!("{}/api/", state.base_url()))
     }
 
     /// Fails when a client did something that a strict platform would object to.

@@ -68,7 +68,9 @@ impl MockSlack {
     /// Returns the bot's messages, in order of their `ts`.
     pub(crate) fn posts(&self) -> Vec<Post> {
         self.shared.look(|state| {
-            let mut posts: Vec<Post> = own(state).map(|(it, message)| post(state, it, message)).collect();
+            let mut posts: Vec<Post> = own(state)
+                .map(|(it, message)| post(state, it, message))
+                .collect();
             posts.sort_by(|a, b| a.ts.cmp(&b.ts));
             posts
         })
@@ -90,7 +92,9 @@ impl MockSlack {
     pub(crate) fn reactions(&self, channel: &str, ts: &str) -> Vec<String> {
         self.shared.look(|state| {
             let message = state.channels[channel].messages.get(ts);
-            let reactions = message.map(|it| it.reactions.as_slice()).unwrap_or_default();
+            let reactions = message
+                .map(|it| it.reactions.as_slice())
+                .unwrap_or_default();
             let ours = reactions.iter().filter(|(_, user)| user == BOT_USER);
             ours.map(|(name, _)| name.clone()).collect()
         })
@@ -99,7 +103,9 @@ impl MockSlack {
     /// Returns the native status that a thread shows now.
     pub(crate) fn status(&self, channel: &str, thread_ts: &str) -> Option<String> {
         self.shared.look(|state| {
-            let status = state.statuses.get(&(channel.to_owned(), thread_ts.to_owned()))?;
+            let status = state
+                .statuses
+                .get(&(channel.to_owned(), thread_ts.to_owned()))?;
             (status.until > Instant::now()).then(|| status.text.clone())
         })
     }
@@ -107,7 +113,10 @@ impl MockSlack {
     /// Returns the threads that show a native status.
     pub(crate) fn statuses(&self) -> Vec<(String, String)> {
         self.shared.look(|state| {
-            let shown = state.statuses.iter().filter(|(_, it)| it.until > Instant::now());
+            let shown = state
+                .statuses
+                .iter()
+                .filter(|(_, it)| it.until > Instant::now());
             shown.map(|(thread, _)| thread.clone()).collect()
         })
     }
@@ -154,7 +163,8 @@ impl MockSlack {
 
     /// Returns the violations and forgets them.
     pub(crate) fn take_violations(&self) -> Vec<String> {
-        self.shared.update(|state| std::mem::take(&mut state.violations))
+        self.shared
+            .update(|state| std::mem::take(&mut state.violations))
     }
 
     /// Waits until `look` finds something. It is asked after every change.
@@ -181,13 +191,16 @@ impl MockSlack {
 
     /// Waits for a message of the bot.
     pub(crate) async fn wait_for_post(&self, what: &str, is_it: impl Fn(&Post) -> bool) -> Post {
-        self.until(what, |slack| slack.posts().into_iter().find(&is_it)).await
+        self.until(what, |slack| slack.posts().into_iter().find(&is_it))
+            .await
     }
 
     /// Waits until the bot has so many messages.
     pub(crate) async fn wait_for_posts(&self, n: usize) -> Vec<Post> {
-        self.until(&format!("{n} posts"), |slack| (slack.count_posts() >= n).then_some(()))
-            .await;
+        self.until(&format!("{n} posts"), |slack| {
+            (slack.count_posts() >= n).then_some(())
+        })
+        .await;
         self.posts()
     }
 
@@ -206,7 +219,11 @@ impl MockSlack {
 
 fn own(state: &State) -> impl Iterator<Item = (&str, &Message)> {
     let channels = state.channels.values();
-    let messages = channels.flat_map(|it| it.messages.values().map(move |message| (it.id.as_str(), message)));
+    let messages = channels.flat_map(|it| {
+        it.messages
+            .values()
+            .map(move |message| (it.id.as_str(), message))
+    });
     messages.filter(|(_, it)| it.bot_id.as_deref() == Some(BOT) && !it.tombstone)
 }
 
@@ -220,6 +237,8 @@ fn post(state: &State, channel: &str, message: &Message) -> Post {
         blocks: message.blocks.clone(),
         metadata: message.metadata.clone(),
         is_edited: message.edited.is_some(),
-        files: files.map(|it| (it.name.clone(), it.content.clone())).collect(),
+        files: files
+            .map(|it| (it.name.clone(), it.content.clone()))
+            .collect(),
     }
 }

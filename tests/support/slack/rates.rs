@@ -40,7 +40,9 @@ impl State {
         {
             if now > since + GRACE {
                 let left = (until - now).as_millis();
-                self.violation(format!("{key}: called {left} ms before Retry-After was over"));
+                self.violation(format!(
+                    "{key}: called {left} ms before Retry-After was over"
+                ));
             }
             return Some((until - now).as_secs() + 1);
         }

@@ -121,7 +121,11 @@ async fn respond(
             state.responses.push((name.to_owned(), payload));
             true
         });
-        let status = if is_taken { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+        let status = if is_taken {
+            StatusCode::OK
+        } else {
+            StatusCode::BAD_REQUEST
+        };
         return Ok(plain(status, "ok"));
     }
     shared.update(|state| state.violation(format!("nothing is at {path}")));
@@ -135,15 +139,18 @@ async fn call(
     body: &Bytes,
 ) -> Result<Response<Body>, Dropped> {
     let content_type = header(headers, CONTENT_TYPE.as_str());
-    let reply = shared
-        .update(|state| api::answer(state, method, bearer(headers), content_type, body));
+    let reply =
+        shared.update(|state| api::answer(state, method, bearer(headers), content_type, body));
     match reply {
         Reply::Json { value, scopes } => {
-            let mut response = Response::builder().header(CONTENT_TYPE, "application/json; charset=utf-8");
+            let mut response =
+                Response::builder().header(CONTENT_TYPE, "application/json; charset=utf-8");
             if let Some(scopes) = scopes {
                 response = response.header("x-oauth-scopes", scopes);
             }
-            Ok(response.body(Body::from(value.to_string())).expect("a response"))
+            Ok(response
+                .body(Body::from(value.to_string()))
+                .expect("a response"))
         }
         Reply::TooMany { seconds, body } => Ok(Response::builder()
             .status(StatusCode::TOO_MANY_REQUESTS)

@@ -80,7 +80,10 @@ pub(crate) enum Hangup {
 }
 
 /// Takes a WebSocket request.
-pub(super) fn upgrade(shared: &Arc<Shared>, mut request: hyper::Request<Incoming>) -> Response<Body> {
+pub(super) fn upgrade(
+    shared: &Arc<Shared>,
+    mut request: hyper::Request<Incoming>,
+) -> Response<Body> {
     let query = request.uri().query().unwrap_or_default().to_owned();
     let ticket = url::form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| name == "ticket")
@@ -90,12 +93,19 @@ pub(super) fn upgrade(shared: &Arc<Shared>, mut request: hyper::Request<Incoming
         if state.tickets.remove(&ticket) {
             return state.used_tickets.insert(ticket);
         }
-        let why = if state.used_tickets.contains(&ticket) { "used" } else { "unknown" };
+        let why = if state.used_tickets.contains(&ticket) {
+            "used"
+        } else {
+            "unknown"
+        };
         state.violation(format!("a socket with a ticket that is {why}"));
         false
     });
     let key = request.headers().get(SEC_WEBSOCKET_KEY);
-    let Some(key) = key.filter(|_| is_valid).map(|key| derive_accept_key(key.as_bytes())) else {
+    let Some(key) = key
+        .filter(|_| is_valid)
+        .map(|key| derive_accept_key(key.as_bytes()))
+    else {
         return plain(StatusCode::FORBIDDEN, "invalid ticket");
     };
     let upgraded = hyper::upgrade::on(&mut request);
@@ -205,7 +215,11 @@ impl State {
             },
         );
         if is_too_many || self.link_disabled {
-            let reason = if is_too_many { "too_many_websockets" } else { "link_disabled" };
+            let reason = if is_too_many {
+                "too_many_websockets"
+            } else {
+                "link_disabled"
+            };
             self.disconnect(id, reason);
             self.shut(id);
             return id;
@@ -230,7 +244,9 @@ impl State {
     /// Returns the connections that payloads go to: also those that nobody reads.
     pub(super) fn open_connections(&self) -> Vec<u64> {
         let open = self.connections.iter();
-        open.filter(|(_, it)| it.state == Link::Open).map(|(id, _)| *id).collect()
+        open.filter(|(_, it)| it.state == Link::Open)
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     pub(super) fn tell(&mut self, connection: u64, what: Socket) {
@@ -276,7 +292,11 @@ impl State {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
-        if connection.pings.front().is_some_and(|(until, _)| *until < Instant::now()) {
+        if connection
+            .pings
+            .front()
+            .is_some_and(|(until, _)| *until < Instant::now())
+        {
             connection.pings.clear();
             self.violation("a ping was not answered");
             return self.shut(id);
@@ -289,7 +309,10 @@ impl State {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
-        let at = connection.pings.iter().position(|(_, name)| name.as_bytes() == payload);
+        let at = connection
+            .pings
+            .iter()
+            .position(|(_, name)| name.as_bytes() == payload);
         match at {
             // A pong may stand for the pings before it.
             Some(at) => drop(connection.pings.drain(..=at)),
@@ -315,7 +338,11 @@ impl State {
 
     fn mark(&mut self) {
         let open = self.open_connections().len();
-        if self.timeline.last().is_none_or(|(_, before)| *before != open) {
+        if self
+            .timeline
+            .last()
+            .is_none_or(|(_, before)| *before != open)
+        {
             self.timeline.push((Instant::now(), open));
         }
     }
@@ -368,7 +395,10 @@ impl MockSlack {
     pub(crate) async fn settle(&self) {
         let asked: Vec<u64> = self.shared.update(|state| {
             let open = state.open_connections();
-            let open: Vec<u64> = open.into_iter().filter(|id| !state.connections[id].is_deaf).collect();
+            let open: Vec<u64> = open
+                .into_iter()
+                .filter(|id| !state.connections[id].is_deaf)
+                .collect();
             open.iter().for_each(|id| state.ping(*id));
             open
         });

@@ -161,13 +161,17 @@ impl Shared {
         drop(state);
         self.changed.send_modify(|version| *version += 1);
         for (delay, what) in later {
-            let shared = Arc::clone(self);
-            self.spawn(async move {
-                tokio::time::sleep(delay).await;
-                shared.update(|state| state.happen(what));
-            });
+            self.after(delay, what);
         }
         result
+    }
+
+    fn after(self: &Arc<Self>, delay: Duration, what: Later) {
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            tokio::time::sleep(delay).await;
+            shared.update(|state| state.happen(what));
+        });
     }
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {

@@ -380,7 +380,12 @@ impl MockSlack {
                 "trigger_id": format!("trigger.{id}"), "api_app_id": APP,
                 "is_enterprise_install": "false",
             });
-            state.push(EnvelopeKind::Command, id.clone(), Default::default(), payload);
+            state.push(
+                EnvelopeKind::Command,
+                id.clone(),
+                Default::default(),
+                payload,
+            );
             EventId(id)
         })
     }

@@ -65,8 +65,12 @@ impl Content {
     }
 
     fn is_empty(&self) -> bool {
-        let is_some = |list: &Option<Vec<Value>>| list.as_ref().is_some_and(|list| !list.is_empty());
-        let says = self.text.as_deref().is_some_and(|text| !text.trim().is_empty());
+        let is_some =
+            |list: &Option<Vec<Value>>| list.as_ref().is_some_and(|list| !list.is_empty());
+        let says = self
+            .text
+            .as_deref()
+            .is_some_and(|text| !text.trim().is_empty());
         !says && !is_some(&self.blocks) && !is_some(&self.attachments)
     }
 }
@@ -76,7 +80,10 @@ fn read_metadata(metadata: Option<Value>) -> Result<Value, Refusal> {
     let Some(Value::Object(object)) = metadata else {
         return invalid("no object");
     };
-    if object.keys().any(|it| !matches!(it.as_str(), "event_type" | "event_payload")) {
+    if object
+        .keys()
+        .any(|it| !matches!(it.as_str(), "event_type" | "event_payload"))
+    {
         return invalid("only event_type and event_payload");
     }
     let is_name = |name: &str| {
@@ -85,7 +92,11 @@ fn read_metadata(metadata: Option<Value>) -> Result<Value, Refusal> {
                 .chars()
                 .all(|it| it.is_ascii_alphanumeric() || matches!(it, '_' | '.'))
     };
-    if !object.get("event_type").and_then(Value::as_str).is_some_and(is_name) {
+    if !object
+        .get("event_type")
+        .and_then(Value::as_str)
+        .is_some_and(is_name)
+    {
         return invalid("event_type");
     }
     if !object.get("event_payload").is_some_and(Value::is_object) {
@@ -100,7 +111,11 @@ pub(super) fn post(state: &mut State, args: &Args) -> Answer {
     if content.is_empty() {
         return Err(Refusal::new("no_text"));
     }
-    if content.text.as_deref().is_none_or(|text| text.trim().is_empty()) {
+    if content
+        .text
+        .as_deref()
+        .is_none_or(|text| text.trim().is_empty())
+    {
         state.violation("chat.postMessage: blocks without text, the notification is empty");
     }
     let thread_ts = thread(state, args, &channel)?;
@@ -192,7 +207,9 @@ pub(super) fn post_ephemeral(state: &mut State, args: &Args) -> Answer {
         return Err(Refusal::new("no_text"));
     }
     let text = content.text.unwrap_or_default();
-    state.responses.push((user.to_owned(), json!({ "text": text })));
+    state
+        .responses
+        .push((user.to_owned(), json!({ "text": text })));
     Ok(json!({"message_ts": state.tick()}))
 }
 

@@ -33,7 +33,9 @@ pub(super) fn list(state: &mut State, args: &Args) -> Answer {
             && (channel.kind == ChannelKind::Public || state.bot_is_in(channel))
     };
     let channels = state.channels.values().filter(is_listed);
-    let channels = channels.map(|channel| channel_value(state, channel)).collect();
+    let channels = channels
+        .map(|channel| channel_value(state, channel))
+        .collect();
     page(state, args, channels, 999, 100, "channels")
 }
 

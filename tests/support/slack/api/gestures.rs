@@ -46,10 +46,7 @@ pub(super) fn remove_reaction(state: &mut State, args: &Args) -> Answer {
     Ok(json!({}))
 }
 
-fn reaction(
-    state: &State,
-    args: &Args,
-) -> Result<(String, String, (String, String)), Refusal> {
+fn reaction(state: &State, args: &Args) -> Result<(String, String, (String, String)), Refusal> {
     let channel = args.text("channel").unwrap_or_default();
     let ts = args.text("timestamp").unwrap_or_default();
     let name = args.text("name").unwrap_or_default();

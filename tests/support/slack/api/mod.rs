@@ -24,10 +24,7 @@ pub(super) enum Reply {
         scopes: Option<String>,
     },
     /// 429.
-    TooMany {
-        seconds: u64,
-        body: &'static str,
-    },
+    TooMany { seconds: u64, body: &'static str },
     /// A 5xx that is no JSON.
     Broken(u16),
     /// The connection breaks.

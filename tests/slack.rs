@@ -1,0 +1,4 @@
+//! Slack, against a strict mock of it.
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod mock;
