@@ -1,4 +1,5 @@
 //! Slack, against a strict mock of it.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
+mod conformance;
 mod mock;

@@ -230,6 +230,11 @@ impl MockSlack {
         });
     }
 
+    /// Delivers the events of a message that only history knew.
+    pub(crate) fn announce_late(&self, channel: &str, ts: &str) {
+        self.shared.update(|state| state.announce(channel, ts));
+    }
+
     /// Sends the same envelope once more, by the same connection.
     pub(crate) fn repeat_envelope(&self, event: &EventId) {
         self.shared.update(|state| {
