@@ -62,7 +62,7 @@ struct Written {
 impl Workspace {
     async fn new(kind: Kind) -> Self {
         let mut options = Options::default().hasty();
-        options.timing.share = Duration::from_millis(20);
+        options.timing.share = Duration::from_millis(500);
         let slack = MockSlack::start(options).await;
         let people: Vec<String> = ["Mei", "Jan"].map(|name| slack.person(name)).into();
         let conversations = people
@@ -221,6 +221,11 @@ impl Harness for Workspace {
             && !text.chars().any(is_odd)
             && !text.contains(['*', '~']);
         is_as_it_is.then(|| text.to_owned())
+    }
+
+    /// In Markdown, `&lt;` is another way to write `<`.
+    fn shown(&self, text: &str) -> Option<String> {
+        self.carried(text).map(|text| unescape(&text))
     }
 
     async fn connect(&self) {

@@ -54,6 +54,11 @@ pub trait Harness: Send + Sync + 'static {
         Some(text.to_owned())
     }
 
+    /// Returns what people read of a post with this text; `None` when it cannot be told.
+    fn shown(&self, text: &str) -> Option<String> {
+        self.carried(text)
+    }
+
     /// Lets the channel be connected: called when it runs, and after
     /// [`disconnect`](Harness::disconnect).
     async fn connect(&self);

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use tokio::time;
+
 use super::bench::{Bench, message, within};
-use super::{Check, Delivery, Need, PostFailure, check};
+use super::{Check, Delivery, Need, PostFailure, Seen, check};
 use crate::{Attachment, File, FileContent, Post, Repeat, SendError};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -89,9 +91,8 @@ async fn a_post_brings_its_file(bench: &Bench) {
         let post = with_file(bench, number, content);
         let posted = bench.sent(&post).await;
         assert!(!posted.id.as_str().is_empty(), "the id is empty");
-        let seen = bench.harness.posts().await;
+        let seen = shown(bench, number + 1).await;
         let files: Vec<_> = seen.iter().flat_map(|seen| &seen.files).collect();
-        assert_eq!(files.len(), number + 1);
         let (name, content) = files[number];
         assert_eq!(name, &format!("answer-file-{number}.txt"));
         assert!(*content == expected, "the content is not what was given");
@@ -110,24 +111,37 @@ async fn a_file_of_unclear_fate_is_found(bench: &Bench) {
     assert!(is_unclear, "{result:?}");
     bench.harness.connect().await;
     let found = within("finding", bench.channel.find(&post, since)).await;
-    let seen = bench.harness.posts().await;
-    let files = seen.iter().map(|seen| seen.files.len()).sum::<usize>();
-    match found {
-        Ok(Some(_)) => assert_eq!(files, 1),
-        // A text that went out before its file is no reason to believe in the file.
-        Ok(None) => assert_eq!(files, 0),
-        Err(error) => panic!("{error}"),
-    }
+    // The platform has it, though people may see it only in a moment.
+    assert!(matches!(found, Ok(Some(_))), "{found:?}");
+    shown(bench, 1).await;
 }
 
 async fn a_file_that_was_not_sent_is_not_found(bench: &Bench) {
     let since = SystemTime::now() - Duration::from_secs(60);
     let sent = with_file(bench, 1, FileContent::Text("content".into()));
-    let posted = bench.sent(&sent).await;
+    bench.sent(&sent).await;
     let find = async |post| within("finding", bench.channel.find(post, since)).await;
-    assert_eq!(find(&sent).await, Ok(Some(posted)));
+    let found = find(&sent).await;
+    assert!(matches!(found, Ok(Some(_))), "{found:?}");
     let other = with_file(bench, 2, FileContent::Text("content".into()));
     assert_eq!(find(&other).await, Ok(None));
+}
+
+/// Waits until people see so many files, which may be a moment after the post, and returns all
+/// posts.
+async fn shown(bench: &Bench, files: usize) -> Vec<Seen> {
+    within(format!("waiting for {files} files"), async {
+        loop {
+            let seen = bench.harness.posts().await;
+            let count = seen.iter().map(|seen| seen.files.len()).sum::<usize>();
+            assert!(count <= files, "more files than were sent: {seen:#?}");
+            if count == files {
+                return seen;
+            }
+            time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
 }
 
 /// Lets a file come in and returns what it is called.
