@@ -152,14 +152,6 @@ impl Workspace {
     }
 }
 
-impl Drop for Workspace {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.slack.finish();
-        }
-    }
-}
-
 fn seen(post: Post) -> Seen {
     Seen {
         at: Conversation {
@@ -274,6 +266,10 @@ impl Harness for Workspace {
             let has_file = call.method == "files.completeUploadExternal";
             (has_file || call.method == "chat.postMessage").then(|| fault.clone())
         });
+    }
+
+    async fn finish(&self) {
+        self.slack.finish();
     }
 
     async fn connections(&self) -> usize {

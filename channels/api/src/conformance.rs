@@ -85,6 +85,9 @@ pub trait Harness: Send + Sync + 'static {
     /// Makes the platform fail at the next post.
     async fn fail_next_post(&self, failure: PostFailure);
 
+    /// Fails when the channel did what the platform would object to; called at the end.
+    async fn finish(&self) {}
+
     /// Returns how many connections the channel has ever made; asked only of mocks that
     /// [count them](Abilities::connections).
     async fn connections(&self) -> usize {
@@ -257,6 +260,7 @@ impl Check {
             let bench = Bench::start(harness).await;
             run(&bench).await;
             bench.stop().await;
+            bench.harness.finish().await;
         });
         match task.join_next().await {
             None | Some(Ok(())) => Ok(()),

@@ -6,7 +6,7 @@
 //!
 //! - [`MockSlack`], [`Options`]: the server
 //! - `world`: people, channels, and what they do
-//! - `observe`: what happened, and waiting for it
+//! - `observe`: what happened, and waiting for it; `tally`: what became of every question
 //! - [`Fault`]: what goes wrong with a call
 //! - `state`: everything that it knows, behind one lock
 //! - `server`: HTTP; `api`: the methods; `limits`: how much fits into a message; `rates`: how often
@@ -26,6 +26,7 @@ mod rates;
 mod server;
 mod socket;
 mod state;
+mod tally;
 mod world;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(crate) use self::observe::{Post, Request};
 pub(crate) use self::options::{MentionOrder, Options, Rates, Timing};
 pub(crate) use self::socket::Hangup;
 use self::state::{Shared, State};
+pub(crate) use self::tally::{Asked, Tally};
 pub(crate) use self::world::{ChannelKind, Redirect, escape};
 
 /// The app-level token that the mock takes.
