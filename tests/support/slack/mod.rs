@@ -5,7 +5,8 @@
 //! [`MockSlack::finish`] turns into a failure.
 //!
 //! - [`MockSlack`], [`Options`]: the server
-//! - `world`: people, channels, and what they do
+//! - `world`: people, channels, and what is said; `deeds`: what else people do
+//! - `connections`: what a test does to the connections
 //! - `observe`: what happened, and waiting for it; `tally`: what became of every question
 //! - [`Fault`]: what goes wrong with a call
 //! - `state`: everything that it knows, behind one lock
@@ -15,6 +16,8 @@
 #![allow(unused_imports, reason = "not every helper is used by every binary")]
 
 mod api;
+mod connections;
+mod deeds;
 mod delivery;
 mod events;
 mod faults;
@@ -33,11 +36,11 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+pub(crate) use self::connections::Hangup;
 pub(crate) use self::delivery::{Ack, EventId};
 pub(crate) use self::faults::{Call, Fault};
 pub(crate) use self::observe::{Post, Request};
 pub(crate) use self::options::{MentionOrder, Options, Rates, Timing};
-pub(crate) use self::socket::Hangup;
 use self::state::{Shared, State};
 pub(crate) use self::tally::{Asked, Tally};
 pub(crate) use self::world::{ChannelKind, Redirect, escape};

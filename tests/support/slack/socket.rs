@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::server::plain;
 use super::state::{Later, Shared};
-use super::{APP, MockSlack, State};
+use super::{APP, State};
 
 /// The most connections that an app may have.
 const MAX_CONNECTIONS: usize = 10;
@@ -33,18 +33,18 @@ type Server = WebSocketStream<TokioIo<Upgraded>>;
 pub(super) struct Connection {
     /// What is to be sent. As long as what tests send at once.
     to_send: mpsc::UnboundedSender<Socket>,
-    state: Link,
+    pub(super) state: Link,
     /// Nothing is read nor written, and TCP stays.
-    is_deaf: bool,
+    pub(super) is_deaf: bool,
     /// Whether the client has closed TCP.
-    is_gone: bool,
+    pub(super) is_gone: bool,
     /// Until when which ping must be answered.
-    pings: VecDeque<(Instant, String)>,
+    pub(super) pings: VecDeque<(Instant, String)>,
 }
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
+pub(super) enum Link {
     Open,
     Closing,
     Closed,
@@ -62,21 +62,6 @@ pub(super) enum Socket {
     Drop,
     /// Silence with TCP kept open.
     Deafen,
-}
-
-/// How a connection ends, or nearly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hangup {
-    /// `warning`, then `refresh_requested`, then the end.
-    Refresh,
-    /// `refresh_requested` without a warning, then the end.
-    RefreshAtOnce,
-    /// The close handshake, without any word before.
-    Close,
-    /// TCP breaks.
-    Drop,
-    /// Silence, while TCP stays.
-    Silence,
 }
 
 /// Takes a WebSocket request.
@@ -263,14 +248,14 @@ impl State {
         self.mark();
     }
 
-    fn disconnect(&mut self, connection: u64, reason: &str) {
+    pub(super) fn disconnect(&mut self, connection: u64, reason: &str) {
         let frame = json!({
             "type": "disconnect", "reason": reason, "debug_info": {"host": "applink-mock"},
         });
         self.tell(connection, Socket::Text(frame.to_string()));
     }
 
-    fn shut(&mut self, connection: u64) {
+    pub(super) fn shut(&mut self, connection: u64) {
         self.tell(connection, Socket::Close);
     }
 
@@ -286,7 +271,7 @@ impl State {
         self.later(self.options.timing.refresh, next);
     }
 
-    fn ping(&mut self, id: u64) {
+    pub(super) fn ping(&mut self, id: u64) {
         let name = self.name("Ping from applink-mock:");
         let until = Instant::now() + self.options.timing.pong;
         let Some(connection) = self.connections.get_mut(&id) else {
@@ -345,93 +330,5 @@ impl State {
         {
             self.timeline.push((Instant::now(), open));
         }
-    }
-}
-
-impl MockSlack {
-    /// Ends all open connections in some way.
-    pub(crate) fn hang_up(&self, how: Hangup) {
-        self.shared.update(|state| {
-            for id in state.open_connections() {
-                match how {
-                    Hangup::Refresh => state.refresh(id),
-                    Hangup::RefreshAtOnce => state.refresh_now(id),
-                    Hangup::Close => state.shut(id),
-                    Hangup::Drop => state.tell(id, Socket::Drop),
-                    Hangup::Silence => state.tell(id, Socket::Deafen),
-                }
-            }
-        });
-    }
-
-    /// Sends frames that are no envelopes to all open connections.
-    pub(crate) fn send_garbage(&self) {
-        self.shared.update(|state| {
-            for id in state.open_connections() {
-                state.tell(id, Socket::Text("UNAUTHENTICATED: cache_error".to_owned()));
-                state.tell(id, Socket::Text(String::new()));
-                state.tell(id, Socket::Binary(vec![0, 159, 146, 150]));
-                state.tell(id, Socket::Text("{}".to_owned()));
-                state.tell(id, Socket::Text(r#"{"type":"novelty","x":1}"#.to_owned()));
-            }
-        });
-    }
-
-    /// Switches Socket Mode off in the app's settings, or on again.
-    pub(crate) fn disable_link(&self, is_disabled: bool) {
-        self.shared.update(|state| {
-            state.link_disabled = is_disabled;
-            if is_disabled {
-                for id in state.open_connections() {
-                    state.disconnect(id, "link_disabled");
-                    state.shut(id);
-                }
-            }
-        });
-    }
-
-    /// Pings all open connections, and returns when all of them have answered: whatever was on its
-    /// way before is here.
-    pub(crate) async fn settle(&self) {
-        let asked: Vec<u64> = self.shared.update(|state| {
-            let open = state.open_connections();
-            let open: Vec<u64> = open
-                .into_iter()
-                .filter(|id| !state.connections[id].is_deaf)
-                .collect();
-            open.iter().for_each(|id| state.ping(*id));
-            open
-        });
-        self.wait_for("pongs", move |state| {
-            let is_done = |id: &u64| {
-                let connection = &state.connections[id];
-                connection.pings.is_empty() || connection.state != Link::Open
-            };
-            asked.iter().all(is_done).then_some(())
-        })
-        .await;
-    }
-
-    /// Returns how many connections are open, for payloads.
-    pub(crate) fn open_connections(&self) -> usize {
-        self.shared.look(|state| state.open_connections().len())
-    }
-
-    /// Returns how many connections there have ever been.
-    pub(crate) fn connections_ever(&self) -> usize {
-        self.shared.look(|state| state.connections.len())
-    }
-
-    /// Returns how many connections the client still holds in TCP, open or not.
-    pub(crate) fn tcp_connections(&self) -> usize {
-        self.shared.look(|state| {
-            let held = state.connections.values();
-            held.filter(|it| !it.is_gone).count()
-        })
-    }
-
-    /// Returns how many connections were open, whenever that changed.
-    pub(crate) fn timeline(&self) -> Vec<(Instant, usize)> {
-        self.shared.look(|state| state.timeline.clone())
     }
 }
