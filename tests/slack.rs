@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod conformance;
+mod connection;
 mod mock;
 mod whole;

@@ -296,6 +296,22 @@ impl MockSlack {
             .look(|state| state.pushes[state.push_index(event)].response.clone())
     }
 
+    /// Returns what was delivered and not acknowledged, by none of its deliveries.
+    pub(crate) fn unacknowledged(&self) -> Vec<EventId> {
+        self.shared.look(|state| {
+            let missing = state.pushes.iter().filter(|push| !push.is_acked());
+            missing.map(|push| EventId(push.id.clone())).collect()
+        })
+    }
+
+    /// Waits until everything that was delivered is acknowledged.
+    pub(crate) async fn all_acknowledged(&self) {
+        self.wait_for("all acknowledgements", |state| {
+            state.pushes.iter().rev().all(Push::is_acked).then_some(())
+        })
+        .await;
+    }
+
     /// Returns all acknowledgements, in the order of their events.
     pub(crate) fn acks(&self) -> Vec<Ack> {
         self.shared.look(|state| {
