@@ -4,4 +4,6 @@
 mod conformance;
 mod connection;
 mod mock;
+mod pace;
+mod running;
 mod whole;

@@ -7,7 +7,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::model::within;
 use crate::support::slack::{
-    APP_TOKEN, BOT_TOKEN, BOT_USER, Fault, Hangup, MentionOrder, MockSlack, Options, Redirect,
+    APP_TOKEN, Asked, BOT_TOKEN, BOT_USER, Fault, Hangup, MentionOrder, MockSlack, Options,
+    Redirect, Tally,
 };
 
 /// A client that does exactly what it is told.
@@ -490,6 +491,51 @@ async fn posts_in_a_channel_are_limited() {
         statuses.push(response.status().as_u16());
     }
     assert_eq!(statuses, [200, 200, 200, 429]);
+}
+
+#[tokio::test]
+async fn the_tally_tells_what_went_wrong() {
+    let (slack, client) = start().await;
+    let mei = slack.person("Mei");
+    let ops = slack.public("ops");
+    let right = slack.ask(&mei, &ops, "right");
+    let lost = slack.ask(&mei, &ops, "lost");
+    let twice = slack.ask(&mei, &ops, "twice");
+    let misplaced = slack.ask(&mei, &ops, "misplaced");
+    let unclear = slack.ask(&mei, &ops, "unclear");
+    let first = slack.ask_directly(&mei, "first");
+    let second = slack.ask_directly(&mei, "second");
+    let answer = async |it: &Asked, text: &str| {
+        let mut form = vec![("channel", it.channel.as_str()), ("text", text)];
+        form.extend(it.thread_ts.as_deref().map(|ts| ("thread_ts", ts)));
+        client.post(&form).await
+    };
+    answer(&right, "echo: right").await;
+    answer(&twice, "echo: twice").await;
+    answer(&twice, "echo: twice").await;
+    answer(&lost, "echo: misplaced").await;
+    answer(&unclear, "❓ nobody knows").await;
+    answer(&second, "echo: second").await;
+    answer(&first, "echo: first").await;
+    let asked = [
+        right,
+        lost,
+        twice,
+        misplaced,
+        unclear,
+        first.clone(),
+        second,
+    ];
+    let expected = Tally {
+        asked: 7,
+        answered: 3,
+        unclear: 1,
+        lost: vec![asked[1].clone()],
+        twice: vec![asked[2].clone()],
+        misplaced: vec![asked[3].clone()],
+        out_of_order: vec![(first.channel, None)],
+    };
+    assert_eq!(slack.tally(&asked), expected);
 }
 
 #[tokio::test]
