@@ -7,4 +7,5 @@ mod demo;
 mod dispatcher;
 mod faults;
 mod ledger;
+mod slack;
 mod support;

@@ -1,6 +1,7 @@
 //! The daemon as a process of its own, to be broken.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,12 +18,17 @@ use tokio::task::JoinSet;
 
 use super::codex::codex_bin;
 use super::platform::Platform;
+use super::slack::{self, MockSlack};
+
+/// Where the daemon of a world finds the bot token.
+const BOT_TOKEN_FILE: &str = "bot-token";
 
 /// A daemon's whole world: directories, configuration, scripted model, platform.
 pub(crate) struct World {
     directory: TempDir,
     pub(crate) model: ScriptedModel,
     pub(crate) platform: Platform,
+    environment: Vec<(String, String)>,
     daemon: Option<Child>,
     logging: JoinSet<()>,
 }
@@ -38,6 +44,12 @@ pub(crate) struct Choices {
     pub(crate) bin: Option<PathBuf>,
     /// More tables of the configuration.
     pub(crate) tables: String,
+    /// The channels of the dispatcher; `term`, the console, is always declared.
+    pub(crate) channels: Vec<String>,
+    /// More of the daemon's environment.
+    pub(crate) environment: Vec<(String, String)>,
+    /// More files of the daemon's home directory, for its eyes only.
+    pub(crate) files: Vec<(String, String)>,
 }
 
 impl Choices {
@@ -48,7 +60,28 @@ impl Choices {
             transport: None,
             bin: None,
             tables: String::new(),
+            channels: vec!["term".to_owned()],
+            environment: Vec::new(),
+            files: Vec::new(),
         }
+    }
+
+    /// With a Slack channel `team`, one token in the environment and one in a file, to which
+    /// everybody may speak; `more` is for `[channels.team]`.
+    pub(crate) fn with_slack(mut self, slack: &MockSlack, more: &str) -> Self {
+        self.channels.push("team".to_owned());
+        self.environment
+            .push(("SLACK_APP_TOKEN".to_owned(), slack::APP_TOKEN.to_owned()));
+        self.files
+            .push((BOT_TOKEN_FILE.to_owned(), slack::BOT_TOKEN.to_owned()));
+        self.tables.push_str(&format!(
+            "[channels.team]\nkind = \"slack\"\napi_url = {url:?}\n\
+             app_token = {{ env = \"SLACK_APP_TOKEN\" }}\n\
+             bot_token = {{ file = \"~/{BOT_TOKEN_FILE}\" }}\n{more}\n\
+             [dispatchers.test.access]\ndirect = \"everyone\"\ngroups = \"everyone\"\n",
+            url = slack.api_url(),
+        ));
+        self
     }
 
     pub(crate) fn with(mut self, lines: &str) -> Self {
@@ -78,21 +111,27 @@ impl World {
             "[daemon]\nstate_dir = {state:?}\nlog = \"info,tieline=debug\"\n\n\
              [codex]\nbin = {bin:?}\nhome = {home:?}\ntransport = {transport:?}\nconfig = [{settings}]\n\n\
              [channels.term]\nkind = \"console\"\n\n\
-             [dispatchers.test]\nworkspace = {work:?}\nchannels = [\"term\"]\nsandbox = \"read-only\"\n{more}\n{tables}",
+             [dispatchers.test]\nworkspace = {work:?}\nchannels = {channels:?}\nsandbox = \"read-only\"\n{more}\n{tables}",
             state = at.join("state"),
             bin = choices.bin.as_deref().unwrap_or_else(|| codex_bin()),
             home = at.join("home"),
             work = at.join("work"),
             settings = settings.join(", "),
+            channels = choices.channels,
             more = choices.dispatcher,
             tables = choices.tables,
         );
         fs::write(at.join("tieline.toml"), config).unwrap();
+        for (name, content) in &choices.files {
+            fs::write(at.join(name), content).unwrap();
+            fs::set_permissions(at.join(name), Permissions::from_mode(0o600)).unwrap();
+        }
         let platform = Platform::new(&at.join("state/console-term.sock"));
         Self {
             directory,
             model,
             platform,
+            environment: choices.environment.clone(),
             daemon: None,
             logging: JoinSet::new(),
         }
@@ -115,6 +154,7 @@ impl World {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path())
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -314,6 +354,29 @@ impl World {
             .filter(|line| line.contains(text))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Fails when a secret is anywhere that the daemon or its children have written to.
+    pub(crate) fn assert_keeps(&self, secrets: &[&str]) {
+        let mut directories = vec![self.path().to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(&directory).unwrap().flatten() {
+                // Links lead to what others have written.
+                let kind = entry.file_type().unwrap();
+                let path = entry.path();
+                if kind.is_dir() {
+                    directories.push(path);
+                } else if kind.is_file() && entry.file_name() != BOT_TOKEN_FILE {
+                    let content = fs::read(&path).unwrap_or_default();
+                    for secret in secrets {
+                        let is_there = content
+                            .windows(secret.len())
+                            .any(|at| at == secret.as_bytes());
+                        assert!(!is_there, "a secret is in {}", path.display());
+                    }
+                }
+            }
+        }
     }
 
     /// Returns the end of what the daemon logged.

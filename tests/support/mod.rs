@@ -9,3 +9,4 @@ pub(crate) mod model;
 pub(crate) mod platform;
 pub(crate) mod proxied;
 pub(crate) mod proxy;
+pub(crate) mod slack;

@@ -8,12 +8,17 @@
 //!
 //! - [`RecordingIntake`]: an intake that can be slow and can fail
 //! - `bench`: a running channel between the two
-//! - `inbound`, `outbound`, `lifecycle`: the checks
+//! - `inbound`, `changes`, `outbound`, `files`, `history`, `lifecycle`: the checks
+//! - `need`: what a check needs of the platform or its mock
 
 mod bench;
+mod changes;
+mod files;
+mod history;
 mod inbound;
 mod intake;
 mod lifecycle;
+mod need;
 mod outbound;
 
 use std::any::Any;
@@ -25,7 +30,8 @@ use tokio::task::JoinSet;
 
 use self::bench::Bench;
 pub use self::intake::RecordingIntake;
-use crate::{Capabilities, Channel, Conversation, PostKey, Repeat, UserId, WireId};
+use self::need::{Need, Needs};
+use crate::{Channel, Conversation, PostKey, UserId, WireId};
 
 /// A mock of the platform, and the channel that is connected to it.
 #[async_trait]
@@ -46,6 +52,11 @@ pub trait Harness: Send + Sync + 'static {
     /// it at all.
     fn carried(&self, text: &str) -> Option<String> {
         Some(text.to_owned())
+    }
+
+    /// Returns what people read of a post with this text; `None` when it cannot be told.
+    fn shown(&self, text: &str) -> Option<String> {
+        self.carried(text)
     }
 
     /// Lets the channel be connected: called when it runs, and after
@@ -73,6 +84,54 @@ pub trait Harness: Send + Sync + 'static {
 
     /// Makes the platform fail at the next post.
     async fn fail_next_post(&self, failure: PostFailure);
+
+    /// Fails when the channel did what the platform would object to; called at the end.
+    async fn finish(&self) {}
+
+    /// Returns how many connections the channel has ever made; asked only of mocks that
+    /// [count them](Abilities::connections).
+    async fn connections(&self) -> usize {
+        unreachable!("abilities() has no connections")
+    }
+
+    /// The sender changes a message; asked only of mocks with [`Abilities::edits`].
+    async fn change(&self, _delivery: Delivery, _text: &str) {
+        unreachable!("abilities() has no edits")
+    }
+
+    /// The sender takes a message back; asked only of mocks with [`Abilities::deletions`].
+    async fn take_back(&self, _delivery: Delivery) {
+        unreachable!("abilities() has no deletions")
+    }
+
+    /// Somebody presses the button with this label; asked only of mocks with
+    /// [`Abilities::presses`].
+    async fn press(&self, _at: &Conversation, _message: &WireId, _from: &UserId, _label: &str) {
+        unreachable!("abilities() has no presses")
+    }
+
+    /// Somebody writes a message with a file; asked only of mocks with [`Abilities::attachments`].
+    async fn deliver_file(
+        &self,
+        _at: &Conversation,
+        _from: &UserId,
+        _name: &str,
+        _content: &[u8],
+    ) -> Delivery {
+        unreachable!("abilities() has no attachments")
+    }
+
+    /// The file of a message is no longer there; asked only of mocks with
+    /// [`Abilities::attachments`].
+    async fn lose_file(&self, _delivery: Delivery) {
+        unreachable!("abilities() has no attachments")
+    }
+
+    /// Somebody writes a message that the connection never brings; asked only of mocks with
+    /// [`Abilities::misses`].
+    async fn write_unheard(&self, _at: &Conversation, _from: &UserId, _text: &str) -> Delivery {
+        unreachable!("abilities() does not miss anything")
+    }
 }
 
 /// A message that the mock has delivered, by its number.
@@ -90,6 +149,8 @@ pub struct Seen {
     pub id: Option<WireId>,
     /// Our name of it, if the platform carries it.
     pub key: Option<PostKey>,
+    /// The names and contents of its files.
+    pub files: Vec<(String, Vec<u8>)>,
 }
 
 /// How a platform fails at a post.
@@ -105,8 +166,8 @@ pub enum PostFailure {
     AnswerLost,
 }
 
-/// What a mock can do beyond the ordinary.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a mock can do beyond the ordinary; by default, nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Abilities {
     /// It can deliver a message once more.
     pub redeliver: bool,
@@ -114,9 +175,21 @@ pub struct Abilities {
     pub disconnect: bool,
     /// The ways in which it can fail at a post.
     pub failures: Vec<PostFailure>,
+    /// It counts connections.
+    pub connections: bool,
+    /// Its people can change what they wrote.
+    pub edits: bool,
+    /// Its people can take back what they wrote.
+    pub deletions: bool,
+    /// Its people can press buttons.
+    pub presses: bool,
+    /// Its people can send files.
+    pub attachments: bool,
+    /// It can fail to deliver a message that its history has.
+    pub misses: bool,
 }
 
-/// What the suite found. A check that fails panics, so that all of these are good.
+/// What the suite found. It panics when checks fail, so that all of these are good.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The checks that passed.
@@ -129,12 +202,16 @@ pub struct Report {
 ///
 /// # Panics
 ///
-/// When a check fails; the message begins with its name.
+/// When checks fail, once all have run; the message names each and says why.
 pub async fn run_all<H: Harness>(factory: impl AsyncFn() -> H) -> Report {
     let mut report = Report::default();
+    let mut failures = Vec::new();
     let checks = inbound::CHECKS
         .iter()
+        .chain(changes::CHECKS)
         .chain(outbound::CHECKS)
+        .chain(files::CHECKS)
+        .chain(history::CHECKS)
         .chain(lifecycle::CHECKS);
     for check in checks {
         let harness: Arc<dyn Harness> = Arc::new(factory().await);
@@ -146,9 +223,12 @@ pub async fn run_all<H: Harness>(factory: impl AsyncFn() -> H) -> Report {
             report.skipped.push((check.name, missing));
             continue;
         }
-        check.run_on(harness).await;
-        report.passed.push(check.name);
+        match check.run_on(harness).await {
+            Ok(()) => report.passed.push(check.name),
+            Err(why) => failures.push(format!("{}: {why}", check.name)),
+        }
     }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
     report
 }
 
@@ -172,20 +252,22 @@ macro_rules! check {
 use check;
 
 impl Check {
-    async fn run_on(&self, harness: Arc<dyn Harness>) {
+    /// Returns why it failed, if it did.
+    async fn run_on(&self, harness: Arc<dyn Harness>) -> Result<(), String> {
         let run = self.run;
         let mut task = JoinSet::new();
         task.spawn(async move {
             let bench = Bench::start(harness).await;
             run(&bench).await;
             bench.stop().await;
+            bench.harness.finish().await;
         });
-        if let Some(Err(error)) = task.join_next().await {
-            let why = match error.try_into_panic() {
+        match task.join_next().await {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(match error.try_into_panic() {
                 Ok(panic) => panic_message(&*panic),
                 Err(error) => error.to_string(),
-            };
-            panic!("{}: {why}", self.name);
+            }),
         }
     }
 }
@@ -196,54 +278,4 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
         .unwrap_or_else(|| "it panicked".into())
-}
-
-/// Something that a check needs of the platform or its mock.
-enum Need {
-    Redelivery,
-    Disconnection,
-    Failure(PostFailure),
-    Repeat(Repeat),
-    Edit,
-    Delete,
-    Status,
-}
-
-/// What there is.
-struct Needs<'a> {
-    abilities: &'a Abilities,
-    capabilities: &'a Capabilities,
-}
-
-impl Need {
-    /// Returns the name of what is missing.
-    fn missing(&self, there_is: &Needs<'_>) -> Option<&'static str> {
-        let abilities = there_is.abilities;
-        let capabilities = there_is.capabilities;
-        let (is_there, name) = match self {
-            Self::Redelivery => (abilities.redeliver, "redelivery"),
-            Self::Disconnection => (abilities.disconnect, "disconnection"),
-            Self::Failure(failure) => (
-                abilities.failures.contains(failure),
-                match failure {
-                    PostFailure::Again => "refusal for now",
-                    PostFailure::Never => "refusal for good",
-                    PostFailure::Operator => "refusal until the operator acts",
-                    PostFailure::AnswerLost => "lost answer",
-                },
-            ),
-            Self::Repeat(repeat) => (
-                capabilities.repeat == *repeat,
-                match repeat {
-                    Repeat::Idempotent => "idempotent repeat",
-                    Repeat::Findable => "findable repeat",
-                    Repeat::Blind => "blind repeat",
-                },
-            ),
-            Self::Edit => (capabilities.edit, "edit"),
-            Self::Delete => (capabilities.delete, "delete"),
-            Self::Status => (capabilities.status, "status"),
-        };
-        (!is_there).then_some(name)
-    }
 }

@@ -151,6 +151,12 @@ impl Bench {
         within("posting", self.channel.post(post)).await
     }
 
+    /// Posts it, which must work.
+    pub(super) async fn sent(&self, post: &Post) -> Posted {
+        let posted = self.send(post).await;
+        posted.unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Returns the texts that people see, in order.
     pub(super) async fn seen(&self) -> Vec<String> {
         let posts = self.harness.posts().await;
@@ -165,6 +171,15 @@ pub(super) fn message(event: &Event) -> &Message {
         Happening::Message(message) => message,
         other => panic!("not a message: {other:?}"),
     }
+}
+
+/// Returns the texts of events that must be messages.
+#[track_caller]
+pub(super) fn texts(events: &[Event]) -> Vec<String> {
+    events
+        .iter()
+        .map(|event| message(event).plain_text())
+        .collect()
 }
 
 /// Returns what `future` does, or panics when it takes for ever.

@@ -1,8 +1,8 @@
 //! What comes in: acknowledged when it is on disk, in order, once.
 
-use super::bench::{Bench, NASTY, message};
+use super::bench::{Bench, NASTY, message, texts, within};
 use super::{Check, Need, check};
-use crate::{Event, EventKind, SenderKind};
+use crate::{EventKind, Link, SenderKind};
 
 pub(super) const CHECKS: &[Check] = &[
     check!(a_message_says_who_wrote_it_and_where),
@@ -13,8 +13,16 @@ pub(super) const CHECKS: &[Check] = &[
         Need::Redelivery
     ),
     check!(a_second_delivery_has_the_same_key, Need::Redelivery),
+    check!(
+        deliveries_of_one_message_at_the_same_time_are_taken_once,
+        Need::Redelivery
+    ),
     check!(two_messages_have_two_keys),
     check!(a_conversation_keeps_its_order),
+    check!(
+        a_conversation_keeps_its_order_over_a_lost_connection,
+        Need::Disconnection
+    ),
     check!(a_conversation_does_not_wait_for_another),
     check!(our_own_posts_are_not_reported),
 ];
@@ -77,6 +85,21 @@ async fn a_second_delivery_has_the_same_key(bench: &Bench) {
     bench.acknowledged(delivery).await;
 }
 
+async fn deliveries_of_one_message_at_the_same_time_are_taken_once(bench: &Bench) {
+    bench.intake.hold_all();
+    let delivery = bench.deliver("hello").await;
+    bench.called(1).await;
+    for _ in 0..3 {
+        bench.harness.redeliver(delivery).await;
+    }
+    bench.intake.release();
+    bench.acknowledged(delivery).await;
+    // What comes after it has the duplicates behind it.
+    let last = bench.deliver("the last").await;
+    bench.acknowledged(last).await;
+    assert_eq!(texts(&bench.intake.taken()), ["hello", "the last"]);
+}
+
 async fn two_messages_have_two_keys(bench: &Bench) {
     bench.deliver("hello").await;
     bench.deliver("hello").await;
@@ -96,6 +119,24 @@ async fn a_conversation_keeps_its_order(bench: &Bench) {
     let texts = texts(&bench.taken(N).await);
     let expected: Vec<_> = (0..N).map(|number| number.to_string()).collect();
     assert_eq!(texts, expected);
+}
+
+async fn a_conversation_keeps_its_order_over_a_lost_connection(bench: &Bench) {
+    const N: usize = 10;
+    let number = |number: usize| number.to_string();
+    for text in (0..N).map(number) {
+        bench.deliver(&text).await;
+    }
+    bench.taken(N).await;
+    within("disconnecting", bench.harness.disconnect()).await;
+    bench.link_becomes(Link::Down).await;
+    within("connecting", bench.harness.connect()).await;
+    bench.link_becomes(Link::Up).await;
+    for text in (N..2 * N).map(number) {
+        bench.deliver(&text).await;
+    }
+    let expected: Vec<_> = (0..2 * N).map(number).collect();
+    assert_eq!(texts(&bench.taken(2 * N).await), expected);
 }
 
 async fn a_conversation_does_not_wait_for_another(bench: &Bench) {
@@ -119,11 +160,4 @@ async fn our_own_posts_are_not_reported(bench: &Bench) {
     bench.taken(1).await;
     bench.harness.settle().await;
     assert_eq!(texts(&bench.intake.calls()), ["this is not"]);
-}
-
-fn texts(events: &[Event]) -> Vec<String> {
-    events
-        .iter()
-        .map(|event| message(event).plain_text())
-        .collect()
 }

@@ -1,6 +1,10 @@
 //! The connection: made again when it is lost, ended when it is told to.
 
-use super::bench::{Bench, within};
+use std::time::Duration;
+
+use tokio::time;
+
+use super::bench::{Bench, texts, within};
 use super::{Check, Need, check};
 use crate::{Link, SendError};
 
@@ -13,6 +17,8 @@ pub(super) const CHECKS: &[Check] = &[
         nothing_is_claimed_to_be_sent_without_a_connection,
         Need::Disconnection
     ),
+    check!(a_connection_made_anew_loses_nothing),
+    check!(a_connection_is_made_anew_when_asked, Need::Connections),
     check!(what_comes_in_is_a_sign_of_life),
     check!(the_end_is_prompt),
     check!(the_end_is_prompt_while_the_intake_is_slow),
@@ -47,6 +53,44 @@ async fn nothing_is_claimed_to_be_sent_without_a_connection(bench: &Bench) {
             panic!("a lost connection is no reason to give up: {error}");
         }
     }
+}
+
+async fn a_connection_made_anew_loses_nothing(bench: &Bench) {
+    const ROUNDS: usize = 3;
+    const N: usize = 5;
+    let mut deliveries = Vec::new();
+    let mut expected = Vec::new();
+    for round in 0..ROUNDS {
+        bench.channel.reconnect("a check asks for it");
+        for number in 0..N {
+            let text = format!("round {round}, number {number}");
+            deliveries.push(bench.deliver(&text).await);
+            expected.push(text);
+        }
+    }
+    // Two connections overlap, and the platform chooses; so order is not asked for.
+    let mut texts = texts(&bench.taken(ROUNDS * N).await);
+    texts.sort_unstable();
+    assert_eq!(texts, expected);
+    for delivery in deliveries {
+        bench.acknowledged(delivery).await;
+    }
+    bench.link_becomes(Link::Up).await;
+}
+
+async fn a_connection_is_made_anew_when_asked(bench: &Bench) {
+    let before = bench.harness.connections().await;
+    bench.channel.reconnect("a check asks for it");
+    within("a new connection", async {
+        while bench.harness.connections().await <= before {
+            time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    bench.link_becomes(Link::Up).await;
+    let delivery = bench.deliver("hello").await;
+    bench.acknowledged(delivery).await;
+    assert_eq!(texts(&bench.intake.taken()), ["hello"]);
 }
 
 async fn what_comes_in_is_a_sign_of_life(bench: &Bench) {

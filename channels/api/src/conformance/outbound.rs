@@ -67,7 +67,7 @@ async fn a_post_appears_where_it_was_sent_with_an_id(bench: &Bench) {
 async fn a_post_says_what_it_was_given(bench: &Bench) {
     let texts: Vec<_> = NASTY
         .iter()
-        .filter_map(|text| Some((text, bench.harness.carried(text)?)))
+        .filter_map(|text| Some((text, bench.harness.shown(text)?)))
         .collect();
     for (number, (text, _)) in texts.iter().enumerate() {
         let post = bench.post(&format!("nasty-{number}"), text);

@@ -1,0 +1,107 @@
+//! What goes wrong with calls.
+
+use std::fmt;
+
+use super::MockSlack;
+use super::api::Args;
+
+/// What goes wrong with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// 429 with so many seconds in `Retry-After`; whoever does not wait commits a violation.
+    RateLimited(u64),
+    /// A status of 5xx with a body that is no JSON. Nothing was done.
+    Broken(u16),
+    /// `ok:false` with this error. Nothing was done.
+    Error(&'static str),
+    /// It is done, and the connection breaks before the answer.
+    AnswerLost,
+    /// It is done, and the answer is a 5xx.
+    DoneButBroken(u16),
+    /// The connection breaks before anything is done.
+    Dropped,
+    /// Nothing is done, and nothing is said.
+    Silence,
+    /// It is done, and nothing is said.
+    DoneInSilence,
+}
+
+/// A call that a fault may fit.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) args: &'a Args,
+}
+
+/// Decides whether a fault fits a call.
+type Fits = Box<dyn FnMut(&Call<'_>) -> Option<Fault> + Send>;
+
+/// When what goes wrong.
+pub(super) struct Rule {
+    pub(super) left: Option<usize>,
+    pub(super) fits: Fits,
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule")
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+impl MockSlack {
+    /// The next `n` calls of a method meet this fault.
+    pub(crate) fn fail(&self, method: &'static str, n: usize, fault: Fault) {
+        self.fail_where(n, move |call| {
+            (call.method == method).then(|| fault.clone())
+        });
+    }
+
+    /// The next `n` calls for which `fits` names a fault meet it.
+    pub(crate) fn fail_where(
+        &self,
+        n: usize,
+        fits: impl FnMut(&Call<'_>) -> Option<Fault> + Send + 'static,
+    ) {
+        self.add_rule(Some(n), Box::new(fits));
+    }
+
+    /// Every call for which `fits` names a fault meets it, until [`heal`](Self::heal).
+    pub(crate) fn fail_always(
+        &self,
+        fits: impl FnMut(&Call<'_>) -> Option<Fault> + Send + 'static,
+    ) {
+        self.add_rule(None, Box::new(fits));
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn heal(&self) {
+        self.shared.update(|state| state.faults.clear());
+    }
+
+    fn add_rule(&self, left: Option<usize>, fits: Fits) {
+        self.shared
+            .update(|state| state.faults.push(Rule { left, fits }));
+    }
+}
+
+impl super::State {
+    /// Takes the first fault that fits.
+    pub(super) fn take_fault(&mut self, method: &str, args: &Args) -> Option<Fault> {
+        let call = Call { method, args };
+        for (index, rule) in self.faults.iter_mut().enumerate() {
+            let Some(fault) = (rule.fits)(&call) else {
+                continue;
+            };
+            if let Some(left) = &mut rule.left {
+                *left -= 1;
+                if *left == 0 {
+                    self.faults.remove(index);
+                }
+            }
+            return Some(fault);
+        }
+        None
+    }
+}

@@ -1,0 +1,244 @@
+//! What happened, and waiting for it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::state::{Message, State};
+use super::{BOT, BOT_USER, MockSlack, limits};
+
+/// A safety net, not a measure: nothing that works takes so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A message of the bot, as people see it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Post {
+    pub(crate) channel: String,
+    pub(crate) ts: String,
+    pub(crate) thread_ts: Option<String>,
+    /// The fallback and notification.
+    pub(crate) text: String,
+    /// As they were sent.
+    pub(crate) blocks: Vec<Value>,
+    pub(crate) metadata: Option<Value>,
+    pub(crate) is_edited: bool,
+    /// Names and contents.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
+}
+
+impl Post {
+    /// Returns what people read: the blocks, or the text where there are none.
+    pub(crate) fn visible(&self) -> String {
+        match limits::visible(&self.blocks) {
+            visible if visible.is_empty() => self.text.clone(),
+            visible => visible,
+        }
+    }
+
+    /// Returns our own name of it, from the metadata.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.metadata.as_ref()?["event_payload"]["key"].as_str()
+    }
+}
+
+/// A request, as it came. Its headers have tokens: not for showing.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) at: Instant,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// Returns the method of the Web API that was called.
+    pub(crate) fn method(&self) -> Option<&str> {
+        self.path.strip_prefix("/api/")
+    }
+
+    /// Returns an argument of a form.
+    pub(crate) fn argument(&self, name: &str) -> Option<String> {
+        let mut arguments = url::form_urlencoded::parse(&self.body);
+        let (_, value) = arguments.find(|(it, _)| it == name)?;
+        Some(value.into_owned())
+    }
+}
+
+impl MockSlack {
+    /// Returns the bot's messages, in order of their `ts`.
+    pub(crate) fn posts(&self) -> Vec<Post> {
+        self.shared.look(|state| {
+            let mut posts: Vec<Post> = own(state)
+                .map(|(it, message)| post(state, it, message))
+                .collect();
+            posts.sort_by(|a, b| a.ts.cmp(&b.ts));
+            posts
+        })
+    }
+
+    /// Returns the bot's messages in a thread.
+    pub(crate) fn posts_in(&self, channel: &str, thread_ts: Option<&str>) -> Vec<Post> {
+        let mut posts = self.posts();
+        posts.retain(|it| it.channel == channel && it.thread_ts.as_deref() == thread_ts);
+        posts
+    }
+
+    /// Returns how many messages the bot has.
+    pub(crate) fn count_posts(&self) -> usize {
+        self.shared.look(|state| own(state).count())
+    }
+
+    /// Returns the bot's reactions on a message.
+    pub(crate) fn reactions(&self, channel: &str, ts: &str) -> Vec<String> {
+        self.shared.look(|state| {
+            let message = state.channels[channel].messages.get(ts);
+            let reactions = message
+                .map(|it| it.reactions.as_slice())
+                .unwrap_or_default();
+            let ours = reactions.iter().filter(|(_, user)| user == BOT_USER);
+            ours.map(|(name, _)| name.clone()).collect()
+        })
+    }
+
+    /// Returns the native status that a thread shows now.
+    pub(crate) fn status(&self, channel: &str, thread_ts: &str) -> Option<String> {
+        self.shared.look(|state| {
+            let status = state
+                .statuses
+                .get(&(channel.to_owned(), thread_ts.to_owned()))?;
+            (status.until > Instant::now()).then(|| status.text.clone())
+        })
+    }
+
+    /// Returns the threads that show a native status.
+    pub(crate) fn statuses(&self) -> Vec<(String, String)> {
+        self.shared.look(|state| {
+            let shown = state
+                .statuses
+                .iter()
+                .filter(|(_, it)| it.until > Instant::now());
+            shown.map(|(thread, _)| thread.clone()).collect()
+        })
+    }
+
+    /// Returns every status that was set in a thread, in order; empty is a cleared one.
+    pub(crate) fn status_log(&self, channel: &str, thread_ts: &str) -> Vec<String> {
+        self.shared.look(|state| {
+            let log = state.status_log.iter();
+            let here = log.filter(|(it, thread, _)| it == channel && thread == thread_ts);
+            here.map(|(_, _, text)| text.clone()).collect()
+        })
+    }
+
+    /// Returns what was sent to response URLs.
+    pub(crate) fn responses(&self) -> Vec<Value> {
+        self.shared
+            .look(|state| state.responses.iter().map(|(_, it)| it.clone()).collect())
+    }
+
+    /// Returns all requests.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.shared.look(|state| state.requests.clone())
+    }
+
+    /// Returns the calls of a method.
+    pub(crate) fn calls(&self, method: &str) -> Vec<Request> {
+        let mut requests = self.requests();
+        requests.retain(|request| request.method() == Some(method));
+        requests
+    }
+
+    /// Returns how often a method was called.
+    pub(crate) fn count_calls(&self, method: &str) -> usize {
+        self.shared.look(|state| {
+            let requests = state.requests.iter();
+            requests.filter(|it| it.method() == Some(method)).count()
+        })
+    }
+
+    /// Returns what a strict platform would object to.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        self.shared.look(|state| state.violations.clone())
+    }
+
+    /// Returns the violations and forgets them.
+    pub(crate) fn take_violations(&self) -> Vec<String> {
+        self.shared
+            .update(|state| std::mem::take(&mut state.violations))
+    }
+
+    /// Waits until `look` finds something. It is asked after every change.
+    pub(crate) async fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+        let mut changes = self.shared.changes();
+        let wait = async {
+            loop {
+                changes.mark_unchanged();
+                if let Some(found) = look(self) {
+                    return found;
+                }
+                changes.changed().await.expect("the mock lives");
+            }
+        };
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(found) => found,
+            Err(_) => panic!(
+                "waited {PATIENCE:?} for {what}; posts: {:#?}; violations: {:#?}",
+                self.posts(),
+                self.violations()
+            ),
+        }
+    }
+
+    /// Waits for a message of the bot.
+    pub(crate) async fn wait_for_post(&self, what: &str, is_it: impl Fn(&Post) -> bool) -> Post {
+        self.until(what, |slack| slack.posts().into_iter().find(&is_it))
+            .await
+    }
+
+    /// Waits until the bot has so many messages.
+    pub(crate) async fn wait_for_posts(&self, n: usize) -> Vec<Post> {
+        self.until(&format!("{n} posts"), |slack| {
+            (slack.count_posts() >= n).then_some(())
+        })
+        .await;
+        self.posts()
+    }
+
+    /// Waits until so many connections are open.
+    pub(crate) async fn wait_for_connections(&self, n: usize) {
+        self.until(&format!("{n} connections"), |slack| {
+            (slack.open_connections() == n).then_some(())
+        })
+        .await;
+    }
+
+    pub(super) async fn wait_for<T>(&self, what: &str, look: impl Fn(&State) -> Option<T>) -> T {
+        self.until(what, |slack| slack.shared.look(&look)).await
+    }
+}
+
+fn own(state: &State) -> impl Iterator<Item = (&str, &Message)> {
+    let channels = state.channels.values();
+    let messages = channels.flat_map(|it| {
+        it.messages
+            .values()
+            .map(move |message| (it.id.as_str(), message))
+    });
+    messages.filter(|(_, it)| it.bot_id.as_deref() == Some(BOT) && !it.tombstone)
+}
+
+fn post(state: &State, channel: &str, message: &Message) -> Post {
+    let files = message.files.iter().filter_map(|id| state.files.get(id));
+    Post {
+        channel: channel.to_owned(),
+        ts: message.ts.clone(),
+        thread_ts: message.thread_ts.clone(),
+        text: message.text.clone(),
+        blocks: message.blocks.clone(),
+        metadata: message.metadata.clone(),
+        is_edited: message.edited.is_some(),
+        files: files
+            .map(|it| (it.name.clone(), it.content.clone()))
+            .collect(),
+    }
+}
