@@ -20,8 +20,10 @@ fn texts(events: &[Event]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mention_is_one_message_in_either_order() {
     for order in [MentionOrder::MentionFirst, MentionOrder::MessageFirst] {
-        let mut options = Options::default();
-        options.mention_order = order;
+        let options = Options {
+            mention_order: order,
+            ..Options::default()
+        };
         let running = Running::start(options).await;
         let slack = &running.slack;
         let mei = slack.person("Mei");

@@ -7,7 +7,7 @@ use super::State;
 use super::options::Rates;
 
 /// The posts that one channel takes at once before it is a post a second.
-const POST_BURST: usize = 3;
+const POST_BURST: f64 = 3.0;
 /// What was on its way already when the limit was told is forgiven.
 const GRACE: Duration = Duration::from_millis(250);
 
@@ -15,6 +15,8 @@ const GRACE: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     calls: BTreeMap<String, VecDeque<Instant>>,
+    /// How many posts a channel has left, and when that was.
+    posts: BTreeMap<String, (f64, Instant)>,
     /// Until when a method was told to wait, and since when.
     closed: BTreeMap<String, (Instant, Instant)>,
 }
@@ -49,7 +51,11 @@ impl State {
         let (most, window) = match (self.options.rates, tier) {
             (Rates::Off, _) | (_, Tier::Free) => return None,
             (Rates::Real, Tier::PerMinute(most)) => (most, Duration::from_secs(60)),
-            (Rates::Real, Tier::Posting) => (POST_BURST, Duration::from_secs(POST_BURST as u64)),
+            (Rates::Real, Tier::Posting) => {
+                let wait = self.take_post(&key, now)?;
+                self.close(method, channel, tier, wait);
+                return Some(wait);
+            }
         };
         let calls = self.meter.calls.entry(key).or_default();
         while calls.front().is_some_and(|at| now - *at >= window) {
@@ -62,6 +68,24 @@ impl State {
         let wait = (window - (now - calls[0])).as_secs() + 1;
         self.close(method, channel, tier, wait);
         Some(wait)
+    }
+
+    /// Takes one of the posts that a channel has left; returns the seconds to wait when there is
+    /// none.
+    fn take_post(&mut self, key: &str, now: Instant) -> Option<u64> {
+        let (left, at) = self
+            .meter
+            .posts
+            .entry(key.to_owned())
+            .or_insert((POST_BURST, now));
+        let refilled = (now - *at).as_secs_f64();
+        *left = (*left + refilled).min(POST_BURST);
+        *at = now;
+        if *left < 1.0 {
+            return Some(1);
+        }
+        *left -= 1.0;
+        None
     }
 
     /// Takes note that a method was told to wait.
