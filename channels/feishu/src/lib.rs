@@ -1,0 +1,23 @@
+//! Feishu and Lark, as a channel: the long connection brings what is said, the Open API takes what
+//! is answered.
+//!
+//! - [`Settings`]: what a daemon makes a channel of
+//! - [`registration`]: making an app by scanning a QR code
+//! - [`setup`]: what an app needs in the developer console
+//! - `frame`, `parts`: what goes over the long connection
+//! - `discovery`: where the long connection is
+//! - `api`: what the answers of the Open API mean
+//! - `inbound`: from Feishu's events to ours
+//! - `outbound`: from our posts to Feishu's messages
+
+mod api;
+mod discovery;
+mod frame;
+mod inbound;
+mod outbound;
+mod parts;
+pub mod registration;
+mod settings;
+pub mod setup;
+
+pub use self::settings::{Language, Settings};
