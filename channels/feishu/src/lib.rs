@@ -7,10 +7,12 @@
 //! - `frame`, `parts`: what goes over the long connection
 //! - `discovery`: where the long connection is
 //! - `api`: what the answers of the Open API mean
+//! - `button`: what a button carries
 //! - `inbound`: from Feishu's events to ours
 //! - `outbound`: from our posts to Feishu's messages
 
 mod api;
+mod button;
 mod discovery;
 mod frame;
 mod inbound;
