@@ -1,0 +1,561 @@
+//! Markdown as models write it to Markdown as Feishu shows it.
+//!
+//! It is parsed and written anew, so that what comes out has one form: lists indented by four
+//! blanks, no HTML, no reference links, no images (a URL in one makes Feishu refuse the whole
+//! card), and no `<` that Feishu could read as a tag.
+
+use std::mem;
+use std::ops::Range;
+
+use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+use super::inert::{ZERO_WIDTH_SPACE, break_mentions, break_tags, entity};
+use super::table::{Cell, Table};
+
+/// How many tables a card may have. Feishu has refused four.
+const MAX_TABLES: usize = 3;
+
+/// How long the text in the list of chats is.
+const MAX_SUMMARY_CHARS: usize = 100;
+
+/// Indents what belongs to a list item.
+const INDENT: usize = 4;
+
+/// Which Markdown comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flavour {
+    /// Of the `markdown` element of a card: nearly CommonMark, with tables and entities.
+    Card,
+    /// Of the `md` element of rich text: neither headings nor tables nor entities.
+    RichText,
+}
+
+/// Writes Markdown anew.
+pub(super) fn rewrite(markdown: &str, flavour: Flavour) -> String {
+    let mut writer = Writer::new(markdown, flavour);
+    for (event, range) in parse(markdown) {
+        writer.event(event, range);
+    }
+    writer.finish()
+}
+
+/// Returns the beginning of a text without its marks, on one line.
+pub(super) fn summary(markdown: &str) -> String {
+    let mut plain = String::new();
+    for (event, _) in parse(markdown) {
+        match event {
+            Event::Text(text) | Event::Code(text) => plain.push_str(&text),
+            Event::SoftBreak | Event::HardBreak => plain.push(' '),
+            Event::End(
+                TagEnd::Paragraph | TagEnd::Heading(_) | TagEnd::Item | TagEnd::TableCell,
+            ) => plain.push(' '),
+            _ => {}
+        }
+        if plain.len() > MAX_SUMMARY_CHARS * 8 {
+            break;
+        }
+    }
+    let words: Vec<_> = plain.split_whitespace().collect();
+    let line = words.join(" ");
+    let mut summary: String = line.chars().take(MAX_SUMMARY_CHARS).collect();
+    if summary.len() < line.len() {
+        summary.push('…');
+    }
+    break_tags(&summary)
+}
+
+fn parse(markdown: &str) -> impl Iterator<Item = (Event<'_>, Range<usize>)> {
+    let options =
+        Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
+    Parser::new_ext(markdown, options).into_offset_iter()
+}
+
+/// What is written so far: containers within containers, and the line that is being written.
+struct Writer<'a> {
+    source: &'a str,
+    flavour: Flavour,
+    tables: usize,
+    containers: Vec<Container>,
+    /// The paragraph, heading or cell that is being written.
+    inline: String,
+    /// The same without marks.
+    plain: String,
+    /// Links and images that are open.
+    links: Vec<Link>,
+    code: Option<Code>,
+    table: Option<Table>,
+}
+
+struct Container {
+    kind: ContainerKind,
+    blocks: Vec<String>,
+}
+
+#[derive(Clone, Copy)]
+enum ContainerKind {
+    Document,
+    Quote,
+    /// With the number of the next item, if they are numbered.
+    List {
+        next: Option<u64>,
+        loose: bool,
+    },
+    Item {
+        loose: bool,
+    },
+}
+
+struct Link {
+    url: String,
+    image: bool,
+    /// Where its text begins in the line.
+    from: usize,
+    /// Where its text begins without marks.
+    plain_from: usize,
+}
+
+struct Code {
+    language: String,
+    text: String,
+}
+
+impl<'a> Writer<'a> {
+    fn new(source: &'a str, flavour: Flavour) -> Self {
+        Self {
+            source,
+            flavour,
+            tables: 0,
+            containers: vec![Container {
+                kind: ContainerKind::Document,
+                blocks: Vec::new(),
+            }],
+            inline: String::new(),
+            plain: String::new(),
+            links: Vec::new(),
+            code: None,
+            table: None,
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>, range: Range<usize>) {
+        match event {
+            Event::Start(tag) => self.start(tag),
+            Event::End(tag) => self.end(tag),
+            Event::Text(text) => self.text(&text, range),
+            Event::Code(code) => self.code_span(&code),
+            Event::Html(html) | Event::InlineHtml(html) => self.html(&html),
+            Event::SoftBreak | Event::HardBreak => self.verbatim("\n"),
+            Event::Rule => {
+                self.flush();
+                self.block("---".to_owned());
+            }
+            Event::TaskListMarker(done) => self.verbatim(if done { "☑ " } else { "☐ " }),
+            // Not switched on.
+            Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
+                self.verbatim(&text);
+            }
+        }
+    }
+
+    fn start(&mut self, tag: Tag<'_>) {
+        match tag {
+            Tag::Emphasis => self.mark("*"),
+            Tag::Strong => self.mark("**"),
+            Tag::Strikethrough => self.mark("~~"),
+            Tag::Link { dest_url, .. } => self.open_link(&dest_url, false),
+            Tag::Image { dest_url, .. } => self.open_link(&dest_url, true),
+            Tag::TableHead | Tag::TableRow => {
+                if let Some(table) = &mut self.table {
+                    table.row();
+                }
+            }
+            Tag::TableCell => {}
+            block => {
+                self.flush();
+                self.start_block(block);
+            }
+        }
+    }
+
+    fn start_block(&mut self, tag: Tag<'_>) {
+        match tag {
+            Tag::BlockQuote(_) => self.open(ContainerKind::Quote),
+            Tag::List(next) => self.open(ContainerKind::List { next, loose: false }),
+            Tag::Item => self.open(ContainerKind::Item { loose: false }),
+            Tag::Paragraph => {
+                if let ContainerKind::Item { loose } = &mut self.container().kind {
+                    *loose = true;
+                }
+            }
+            Tag::CodeBlock(kind) => {
+                self.code = Some(Code {
+                    language: match kind {
+                        CodeBlockKind::Fenced(info) => language(&info),
+                        CodeBlockKind::Indented => String::new(),
+                    },
+                    text: String::new(),
+                });
+            }
+            Tag::Table(alignments) => self.table = Some(Table::new(alignments)),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, tag: TagEnd) {
+        match tag {
+            TagEnd::Emphasis => self.mark("*"),
+            TagEnd::Strong => self.mark("**"),
+            TagEnd::Strikethrough => self.mark("~~"),
+            TagEnd::Link | TagEnd::Image => self.close_link(),
+            TagEnd::TableCell => {
+                let cell = Cell {
+                    markdown: mem::take(&mut self.inline),
+                    plain: mem::take(&mut self.plain),
+                };
+                if let Some(table) = &mut self.table {
+                    table.cell(cell);
+                }
+            }
+            TagEnd::TableHead | TagEnd::TableRow => {}
+            TagEnd::Table => self.close_table(),
+            TagEnd::CodeBlock => {
+                if let Some(Code { language, text }) = self.code.take() {
+                    self.block(fenced(&language, &text));
+                }
+            }
+            TagEnd::Heading(level) => self.close_heading(level),
+            TagEnd::BlockQuote(_) | TagEnd::List(_) | TagEnd::Item => {
+                self.flush();
+                self.close();
+            }
+            _ => self.flush(),
+        }
+    }
+
+    fn finish(mut self) -> String {
+        self.flush();
+        while self.containers.len() > 1 {
+            self.close();
+        }
+        mem::take(&mut self.container().blocks).join("\n\n")
+    }
+
+    // Text.
+
+    fn verbatim(&mut self, text: &str) {
+        self.inline.push_str(text);
+        self.plain.push_str(text);
+    }
+
+    fn mark(&mut self, mark: &str) {
+        self.inline.push_str(mark);
+    }
+
+    fn text(&mut self, text: &str, range: Range<usize>) {
+        if let Some(code) = &mut self.code {
+            code.text.push_str(text);
+            return;
+        }
+        self.plain.push_str(text);
+        self.literal(text, range);
+    }
+
+    /// Writes text so that it is read as text. What stood there literally still does where it
+    /// stands; what was an entity, or escaped, must be kept from becoming a mark.
+    fn literal(&mut self, text: &str, range: Range<usize>) {
+        let escaped = self.source[..range.start].ends_with('\\');
+        let followed_by = self.source[range.end..].chars().next();
+        let verbatim = self.source.get(range) == Some(text);
+        let mut chars = text.chars().enumerate().peekable();
+        while let Some((n, c)) = chars.next() {
+            let special = c.is_ascii_punctuation() && (!verbatim || (n == 0 && escaped));
+            let next = chars.peek().map(|(_, next)| *next).or(followed_by);
+            match self.flavour {
+                Flavour::Card => {
+                    let in_table = c == '|' && self.table.is_some();
+                    // A tick could pair with those of code that now stands beside it.
+                    if matches!(c, '<' | '`') || special || in_table {
+                        entity(&mut self.inline, c);
+                    } else {
+                        self.inline.push(c);
+                    }
+                }
+                // Without entities, what follows is kept away.
+                Flavour::RichText => {
+                    self.inline.push(if c == '`' { '\'' } else { c });
+                    if special || (c == '<' && !may_follow_less_than(next)) {
+                        self.inline.push(ZERO_WIDTH_SPACE);
+                    }
+                }
+            }
+        }
+    }
+
+    fn code_span(&mut self, code: &str) {
+        self.plain.push_str(code);
+        let mut code = break_mentions(code);
+        if self.table.is_some() {
+            code = code.replace('|', "\\|");
+        }
+        // Nobody has said that rich text knows code within a line.
+        if self.flavour == Flavour::RichText {
+            code = code.replace("](", &format!("]{ZERO_WIDTH_SPACE}("));
+        }
+        let fence = "`".repeat(longest_run_of_ticks(&code) + 1);
+        let edge = code.starts_with('`') || code.ends_with('`');
+        let blank = if edge { " " } else { "" };
+        self.inline
+            .push_str(&format!("{fence}{blank}{code}{blank}{fence}"));
+    }
+
+    fn html(&mut self, html: &str) {
+        let name = html.trim().to_ascii_lowercase();
+        if matches!(name.as_str(), "<br>" | "<br/>" | "<br />") {
+            let space = if self.table.is_some() { " " } else { "\n" };
+            return self.verbatim(space);
+        }
+        self.plain.push_str(html);
+        match self.flavour {
+            Flavour::RichText => {
+                for c in html.chars() {
+                    self.inline.push(if c == '`' { '\'' } else { c });
+                    if matches!(c, '<' | '!' | ']') {
+                        self.inline.push(ZERO_WIDTH_SPACE);
+                    }
+                }
+            }
+            Flavour::Card => {
+                for c in html.chars() {
+                    if c.is_ascii_punctuation() {
+                        entity(&mut self.inline, c);
+                    } else {
+                        self.inline.push(c);
+                    }
+                }
+            }
+        }
+    }
+
+    // Links.
+
+    fn open_link(&mut self, url: &str, image: bool) {
+        self.links.push(Link {
+            url: url.to_owned(),
+            image,
+            from: self.inline.len(),
+            plain_from: self.plain.len(),
+        });
+    }
+
+    fn close_link(&mut self) {
+        let Some(Link {
+            url,
+            image,
+            from,
+            plain_from,
+        }) = self.links.pop()
+        else {
+            return;
+        };
+        let mut text = self.inline.split_off(from);
+        let bare = self.plain[plain_from..].trim() == url;
+        if text.trim().is_empty() {
+            text = if image { "image" } else { "link" }.to_owned();
+        }
+        // Links cannot be nested: within another one, an image is its text.
+        if !self.links.is_empty() {
+            self.inline.push_str(&text);
+            return;
+        }
+        match web_url(&url) {
+            Some(url) => {
+                self.defuse_bang();
+                self.inline.push_str(&format!("[{text}]({url})"));
+            }
+            // A file on this machine, say: nothing to click on.
+            None => {
+                self.inline.push_str(&text);
+                if !bare && !url.is_empty() {
+                    self.inline.push_str(" (");
+                    self.code_span(&url);
+                    self.inline.push(')');
+                }
+            }
+        }
+    }
+
+    /// Keeps a `!` before a link from making it an image.
+    fn defuse_bang(&mut self) {
+        if self.inline.ends_with('!') {
+            match self.flavour {
+                Flavour::Card => {
+                    self.inline.pop();
+                    entity(&mut self.inline, '!');
+                }
+                Flavour::RichText => self.inline.push(ZERO_WIDTH_SPACE),
+            }
+        }
+    }
+
+    // Blocks.
+
+    fn container(&mut self) -> &mut Container {
+        self.containers
+            .last_mut()
+            .expect("the document is never closed before the end")
+    }
+
+    fn open(&mut self, kind: ContainerKind) {
+        self.containers.push(Container {
+            kind,
+            blocks: Vec::new(),
+        });
+    }
+
+    fn block(&mut self, block: String) {
+        self.container().blocks.push(block);
+    }
+
+    /// Ends the paragraph that is being written, if one is.
+    fn flush(&mut self) {
+        self.plain.clear();
+        let inline = mem::take(&mut self.inline);
+        let inline = inline.trim();
+        if !inline.is_empty() {
+            self.block(inline.to_owned());
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(Container { kind, blocks }) = self.containers.pop() else {
+            return;
+        };
+        match kind {
+            ContainerKind::Document => self.containers.push(Container { kind, blocks }),
+            ContainerKind::Quote => {
+                if !blocks.is_empty() {
+                    self.block(prefixed(&blocks.join("\n\n"), "> "));
+                }
+            }
+            ContainerKind::Item { loose } => self.close_item(&blocks, loose),
+            ContainerKind::List { loose, .. } => {
+                self.block(blocks.join(if loose { "\n\n" } else { "\n" }));
+            }
+        }
+    }
+
+    fn close_item(&mut self, blocks: &[String], item_loose: bool) {
+        let content = blocks.join(if item_loose { "\n\n" } else { "\n" });
+        let mut marker = "- ".to_owned();
+        if let ContainerKind::List { next, loose } = &mut self.container().kind {
+            *loose |= item_loose;
+            if let Some(number) = next {
+                marker = format!("{number}. ");
+                *number = number.saturating_add(1);
+            }
+        }
+        let indent = " ".repeat(marker.len().max(INDENT));
+        // The lines of a block of code begin where its fence does.
+        if content.starts_with("```") {
+            marker = format!("{marker:INDENT$}");
+        }
+        let indented = prefixed(&content, &indent);
+        self.block(format!("{marker}{}", indented.trim_start()));
+    }
+
+    fn close_heading(&mut self, level: HeadingLevel) {
+        let text = mem::take(&mut self.inline).replace('\n', " ");
+        let text = text.trim();
+        self.plain.clear();
+        if text.is_empty() {
+            return;
+        }
+        match self.flavour {
+            Flavour::Card => {
+                let marks = "#".repeat(level as usize);
+                self.block(format!("{marks} {text}"));
+            }
+            Flavour::RichText => self.block(format!("**{}**", text.replace("**", ""))),
+        }
+    }
+
+    fn close_table(&mut self) {
+        let Some(table) = self.table.take() else {
+            return;
+        };
+        let shown = self.flavour == Flavour::Card
+            && self.containers.len() == 1
+            && self.tables < MAX_TABLES
+            && table.is_small();
+        if shown {
+            self.tables += 1;
+            self.block(table.markdown());
+        } else {
+            self.block(fenced("", &table.text()));
+        }
+    }
+}
+
+/// Returns whether `<` before it can never begin a tag, nor `&…;` hide one there.
+fn may_follow_less_than(next: Option<char>) -> bool {
+    next.is_none_or(|c| c.is_whitespace() || c.is_ascii_digit() || c == '=')
+}
+
+/// Returns a URL that Feishu opens, safe between the parentheses of a link.
+fn web_url(url: &str) -> Option<String> {
+    let lower = url.to_ascii_lowercase();
+    let opens = ["https://", "http://", "mailto:"]
+        .iter()
+        .any(|scheme| lower.starts_with(scheme));
+    if !opens {
+        return None;
+    }
+    let mut safe = String::with_capacity(url.len());
+    for c in url.chars() {
+        if c.is_ascii_control() || matches!(c, ' ' | '<' | '>' | '(' | ')' | '\\' | '|' | '`' | '"')
+        {
+            safe.push_str(&format!("%{:02X}", u32::from(c)));
+        } else {
+            safe.push(c);
+        }
+    }
+    Some(safe)
+}
+
+fn language(info: &str) -> String {
+    info.split(|c: char| c.is_whitespace() || c == ',')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '#' | '-' | '_'))
+        .take(20)
+        .collect()
+}
+
+fn fenced(language: &str, code: &str) -> String {
+    let code = break_mentions(code.trim_end_matches('\n'));
+    let fence = "`".repeat(longest_run_of_ticks(&code).max(2) + 1);
+    format!("{fence}{language}\n{code}\n{fence}")
+}
+
+fn longest_run_of_ticks(text: &str) -> usize {
+    let mut longest = 0;
+    let mut run = 0;
+    for c in text.chars() {
+        run = if c == '`' { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    longest
+}
+
+/// Puts a prefix before each line; before an empty one without blanks at its end.
+fn prefixed(text: &str, prefix: &str) -> String {
+    let lines = text.split('\n').map(|line| match line {
+        "" => prefix.trim_end().to_owned(),
+        line => format!("{prefix}{line}"),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests;
