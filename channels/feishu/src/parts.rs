@@ -390,6 +390,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn shuffled_and_repeated_parts_make_the_whole_once(
             whole in ".{2,200}",
@@ -428,7 +430,7 @@ mod tests {
         #[test]
         fn whatever_comes_in_the_bounds_hold_and_the_count_is_true(
             arrivals in prop::collection::vec(
-                (0..200u32, 2..6u32, 0..6u32, 0..700_000usize, 0..400u64), 1..150,
+                (0..200u32, 2..6u32, 0..6u32, 0..700_000usize, 0..400u64), 1..80,
             ),
         ) {
             let mut parts = Parts::new();

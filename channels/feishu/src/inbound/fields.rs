@@ -29,14 +29,14 @@ impl Fields for Value {
 
     fn list(&self, pointer: &str) -> &[Value] {
         self.pointer(pointer)
-            .and_then(Value::as_array)
+            .and_then(Self::as_array)
             .map(Vec::as_slice)
             .unwrap_or_default()
     }
 
     fn number(&self, pointer: &str) -> Option<u64> {
         match self.pointer(pointer)? {
-            Value::String(text) => text.trim().parse().ok(),
+            Self::String(text) => text.trim().parse().ok(),
             other => other.as_u64(),
         }
     }

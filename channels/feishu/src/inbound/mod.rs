@@ -37,6 +37,10 @@ pub(crate) struct Identity {
 
 /// What an event means to us.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is made and taken apart at once"
+)]
 pub(crate) enum Delivered {
     /// Something happened: acknowledge it once it is on disk.
     Event {

@@ -283,7 +283,7 @@ impl<'a> Writer<'a> {
                 // Without entities, what follows is kept away.
                 Flavour::RichText => {
                     self.inline.push(if c == '`' { '\'' } else { c });
-                    if special || (c == '<' && !may_follow_less_than(next)) {
+                    if special || makes_mark(c, next) {
                         self.inline.push(ZERO_WIDTH_SPACE);
                     }
                 }
@@ -496,9 +496,14 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Returns whether `<` before it can never begin a tag, nor `&…;` hide one there.
-fn may_follow_less_than(next: Option<char>) -> bool {
-    next.is_none_or(|c| c.is_whitespace() || c.is_ascii_digit() || c == '=')
+/// Returns whether a character of a text can begin a tag, or end the text of a link, with what
+/// follows it, behind which `&` and `\` may hide anything.
+fn makes_mark(c: char, next: Option<char>) -> bool {
+    match (c, next) {
+        ('<', Some(next)) => !(next.is_whitespace() || next.is_ascii_digit() || next == '='),
+        (']', Some(next)) => matches!(next, '(' | '[' | '&' | '\\'),
+        _ => false,
+    }
 }
 
 /// Returns a URL that Feishu opens, safe between the parentheses of a link.

@@ -11,4 +11,5 @@ mod markdown;
 mod render;
 mod table;
 
+#[expect(unused_imports, reason = "the posts that use them come next")]
 pub(crate) use self::render::{Form, MAX_TEXT, Rendered, forms};

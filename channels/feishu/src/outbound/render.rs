@@ -282,6 +282,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn every_text_has_a_form_and_every_form_its_limits(text in nasty(), repeat in 1..400usize) {
             let mut text = text.repeat(repeat);
