@@ -18,7 +18,7 @@ use crate::api::brief;
 use crate::frame::ClientConfig;
 
 /// Where to ask, below the base URL. Needs no token.
-pub(crate) const PATH: &str = "callback/ws/endpoint";
+const PATH: &str = "callback/ws/endpoint";
 
 /// A place to connect to, once.
 #[derive(Clone)]
@@ -109,9 +109,10 @@ const OTHER_DOMAIN: &str = "the app is on the other side: set base_url to \
 const TOO_MANY: &str = "stop the other programs that use this app: it has as many connections as \
     it may, and old ones take minutes to go";
 
-/// Returns the body of the question.
-pub(crate) fn request(app_id: &str, app_secret: &SecretString) -> Value {
-    json!({"AppID": app_id, "AppSecret": app_secret.expose_secret()})
+/// Returns what to ask, and where below the base URL.
+pub(crate) fn request(app_id: &str, app_secret: &SecretString) -> (&'static str, Value) {
+    let body = json!({"AppID": app_id, "AppSecret": app_secret.expose_secret()});
+    (PATH, body)
 }
 
 /// Reads the answer to the question that went to `base_url`.
@@ -309,7 +310,10 @@ mod tests {
     fn the_question_names_the_app_with_its_secret() {
         assert_eq!(
             request("cli_1", &"s3cret".into()),
-            json!({"AppID": "cli_1", "AppSecret": "s3cret"})
+            (
+                "callback/ws/endpoint",
+                json!({"AppID": "cli_1", "AppSecret": "s3cret"})
+            )
         );
     }
 

@@ -144,7 +144,7 @@ impl<'a> Writer<'a> {
             Event::Text(text) => self.text(&text, range),
             Event::Code(code) => self.code_span(&code),
             Event::Html(html) | Event::InlineHtml(html) => self.html(&html),
-            Event::SoftBreak | Event::HardBreak => self.verbatim("\n"),
+            Event::SoftBreak | Event::HardBreak => self.line_break(),
             Event::Rule => {
                 self.flush();
                 self.block("---".to_owned());
@@ -247,6 +247,15 @@ impl<'a> Writer<'a> {
         self.plain.push_str(text);
     }
 
+    /// Never two at once, which would begin a paragraph.
+    fn line_break(&mut self) {
+        if self.table.is_some() {
+            self.verbatim(" ");
+        } else if !self.inline.ends_with('\n') {
+            self.verbatim("\n");
+        }
+    }
+
     fn mark(&mut self, mark: &str) {
         self.inline.push_str(mark);
     }
@@ -272,9 +281,9 @@ impl<'a> Writer<'a> {
             let next = chars.peek().map(|(_, next)| *next).or(followed_by);
             match self.flavour {
                 Flavour::Card => {
-                    let in_table = c == '|' && self.table.is_some();
-                    // A tick could pair with those of code that now stands beside it.
-                    if matches!(c, '<' | '`') || special || in_table {
+                    // A tick could pair with those of code that now stands beside it, a bar make a
+                    // table, or a cell.
+                    if matches!(c, '<' | '`' | '|') || special {
                         entity(&mut self.inline, c);
                     } else {
                         self.inline.push(c);
@@ -311,8 +320,7 @@ impl<'a> Writer<'a> {
     fn html(&mut self, html: &str) {
         let name = html.trim().to_ascii_lowercase();
         if matches!(name.as_str(), "<br>" | "<br/>" | "<br />") {
-            let space = if self.table.is_some() { " " } else { "\n" };
-            return self.verbatim(space);
+            return self.line_break();
         }
         self.plain.push_str(html);
         match self.flavour {

@@ -19,6 +19,7 @@ fn a_card_gets_what_stands_there() {
         ("a\nb", "a\nb"),
         ("a  \nb", "a\nb"),
         ("a<br>b", "a\nb"),
+        ("a\n<br/>\nb | c", "a\nb &#124; c"),
         (
             "# One\n## Two ##\nThree\n=====",
             "# One\n\n## Two\n\n# Three",
@@ -202,6 +203,7 @@ fn what_was_no_image_does_not_become_one() {
         "<div><at id=all></at>![](https://x.test/i.png)",
         "![```\n\\[1]: https://x.test\n<at id=all></at>](https://x.test/i.png)",
         "!&#91;a](https://x.test/i.png)",
+        "![1]: https://x.test\n<br>[1]: https://x.test\n",
         "`![a](https://x.test/i.png)`",
     ] {
         assert_inert(&rewrite(markdown, Flavour::RichText));
