@@ -84,6 +84,7 @@ struct Writer<'a> {
     links: Vec<Link>,
     code: Option<Code>,
     table: Option<Table>,
+    in_heading: bool,
 }
 
 struct Container {
@@ -134,6 +135,7 @@ impl<'a> Writer<'a> {
             links: Vec::new(),
             code: None,
             table: None,
+            in_heading: false,
         }
     }
 
@@ -160,7 +162,7 @@ impl<'a> Writer<'a> {
     fn start(&mut self, tag: Tag<'_>) {
         match tag {
             Tag::Emphasis => self.mark("*"),
-            Tag::Strong => self.mark("**"),
+            Tag::Strong => self.strong(),
             Tag::Strikethrough => self.mark("~~"),
             Tag::Link { dest_url, .. } => self.open_link(&dest_url, false),
             Tag::Image { dest_url, .. } => self.open_link(&dest_url, true),
@@ -196,6 +198,7 @@ impl<'a> Writer<'a> {
                     text: String::new(),
                 });
             }
+            Tag::Heading { .. } => self.in_heading = true,
             Tag::Table(alignments) => self.table = Some(Table::new(alignments)),
             _ => {}
         }
@@ -204,7 +207,7 @@ impl<'a> Writer<'a> {
     fn end(&mut self, tag: TagEnd) {
         match tag {
             TagEnd::Emphasis => self.mark("*"),
-            TagEnd::Strong => self.mark("**"),
+            TagEnd::Strong => self.strong(),
             TagEnd::Strikethrough => self.mark("~~"),
             TagEnd::Link | TagEnd::Image => self.close_link(),
             TagEnd::TableCell => {
@@ -258,6 +261,13 @@ impl<'a> Writer<'a> {
 
     fn mark(&mut self, mark: &str) {
         self.inline.push_str(mark);
+    }
+
+    /// In rich text a heading is strong already.
+    fn strong(&mut self) {
+        if !(self.in_heading && self.flavour == Flavour::RichText) {
+            self.mark("**");
+        }
     }
 
     fn text(&mut self, text: &str, range: Range<usize>) {
@@ -472,6 +482,7 @@ impl<'a> Writer<'a> {
     }
 
     fn close_heading(&mut self, level: HeadingLevel) {
+        self.in_heading = false;
         let text = mem::take(&mut self.inline).replace('\n', " ");
         let text = text.trim();
         self.plain.clear();
@@ -483,7 +494,7 @@ impl<'a> Writer<'a> {
                 let marks = "#".repeat(level as usize);
                 self.block(format!("{marks} {text}"));
             }
-            Flavour::RichText => self.block(format!("**{}**", text.replace("**", ""))),
+            Flavour::RichText => self.block(format!("**{text}**")),
         }
     }
 

@@ -203,6 +203,8 @@ fn what_was_no_image_does_not_become_one() {
         "<div><at id=all></at>![](https://x.test/i.png)",
         "![```\n\\[1]: https://x.test\n<at id=all></at>](https://x.test/i.png)",
         "!&#91;a](https://x.test/i.png)",
+        "# !**<https://x.test>",
+        "# !**[a](https://x.test)**",
         "![1]: https://x.test\n<br>[1]: https://x.test\n",
         "`![a](https://x.test/i.png)`",
     ] {
