@@ -8,6 +8,7 @@
 //! - `discovery`: where the long connection is
 //! - `api`: what the answers of the Open API mean
 //! - `button`: what a button carries
+//! - `fence`: blocks of code
 //! - `inbound`: from Feishu's events to ours
 //! - `outbound`: from our posts to Feishu's messages
 
@@ -22,6 +23,7 @@ mod button;
     expect(dead_code, reason = "the connection that uses it comes next")
 )]
 mod discovery;
+mod fence;
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "the connection that uses it comes next")

@@ -6,6 +6,7 @@ use super::body::Body;
 use super::content::Files;
 use super::fields::Fields as _;
 use super::mention::Mentions;
+use crate::fence::fenced;
 
 /// Adds rich text to a body: `{"title":"…","content":[[element…]…]}`.
 ///
@@ -99,7 +100,8 @@ fn element_into(body: &mut Body, files: &mut Files, element: &Value, mentions: &
         }
         "code_block" => {
             body.line();
-            body.text(&fenced(element.text("/language").unwrap_or_default(), text));
+            let language = element.text("/language").unwrap_or_default();
+            body.text(&fenced(&language.to_lowercase(), text));
         }
         "button" => body.text(&format!("[button: {text}]")),
         "note" => {
@@ -135,17 +137,4 @@ fn link(text: &str, url: &str) -> String {
         (text, url) if text == url => url.to_owned(),
         (text, url) => format!("[{text}]({url})"),
     }
-}
-
-fn fenced(language: &str, code: &str) -> String {
-    let mut longest = 0;
-    let mut run = 0;
-    for c in code.chars() {
-        run = if c == '`' { run + 1 } else { 0 };
-        longest = longest.max(run);
-    }
-    let fence = "`".repeat(longest.max(2) + 1);
-    let language = language.to_lowercase();
-    let code = code.trim_end_matches('\n');
-    format!("{fence}{language}\n{code}\n{fence}")
 }

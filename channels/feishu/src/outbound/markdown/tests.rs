@@ -2,6 +2,7 @@ use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 
 use super::*;
+use crate::outbound::inert::ZERO_WIDTH_SPACE;
 
 fn card(markdown: &str) -> String {
     rewrite(markdown, Flavour::Card)
@@ -195,6 +196,20 @@ fn the_summary_is_one_line_of_words() {
 }
 
 #[test]
+fn depth_does_not_multiply_length() {
+    for mark in ["> ", "- ", "1. "] {
+        let markdown = mark.repeat(3_000) + &"a\n".repeat(3_000);
+        for flavour in [Flavour::Card, Flavour::RichText] {
+            let length = rewrite(&markdown, flavour).len();
+            assert!(length < 300_000, "{mark}: {length}");
+        }
+    }
+    let nested = (0..20).map(|depth| format!("{}- a\n", "  ".repeat(depth)));
+    let shown = card(&nested.collect::<String>());
+    assert_eq!(shown.matches('a').count(), 20);
+}
+
+#[test]
 fn what_was_no_image_does_not_become_one() {
     // Each of these once did, or let a tag through.
     for markdown in [
@@ -204,6 +219,7 @@ fn what_was_no_image_does_not_become_one() {
         "![```\n\\[1]: https://x.test\n<at id=all></at>](https://x.test/i.png)",
         "!&#91;a](https://x.test/i.png)",
         "# !**<https://x.test>",
+        "<br>[1]: https://x.test\n![1]: https://x.test\n",
         "# !**[a](https://x.test)**",
         "![1]: https://x.test\n<br>[1]: https://x.test\n",
         "`![a](https://x.test/i.png)`",
