@@ -53,9 +53,9 @@ impl Writer<'_> {
             let next = chars.peek().map(|(_, next)| *next).or(followed_by);
             match self.flavour {
                 Flavour::Card => {
-                    // A tick could pair with those of code that now stands beside it, a bar make a
-                    // table, or a cell.
-                    if matches!(c, '<' | '`' | '|') || special || makes_mark(c, next) {
+                    // Ticks and brackets could pair with those of code and links that now stand
+                    // beside them, and a bar make a table, or a cell.
+                    if matches!(c, '<' | '`' | '|' | '[' | ']') || special {
                         entity(&mut self.inline, c);
                     } else {
                         self.inline.push(c);
@@ -176,11 +176,12 @@ impl Writer<'_> {
     }
 }
 
-/// Returns whether a character of a text can begin a tag, or end the text or the name of a link,
-/// with what follows it, behind which `&` and `\` may hide anything.
+/// Returns whether a character of a text can begin a tag or an image, or end the text or the name of
+/// a link, with what follows it, behind which `&` and `\` may hide anything.
 fn makes_mark(c: char, next: Option<char>) -> bool {
     match (c, next) {
         ('<', Some(next)) => !(next.is_whitespace() || next.is_ascii_digit() || next == '='),
+        ('!', Some(next)) => matches!(next, '[' | '&' | '\\'),
         (']', Some(next)) => matches!(next, '(' | '[' | ':' | '&' | '\\'),
         _ => false,
     }

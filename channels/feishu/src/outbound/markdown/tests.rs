@@ -90,7 +90,7 @@ fn links_open_and_images_become_links() {
         ("[src/lib.rs](src/lib.rs)", "src/lib.rs"),
         ("[a](javascript:alert)", "a (`javascript:alert`)"),
         ("[a]()", "a"),
-        ("[a] (b)", "[a] (b)"),
+        ("[a] (b)", "&#91;a&#93; (b)"),
     ];
     for (markdown, expected) in table {
         assert_eq!(card(markdown), expected, "{markdown:?}");
@@ -218,6 +218,8 @@ fn what_was_no_image_does_not_become_one() {
         "<div><at id=all></at>![](https://x.test/i.png)",
         "![```\n\\[1]: https://x.test\n<at id=all></at>](https://x.test/i.png)",
         "!&#91;a](https://x.test/i.png)",
+        "![![a][1]- ](https://x.test/i.png)",
+        "<at id=all></at>![![\\[1]: https://x.test\n](https://x.test/i.png)",
         "# !**<https://x.test>",
         "<br>[1]: https://x.test\n![1]: https://x.test\n",
         "# !**[a](https://x.test)**",
