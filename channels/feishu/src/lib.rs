@@ -7,45 +7,31 @@
 //! - `frame`, `parts`: what goes over the long connection
 //! - `discovery`: where the long connection is
 //! - `api`: what the answers of the Open API mean
+//! - `connection`: the long connection: its life, events and their acknowledgement
+//! - `status`, `names`, `files`, `history`: reactions, names, attachments, reading back
 //! - `button`: what a button carries
 //! - `fence`: blocks of code
 //! - `inbound`: from Feishu's events to ours
 //! - `outbound`: from our posts to Feishu's messages
 
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the connection that uses it comes next")
-)]
+mod account;
 mod api;
 mod button;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the connection that uses it comes next")
-)]
+mod channel;
+mod connection;
 mod discovery;
 mod fence;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the connection that uses it comes next")
-)]
+mod files;
 mod frame;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the connection that uses it comes next")
-)]
+mod history;
 mod inbound;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the connection that uses it comes next")
-)]
+mod names;
 mod outbound;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the connection that uses it comes next")
-)]
 mod parts;
 pub mod registration;
 mod settings;
 pub mod setup;
+mod status;
 
+pub use self::channel::FeishuChannel;
 pub use self::settings::{Language, Settings};

@@ -1,13 +1,13 @@
-//! What the answers of the Open API mean.
+//! The Open API: calls, and what their answers mean.
 //!
-//! **Architecture Invariant:** this module does no IO.
+//! **Architecture Invariant:** only `client` does IO.
 
+mod client;
 mod code;
 mod failure;
 mod judge;
 
-#[expect(unused_imports, reason = "the calls that use them come next")]
+pub(crate) use self::client::{Api, Call};
 pub(crate) use self::failure::{Cure, Failure};
 pub(crate) use self::judge::brief;
-#[expect(unused_imports, reason = "the calls that use it come next")]
 pub(crate) use self::judge::judge;

@@ -3,12 +3,13 @@
 //! Feishu adds fields and types as it likes, so everything that is not needed is optional: a
 //! message whose content nobody understands still is a message, which says so.
 //!
-//! **Architecture Invariant:** this module does no IO. What an event does not tell is listed as
+//! **Architecture Invariant:** only `lookup` does IO. What an event does not tell is listed as
 //! [`Lack`], for whoever can look it up.
 
 mod body;
 mod content;
 mod fields;
+mod lookup;
 mod mention;
 mod message;
 mod press;

@@ -19,7 +19,7 @@ use super::queue::Queue;
 use super::timing::Timing;
 use super::verdict;
 use crate::account::Account;
-use crate::health::HealthBoard;
+use tieline_channel::health::HealthBoard;
 
 /// How many reports may wait. A connection with another one waits, which is a matter of
 /// microseconds.

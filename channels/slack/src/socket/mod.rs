@@ -38,9 +38,9 @@ pub(crate) use self::envelope::Envelope;
 use self::keeper::Keeper;
 use self::timing::Timing;
 use crate::account::Account;
-use crate::health::HealthBoard;
 use crate::inbound::{self, Delivered};
 use crate::web::CallError;
+use tieline_channel::health::HealthBoard;
 
 /// Says what an envelope means.
 #[async_trait]
