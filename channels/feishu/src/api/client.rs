@@ -47,6 +47,22 @@ impl Api {
         })
     }
 
+    /// Asks for a file, and returns the answer once it is clear that the file follows; its body is
+    /// still to be read, with a deadline of the reader's.
+    ///
+    /// # Errors
+    ///
+    /// As the calls; also when Feishu answers with something else than a file.
+    pub(crate) async fn download(
+        &self,
+        _path: String,
+        _query: Vec<(&'static str, String)>,
+    ) -> Result<reqwest::Response, Failure> {
+        Err(Failure::Unclear {
+            reason: "not built".to_owned(),
+        })
+    }
+
     /// Asks who we are.
     ///
     /// # Errors
