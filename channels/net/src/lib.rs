@@ -1,6 +1,9 @@
 //! How channels reach their platforms: one TLS configuration, with the certificates that this
 //! machine trusts, for HTTP and for WebSockets, so that a company's own authority works for both.
+//!
+//! - [`download`]: files that are written while they arrive
 
+pub mod download;
 mod websocket;
 
 use std::path::Path;
