@@ -5,7 +5,7 @@ use tokio::sync::OnceCell;
 
 use crate::Settings;
 use crate::api::{Api, Failure};
-use crate::inbound::Identity;
+use crate::inbound::{Glimpses, Identity};
 use crate::names::Names;
 
 /// One Feishu app in one organisation.
@@ -15,6 +15,7 @@ pub(crate) struct Account {
     pub(crate) net: Net,
     pub(crate) api: Api,
     pub(crate) names: Names,
+    pub(crate) glimpses: Glimpses,
     identity: OnceCell<Identity>,
 }
 
@@ -23,6 +24,7 @@ impl Account {
         let api = Api::new(&settings, &net);
         Self {
             names: Names::new(api.clone()),
+            glimpses: Glimpses::new(api.clone()),
             settings,
             net,
             api,

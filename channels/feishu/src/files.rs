@@ -2,16 +2,84 @@
 
 use std::path::Path;
 
-use tieline_channel::{Attachment, SendError};
+use serde::Deserialize;
+use tieline_channel::{Attachment, SendError, WithCauses};
+use tieline_net::download::{Download, DownloadError, check_size, unless_silent, whole_or_nothing};
 
 use crate::account::Account;
+use crate::get::not_read;
+
+/// What an attachment's reference says.
+#[derive(Debug, Deserialize)]
+struct Reference {
+    message_id: String,
+    key: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
 
 /// Fetches an attachment into the file `to`.
 pub(crate) async fn fetch(
-    _account: &Account,
-    _attachment: &Attachment,
-    _to: &Path,
-    _max_bytes: u64,
+    account: &Account,
+    attachment: &Attachment,
+    to: &Path,
+    max_bytes: u64,
 ) -> Result<(), SendError> {
+    check_size(attachment.bytes, max_bytes).map_err(not_fetched)?;
+    let download = download(account, attachment, to, max_bytes);
+    whole_or_nothing(to, not_fetched, download).await
+}
+
+async fn download(
+    account: &Account,
+    attachment: &Attachment,
+    to: &Path,
+    max_bytes: u64,
+) -> Result<(), SendError> {
+    let Reference {
+        message_id,
+        key,
+        kind,
+    } = serde_json::from_str(&attachment.reference).map_err(|error| SendError::Never {
+        reason: format!("not an attachment of Feishu: {error}"),
+    })?;
+    if ![&message_id, &key].into_iter().all(|id| is_id(id)) {
+        return Err(SendError::Never {
+            reason: "an attachment with a strange name".to_owned(),
+        });
+    }
+    let path = format!("/open-apis/im/v1/messages/{message_id}/resources/{key}");
+    let mut response = account
+        .api
+        .download(path, vec![("type", kind)])
+        .await
+        .map_err(not_read)?;
+    let mut file = Download::begin(&response, to, max_bytes)
+        .await
+        .map_err(not_fetched)?;
+    while let Some(chunk) = unless_silent(response.chunk()).await.map_err(not_fetched)? {
+        file.write(&chunk).await.map_err(not_fetched)?;
+    }
+    file.finish().await.map_err(not_fetched)?;
     Ok(())
+}
+
+/// Tells whether something can be an id: it comes from a message, and becomes part of a path.
+fn is_id(id: &str) -> bool {
+    !id.is_empty()
+        && id
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+}
+
+fn not_fetched(error: DownloadError) -> SendError {
+    let reason = WithCauses(&error).to_string();
+    if error.is_final() {
+        SendError::Never { reason }
+    } else {
+        SendError::Again {
+            after: None,
+            reason,
+        }
+    }
 }

@@ -9,6 +9,7 @@
 //! - `api`: what the answers of the Open API mean
 //! - `connection`: the long connection: its life, events and their acknowledgement
 //! - `status`, `names`, `files`, `history`: reactions, names, attachments, reading back
+//! - `get`: the calls that read
 //! - `button`: what a button carries
 //! - `fence`: blocks of code
 //! - `inbound`: from Feishu's events to ours
@@ -23,6 +24,7 @@ mod discovery;
 mod fence;
 mod files;
 mod frame;
+mod get;
 mod history;
 mod inbound;
 mod names;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tieline_channel::{Attachment, Segment};
 
 use super::body::Body;
+use super::card;
 use super::fields::Fields as _;
 use super::mention::Mentions;
 use super::rich;
@@ -86,8 +87,10 @@ fn read_into(
         "sticker" => body.text("[a sticker]"),
         "interactive" => {
             body.text("[a card]\n");
-            rich::card_into(body, files, content, mentions);
-            return Some(Partial::Card);
+            if !card::read_into(body, content) {
+                rich::card_into(body, files, content, mentions);
+                return Some(Partial::Card);
+            }
         }
         "share_chat" => body.text(&described("a shared chat", text("/chat_id"))),
         "share_user" => body.text(&described("a shared contact", text("/user_id"))),

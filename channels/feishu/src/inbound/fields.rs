@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 /// Fields of a JSON value.
-pub(super) trait Fields {
+pub(crate) trait Fields {
     /// Returns the text at a JSON pointer, unless it is empty.
     fn text(&self, pointer: &str) -> Option<&str>;
 

@@ -3,16 +3,25 @@
 //! Feishu adds fields and types as it likes, so everything that is not needed is optional: a
 //! message whose content nobody understands still is a message, which says so.
 //!
-//! **Architecture Invariant:** only `lookup` does IO. What an event does not tell is listed as
+//! - `message`, `press`: what events tell
+//! - `readback`: the same of messages that are read back
+//! - `content`, with `rich`, `card` and `mention`: what a message says
+//! - `lookup`, with `glimpse` and `forward`: what an event does not tell
+//!
+//! **Architecture Invariant:** only `lookup` and `glimpse` do IO. What an event does not tell is listed as
 //! [`Lack`], for whoever can look it up.
 
 mod body;
+mod card;
 mod content;
-mod fields;
+pub(crate) mod fields;
+mod forward;
+mod glimpse;
 mod lookup;
 mod mention;
 mod message;
 mod press;
+mod readback;
 mod rich;
 #[cfg(test)]
 mod tests;
@@ -23,6 +32,9 @@ use serde_json::Value;
 use tieline_channel::{Event, ThreadKey, WireId};
 
 use self::fields::Fields as _;
+pub(crate) use self::glimpse::Glimpses;
+pub(crate) use self::lookup::{complete, read as read_whole};
+pub(crate) use self::readback::{said, sender as sender_of, written};
 use crate::api::brief;
 
 /// Who we are: from `bot/v3/info` and the settings.
