@@ -1,6 +1,10 @@
 //! How channels reach their platforms: one TLS configuration, with the certificates that this
-//! machine trusts, for HTTP and for WebSockets, so that a company's own authority works for both.
+//! machine trusts, for HTTP and for WebSockets, so that a company's own authority works for both;
+//! and how often they call them.
+//!
+//! - [`pace`]: budgets of calls
 
+pub mod pace;
 mod websocket;
 
 use std::path::Path;
