@@ -18,6 +18,15 @@ const MAX_WORDS: usize = 200;
 /// How many missing scopes are named.
 const MAX_SCOPES: usize = 10;
 
+/// Who wants to be left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quiet {
+    /// The API that was called.
+    Call,
+    /// The chat that was posted to, or the message that was to be changed.
+    Chat,
+}
+
 /// What every answer has.
 #[derive(Deserialize)]
 struct Answer {
@@ -51,6 +60,17 @@ pub(crate) fn judge(
         return Ok(value);
     }
     Err(refused(call, http_status, headers, &answer))
+}
+
+/// Returns who wants to be left alone, if that is why a call was not done.
+pub(super) fn quiet(http_status: u16, body: &[u8]) -> Option<Quiet> {
+    let code = serde_json::from_slice::<Answer>(body).map(|answer| answer.code);
+    match (code, http_status) {
+        (Ok(99_991_400), _) => Some(Quiet::Call),
+        (Ok(230_020), _) => Some(Quiet::Chat),
+        (_, 429) => Some(Quiet::Call),
+        _ => None,
+    }
 }
 
 /// Returns what strangers say on one line of bearable length.
