@@ -112,7 +112,8 @@ fn refused(call: &str, http_status: u16, headers: &HeaderMap, answer: &Answer) -
         class: match http_status {
             429 => Class::Again(LIMITED),
             500.. => Class::Unclear,
-            _ => Class::Never(Cure::Nothing),
+            // Most codes that nobody has told us of are of cards.
+            _ => Class::Never(Cure::SimplerForm),
         },
     });
     let reason = reason(call, words, headers, answer);
@@ -309,7 +310,7 @@ mod tests {
             (10_012, "operator"),
             (10_014, "operator"),
             (10_015, "operator"),
-            (230_001, "never, Nothing"),
+            (230_001, "never, SimplerForm"),
             (230_002, "never, Nothing"),
             (230_006, "operator"),
             (230_009, "never, Nothing"),
@@ -357,9 +358,9 @@ mod tests {
     #[test]
     fn a_code_that_nobody_knows_is_judged_by_the_http_status() {
         let table = [
-            (200, "never, Nothing"),
-            (400, "never, Nothing"),
-            (403, "never, Nothing"),
+            (200, "never, SimplerForm"),
+            (400, "never, SimplerForm"),
+            (403, "never, SimplerForm"),
             (429, "again after 2 s"),
             (500, "unclear"),
             (503, "unclear"),
