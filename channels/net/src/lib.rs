@@ -1,9 +1,12 @@
 //! How channels reach their platforms: one TLS configuration, with the certificates that this
-//! machine trusts, for HTTP and for WebSockets, so that a company's own authority works for both.
+//! machine trusts, for HTTP and for WebSockets, so that a company's own authority works for both;
+//! and how often they call them.
 //!
 //! - [`download`]: files that are written while they arrive
+//! - [`pace`]: budgets of calls
 
 pub mod download;
+pub mod pace;
 mod websocket;
 
 use std::path::Path;

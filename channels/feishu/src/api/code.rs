@@ -71,7 +71,9 @@ pub(super) fn meaning(code: i64) -> Option<Meaning> {
         }
 
         // Of messages.
-        230_001 => ("", Never(Cure::Nothing)),
+        // Says nothing about which parameter it is; of the content, or of an edit of what is no
+        // card, a simpler form mends it.
+        230_001 => ("", Never(Cure::SimplerForm)),
         230_002 => ("the bot is not in this chat", Never(Cure::Nothing)),
         230_006 => (
             "the app has no bot",

@@ -18,6 +18,15 @@ const MAX_WORDS: usize = 200;
 /// How many missing scopes are named.
 const MAX_SCOPES: usize = 10;
 
+/// Who wants to be left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quiet {
+    /// The API that was called.
+    Call,
+    /// The chat that was posted to, or the message that was to be changed.
+    Chat,
+}
+
 /// What every answer has.
 #[derive(Deserialize)]
 struct Answer {
@@ -51,6 +60,17 @@ pub(crate) fn judge(
         return Ok(value);
     }
     Err(refused(call, http_status, headers, &answer))
+}
+
+/// Returns who wants to be left alone, if that is why a call was not done.
+pub(super) fn quiet(http_status: u16, body: &[u8]) -> Option<Quiet> {
+    let code = serde_json::from_slice::<Answer>(body).map(|answer| answer.code);
+    match (code, http_status) {
+        (Ok(99_991_400), _) => Some(Quiet::Call),
+        (Ok(230_020), _) => Some(Quiet::Chat),
+        (_, 429) => Some(Quiet::Call),
+        _ => None,
+    }
 }
 
 /// Returns what strangers say on one line of bearable length.
@@ -92,7 +112,8 @@ fn refused(call: &str, http_status: u16, headers: &HeaderMap, answer: &Answer) -
         class: match http_status {
             429 => Class::Again(LIMITED),
             500.. => Class::Unclear,
-            _ => Class::Never(Cure::Nothing),
+            // Most codes that nobody has told us of are of cards.
+            _ => Class::Never(Cure::SimplerForm),
         },
     });
     let reason = reason(call, words, headers, answer);
@@ -289,7 +310,7 @@ mod tests {
             (10_012, "operator"),
             (10_014, "operator"),
             (10_015, "operator"),
-            (230_001, "never, Nothing"),
+            (230_001, "never, SimplerForm"),
             (230_002, "never, Nothing"),
             (230_006, "operator"),
             (230_009, "never, Nothing"),
@@ -337,9 +358,9 @@ mod tests {
     #[test]
     fn a_code_that_nobody_knows_is_judged_by_the_http_status() {
         let table = [
-            (200, "never, Nothing"),
-            (400, "never, Nothing"),
-            (403, "never, Nothing"),
+            (200, "never, SimplerForm"),
+            (400, "never, SimplerForm"),
+            (403, "never, SimplerForm"),
             (429, "again after 2 s"),
             (500, "unclear"),
             (503, "unclear"),

@@ -2,17 +2,22 @@
 //!
 //! - `markdown`: a model's Markdown to Markdown that Feishu shows
 //! - `render`: the message in its best form, and the simpler ones for when that is refused
+//! - `place`: where it goes, and where instead when that is refused
+//! - `post`: sending it, changing it, recalling it
+//! - `upload`: files
 //!
-//! - `post`: sending it
-//!
-//! **Architecture Invariant:** only `post` does IO. Whatever a model writes, nobody is mentioned
+//! **Architecture Invariant:** only `post` and `upload` do IO. Whatever a model writes, nobody is mentioned
 //! by it, and nothing in it makes Feishu refuse the message.
 
 mod inert;
 mod markdown;
+mod place;
 mod post;
 mod render;
 mod table;
+#[cfg(test)]
+mod tests;
+mod upload;
 
 pub(crate) use self::post::{delete, edit, post};
-pub(crate) use self::render::{Form, MAX_TEXT, Rendered, forms};
+pub(crate) use self::render::MAX_TEXT;
