@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::Value;
 use tieline_channel::SendError;
+use tieline_net::pace::Urgency;
 
 use crate::api::{Api, Call, Failure};
 use crate::inbound::fields::Fields as _;
@@ -17,19 +18,20 @@ pub(crate) type Query = Vec<(&'static str, String)>;
 /// As the call.
 pub(crate) async fn get(
     api: &Api,
+    urgency: Urgency,
     name: &'static str,
     path: String,
     query: Query,
 ) -> Result<Value, Failure> {
-    api.call(Call {
+    let call = Call {
         name,
         method: Method::GET,
         path,
         query,
         body: None,
         chat: None,
-    })
-    .await
+    };
+    api.call_as(urgency, call).await
 }
 
 /// Reads a message, followed by those that are forwarded in it. Cards come as they were made:
@@ -38,11 +40,11 @@ pub(crate) async fn get(
 /// # Errors
 ///
 /// As the call, and when there is no message in the answer.
-pub(crate) async fn message(api: &Api, id: &str) -> Result<Vec<Value>, Failure> {
+pub(crate) async fn message(api: &Api, urgency: Urgency, id: &str) -> Result<Vec<Value>, Failure> {
     let name = "im/v1/messages/get";
     let path = format!("/open-apis/im/v1/messages/{id}");
     let query = vec![("card_msg_content_type", "user_card_content".to_owned())];
-    let answer = get(api, name, path, query).await?;
+    let answer = get(api, urgency, name, path, query).await?;
     let items = answer.list("/data/items");
     if items.is_empty() {
         return Err(Failure::Unclear {

@@ -2,6 +2,7 @@
 
 use tieline_channel::ChatKind;
 use tieline_channel::lookups::{Lookups, NoAnswer};
+use tieline_net::pace::Urgency;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -70,9 +71,9 @@ impl Names {
     /// # Errors
     ///
     /// As the call.
-    pub(crate) async fn ask_for_chat(&self, id: &str) -> Result<Chat, Failure> {
+    pub(crate) async fn ask_for_chat(&self, urgency: Urgency, id: &str) -> Result<Chat, Failure> {
         let path = format!("/open-apis/im/v1/chats/{id}");
-        let answer = get(&self.api, "im/v1/chats/get", path, Vec::new()).await?;
+        let answer = get(&self.api, urgency, "im/v1/chats/get", path, Vec::new()).await?;
         let chat = Chat {
             name: answer.text("/data/name").map(str::to_owned),
             kind: match answer.text("/data/chat_mode") {
@@ -93,7 +94,10 @@ impl Names {
     async fn look_up(&self, key: Key) -> Result<Option<String>, NoAnswer> {
         let answer = match &key {
             Key::User(id) => self.ask_for_user(id).await,
-            Key::Chat(id) => self.ask_for_chat(id).await.map(|chat| chat.name),
+            Key::Chat(id) => {
+                let chat = self.ask_for_chat(Urgency::Low, id).await;
+                chat.map(|chat| chat.name)
+            }
         };
         answer.map_err(|failure| {
             debug!(?key, error = %failure, "no name");
@@ -109,7 +113,7 @@ impl Names {
     async fn ask_for_user(&self, id: &str) -> Result<Option<String>, Failure> {
         let path = format!("/open-apis/contact/v3/users/{id}");
         let query = vec![("user_id_type", kind_of(id).to_owned())];
-        let answer = get(&self.api, "contact/v3/users/get", path, query).await?;
+        let answer = get(&self.api, Urgency::Low, "contact/v3/users/get", path, query).await?;
         Ok(answer.text("/data/user/name").map(str::to_owned))
     }
 }

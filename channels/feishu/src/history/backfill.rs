@@ -11,15 +11,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use tieline_channel::retry::RetryPolicy;
 use tieline_channel::{CaughtUp, ChatKind, Conversation, Intake, SendError};
+use tieline_net::pace::Urgency;
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::Container;
+use super::{Container, Page};
 use crate::account::Account;
 use crate::api::{Cure, Failure};
-use crate::get::not_read;
+use crate::get::{Query, not_read};
 use crate::inbound::fields::Fields as _;
-use crate::inbound::{Delivered, Identity, complete, is_topic, written};
+use crate::inbound::lookup::complete;
+use crate::inbound::{Delivered, Identity, is_topic, written};
 
 /// How far one chat or topic is read: 5,000 messages.
 const MAX_PAGES: usize = 100;
@@ -90,7 +92,8 @@ impl Backfill<'_> {
     /// Hands in what is new in a chat and its topics, oldest first.
     async fn chat(&mut self, id: String, topics: BTreeSet<String>) -> Result<(), SendError> {
         // Whether a message speaks to us depends on it, so it is not to be guessed.
-        let kind = match patiently(|| self.account.names.ask_for_chat(&id)).await {
+        let kind = match patiently(|| self.account.names.ask_for_chat(Urgency::Ordinary, &id)).await
+        {
             Ok(chat) => chat.kind,
             Err(Failure::Never { reason, .. }) => {
                 debug!(
@@ -130,11 +133,10 @@ impl Backfill<'_> {
         let container = Container::Chat(&chat.id);
         for page in 0.. {
             if page == MAX_PAGES {
-                let which = "the latest";
-                self.too_many(chat, which);
+                self.too_many(chat, "the latest");
                 break;
             }
-            let asked = || container.page(&self.account.api, query.clone(), token.as_deref());
+            let asked = || self.page(&container, &query, token.as_deref());
             let page = patiently(asked).await?;
             for item in page.items {
                 let topic = item.text("/thread_id").map(str::to_owned);
@@ -163,7 +165,7 @@ impl Backfill<'_> {
         let container = Container::Topic(topic);
         let mut token: Option<String> = None;
         for _ in 0..MAX_PAGES {
-            let asked = || container.page(&self.account.api, query.clone(), token.as_deref());
+            let asked = || self.page(&container, &query, token.as_deref());
             let page = patiently(asked).await?;
             let mut reached = false;
             for item in page.items {
@@ -177,6 +179,18 @@ impl Backfill<'_> {
         }
         self.too_many(chat, "the oldest");
         Ok(())
+    }
+
+    async fn page(
+        &self,
+        container: &Container<'_>,
+        query: &Query,
+        token: Option<&str>,
+    ) -> Result<Page, Failure> {
+        let api = &self.account.api;
+        container
+            .page(api, Urgency::Ordinary, query.clone(), token)
+            .await
     }
 
     /// Keeps a message that is new.

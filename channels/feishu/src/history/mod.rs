@@ -9,6 +9,7 @@ mod tests;
 mod thread;
 
 use serde_json::Value;
+use tieline_net::pace::Urgency;
 
 pub(crate) use self::backfill::catch_up;
 pub(crate) use self::thread::earlier;
@@ -39,6 +40,7 @@ impl Container<'_> {
     async fn page(
         &self,
         api: &Api,
+        urgency: Urgency,
         mut query: Query,
         token: Option<&str>,
     ) -> Result<Page, Failure> {
@@ -53,7 +55,7 @@ impl Container<'_> {
         ]);
         query.extend(token.map(|token| ("page_token", token.to_owned())));
         let path = "/open-apis/im/v1/messages".to_owned();
-        let answer = get(api, "im/v1/messages/list", path, query).await?;
+        let answer = get(api, urgency, "im/v1/messages/list", path, query).await?;
         let has_more = answer.pointer("/data/has_more") == Some(&Value::Bool(true));
         let token = answer.text("/data/page_token").filter(|_| has_more);
         Ok(Page {

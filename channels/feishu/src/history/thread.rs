@@ -3,6 +3,7 @@
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use tieline_channel::{Ends, Message, Said, SendError, SenderKind, ThreadKey, WireId, cut};
+use tieline_net::pace::Urgency;
 
 use super::Container;
 use crate::account::Account;
@@ -55,7 +56,7 @@ async fn in_topic(
     for _ in 0..MAX_PAGES {
         let query = vec![("sort_type", "ByCreateTimeAsc".to_owned())];
         let page = container
-            .page(&account.api, query, token.as_deref())
+            .page(&account.api, Urgency::Answer, query, token.as_deref())
             .await?;
         for item in page.items {
             let (Some(id), Some(sent_at)) = (item.text("/message_id"), item.time("/create_time"))
@@ -96,7 +97,7 @@ async fn in_chain(
             1 => first.to_owned(),
             _ => id,
         };
-        let item = match get::message(&account.api, &id).await {
+        let item = match get::message(&account.api, Urgency::Answer, &id).await {
             Ok(items) => items.into_iter().next(),
             Err(Failure::Never {
                 cure: Cure::NewMessage,
@@ -119,7 +120,7 @@ async fn tell(account: &Account, us: &Identity, item: Value) -> Option<Said> {
     let id = item.text("/message_id")?;
     let mut text = said(&item);
     if item.text("/msg_type") == Some("interactive")
-        && let Ok(items) = get::message(&account.api, id).await
+        && let Ok(items) = get::message(&account.api, Urgency::Answer, id).await
     {
         // A list has cards only in their simplified form.
         text = items.first().map(said).unwrap_or(text);

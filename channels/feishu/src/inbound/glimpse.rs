@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use tieline_channel::{ThreadKey, UserId, WireId, cut};
+use tieline_net::pace::Urgency;
 use tokio::sync::OnceCell;
 
 use super::fields::Fields as _;
@@ -60,7 +61,7 @@ impl Glimpses {
     pub(crate) async fn of(&self, id: &WireId) -> Result<Glimpse, Failure> {
         let cell = self.cell(id);
         let glimpse = cell.get_or_try_init(async || {
-            let items = get::message(&self.api, id.as_str()).await?;
+            let items = get::message(&self.api, Urgency::Answer, id.as_str()).await?;
             Ok(seen(&items))
         });
         glimpse.await.cloned()

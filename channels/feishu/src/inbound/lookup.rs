@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use tieline_channel::{ChatKind, Happening, Message, Segment, Sender, SenderKind, WireId};
+use tieline_channel::{
+    ChatKind, Happening, Message, Segment, Sender, SenderKind, ThreadKey, WireId,
+};
+use tieline_net::pace::Urgency;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -98,10 +101,7 @@ async fn fill(account: &Account, message: &mut Message, lacks: Vec<Lack>) -> Res
 /// Returns the topic that a first message began, if it did.
 ///
 /// Where that will never be known, the replies stay together under the first message's own name.
-async fn topic(
-    account: &Account,
-    root: Option<&WireId>,
-) -> Result<Option<tieline_channel::ThreadKey>, Failure> {
+async fn topic(account: &Account, root: Option<&WireId>) -> Result<Option<ThreadKey>, Failure> {
     let Some(root) = root else {
         return Ok(None);
     };
@@ -121,7 +121,7 @@ async fn topic(
 
 /// Returns the whole of what a message says; nothing if no more is to be known.
 async fn whole(account: &Account, id: &WireId, partial: Partial) -> Result<String, Failure> {
-    let items = get::message(&account.api, id.as_str()).await?;
+    let items = get::message(&account.api, Urgency::Answer, id.as_str()).await?;
     Ok(match partial {
         Partial::Forwarded if items.len() > 1 => {
             forwarded(&items, |id| account.names.user_if_known(id))

@@ -17,7 +17,7 @@ mod content;
 pub(crate) mod fields;
 mod forward;
 mod glimpse;
-mod lookup;
+pub(crate) mod lookup;
 mod mention;
 mod message;
 mod press;
@@ -33,7 +33,6 @@ use tieline_channel::{Event, ThreadKey, WireId};
 
 use self::fields::Fields as _;
 pub(crate) use self::glimpse::Glimpses;
-pub(crate) use self::lookup::{complete, read as read_whole};
 pub(crate) use self::readback::{said, sender as sender_of, written};
 use crate::api::brief;
 
