@@ -1,5 +1,8 @@
 //! Attachments in.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use serde::Deserialize;

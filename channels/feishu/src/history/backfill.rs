@@ -26,6 +26,9 @@ use crate::inbound::{Delivered, Identity, is_topic, written};
 /// How far one chat or topic is read: 5,000 messages.
 const MAX_PAGES: usize = 100;
 
+/// What it takes to read groups.
+const GROUP_SCOPE: &str = "im:message.group_msg";
+
 /// How often a call is repeated whose answer did not come.
 const MAX_FAILURES: usize = 3;
 
@@ -124,30 +127,7 @@ impl Backfill<'_> {
     }
 
     async fn find(&mut self, chat: &mut Chat, found: &mut Found) -> Result<(), Failure> {
-        let start = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let query = vec![
-            ("sort_type", "ByCreateTimeAsc".to_owned()),
-            ("start_time", start.as_secs().to_string()),
-        ];
-        let mut token: Option<String> = None;
-        let container = Container::Chat(&chat.id);
-        for page in 0.. {
-            if page == MAX_PAGES {
-                self.too_many(chat, "the latest");
-                break;
-            }
-            let asked = || self.page(&container, &query, token.as_deref());
-            let page = patiently(asked).await?;
-            for item in page.items {
-                let topic = item.text("/thread_id").map(str::to_owned);
-                self.keep(item, found);
-                chat.topics.extend(topic);
-            }
-            token = page.token;
-            if token.is_none() {
-                break;
-            }
-        }
+        self.top(chat, found).await?;
         for topic in &chat.topics {
             match self.topic(chat, topic, found).await {
                 Err(Failure::Never { reason, .. }) => {
@@ -156,6 +136,32 @@ impl Backfill<'_> {
                 outcome => outcome?,
             }
         }
+        Ok(())
+    }
+
+    /// Finds what is new in a chat, and which topics it belongs to.
+    async fn top(&mut self, chat: &mut Chat, found: &mut Found) -> Result<(), Failure> {
+        let start = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let query = vec![
+            ("sort_type", "ByCreateTimeAsc".to_owned()),
+            ("start_time", start.as_secs().to_string()),
+        ];
+        let mut token: Option<String> = None;
+        for _ in 0..MAX_PAGES {
+            let container = Container::Chat(&chat.id);
+            let asked = || self.page(&container, &query, token.as_deref());
+            let page = patiently(asked).await?;
+            for item in page.items {
+                let topic = item.text("/thread_id").map(str::to_owned);
+                chat.topics.extend(topic);
+                self.keep(item, found);
+            }
+            token = page.token;
+            if token.is_none() {
+                return Ok(());
+            }
+        }
+        self.too_many(chat, "the latest");
         Ok(())
     }
 
@@ -222,14 +228,14 @@ impl Backfill<'_> {
     fn judge(&mut self, chat: &Chat, outcome: Result<(), Failure>) -> Result<(), SendError> {
         match outcome {
             Ok(()) => {}
-            Err(Failure::Operator { remedy, .. }) => {
-                let what = match chat.kind {
-                    ChatKind::Direct => "direct messages",
-                    ChatKind::Group => "messages in groups",
-                };
-                let sentence = format!("{what} cannot be read back: {remedy}");
-                self.caught_up.cannot_read(sentence);
-                self.closed.push(chat.kind);
+            Err(Failure::Operator { remedy, .. }) => self.close(chat.kind, &remedy),
+            // The code is that of any chat where something is not permitted.
+            Err(Failure::Never { reason, .. }) if reason.contains(GROUP_SCOPE) => {
+                let remedy = format!(
+                    "grant the app {GROUP_SCOPE} under Permissions & Scopes in the developer \
+                     console and publish a version"
+                );
+                self.close(chat.kind, &remedy);
             }
             Err(Failure::Never {
                 cure: Cure::NewMessage,
@@ -242,6 +248,17 @@ impl Backfill<'_> {
             Err(failure) => return Err(not_read(failure)),
         }
         Ok(())
+    }
+
+    /// Reads no more chats of a kind: they lack the same.
+    fn close(&mut self, kind: ChatKind, remedy: &str) {
+        let what = match kind {
+            ChatKind::Direct => "direct messages",
+            ChatKind::Group => "messages in groups",
+        };
+        self.caught_up
+            .cannot_read(format!("{what} cannot be read back: {remedy}"));
+        self.closed.push(kind);
     }
 
     fn too_many(&mut self, chat: &Chat, which: &str) {

@@ -73,7 +73,19 @@ async fn in_topic(
             break;
         }
     }
-    Ok(kept.into_values().collect())
+    let whole = kept.into_values().map(|item| whole(account, item));
+    Ok(stream::iter(whole).buffered(MAX_READS).collect().await)
+}
+
+/// Reads a card again: a list has only its simplified form.
+async fn whole(account: &Account, item: Value) -> Value {
+    let id = match item.text("/message_id") {
+        Some(id) if item.text("/msg_type") == Some("interactive") => id,
+        _ => return item,
+    };
+    let read = get::message(&account.api, Urgency::Answer, id).await;
+    let read = read.ok().and_then(|items| items.into_iter().next());
+    read.unwrap_or(item)
 }
 
 /// Goes from a message to the one that it answers to, and so on; the first of all is known by name.
@@ -119,12 +131,6 @@ async fn tell(account: &Account, us: &Identity, item: Value) -> Option<Said> {
     let mut sender = sender_of(&item)?;
     let id = item.text("/message_id")?;
     let mut text = said(&item);
-    if item.text("/msg_type") == Some("interactive")
-        && let Ok(items) = get::message(&account.api, Urgency::Answer, id).await
-    {
-        // A list has cards only in their simplified form.
-        text = items.first().map(said).unwrap_or(text);
-    }
     if sender.id.as_str() == us.app_id {
         // Of ours, it goes without saying.
         text = text.strip_prefix("[a card]\n").unwrap_or(&text).to_owned();

@@ -98,3 +98,30 @@ fn seen(items: &[Value]) -> Glimpse {
         text: cut(&text, MAX_TEXT),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::scripted::{Server, refused};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failure_is_not_remembered_and_memory_is_bounded() {
+        let server = Server::start(|_| refused(230_027, "no")).await;
+        let glimpses = server.account().glimpses;
+        let id = |number: usize| WireId::new(format!("om_{number}"));
+        for _ in 0..2 {
+            assert!(glimpses.of(&id(0)).await.is_err());
+        }
+        assert_eq!(server.asked().len(), 2);
+        for number in 0..2 * MAX_KNOWN {
+            let _cell = glimpses.cell(&id(number));
+        }
+        let known = glimpses.known.lock().unwrap();
+        assert_eq!(
+            (known.by_id.len(), known.order.len()),
+            (MAX_KNOWN, MAX_KNOWN)
+        );
+        assert!(known.by_id.contains_key(&id(2 * MAX_KNOWN - 1)));
+    }
+}

@@ -1,5 +1,8 @@
 //! Looking up what an event does not tell.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, SystemTime};
 
 use tieline_channel::{
