@@ -394,14 +394,13 @@ async fn a_chat_that_refuses_is_named_and_one_that_is_gone_is_not() {
 
 #[tokio::test]
 async fn a_permission_that_is_missed_by_another_code_is_named_as_well() {
-    let server = Feishu::new(Vec::new())
-        .refusing(
-            "oc_g",
-            230_027,
-            "Lack of necessary permissions, ext=need scope: im:message.group_msg",
-        )
-        .start()
-        .await;
+    let message = "Lack of necessary permissions, ext=need scope: im:message.group_msg";
+    let feishu = Feishu::new(Vec::new());
+    let server = Server::start(move |asked| match asked.query("container_id") {
+        "oc_g" => refused(230_027, message),
+        _ => feishu.answer(asked),
+    })
+    .await;
     let threads = [at("oc_g", None)];
     let outcome = catch_up_with(&server, &threads, &Taken::default()).await;
     insta::assert_snapshot!(outcome.unwrap().unreadable.join("\n"), @"messages in groups cannot be read back: grant the app im:message.group_msg under Permissions & Scopes in the developer console and publish a version");
