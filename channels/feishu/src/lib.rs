@@ -29,6 +29,8 @@ mod names;
 mod outbound;
 mod parts;
 pub mod registration;
+#[cfg(test)]
+mod scripted;
 mod settings;
 pub mod setup;
 mod status;

@@ -3,8 +3,11 @@
 //! and how often they call them.
 //!
 //! - [`pace`]: budgets of calls
+//! - `scripted`: a server for tests (feature `scripted`)
 
 pub mod pace;
+#[cfg(feature = "scripted")]
+pub mod scripted;
 mod websocket;
 
 use std::path::Path;
