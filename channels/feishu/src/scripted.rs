@@ -1,156 +1,140 @@
-//! A server for tests that answers as it is told, and remembers what it was asked.
+//! A scripted Open API for tests.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::response::Response;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tieline_channel::ChannelId;
 use tieline_net::Net;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tieline_net::scripted::{Call, Reply, Scripted};
 use url::Url;
 
 use crate::account::Account;
 use crate::{Language, Settings};
 
-/// Something that the server was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
-    /// `GET`, …
-    pub(crate) method: String,
-    /// The path without `/open-apis/`.
-    pub(crate) path: String,
-    pub(crate) query: BTreeMap<String, String>,
-    /// The body as JSON; null if it is none.
-    pub(crate) body: Value,
-}
+pub(crate) const APP_ID: &str = "cli_scripted";
+pub(crate) const APP_SECRET: &str = "scripted-secret-of-the-app";
 
-impl Asked {
-    /// Returns a parameter, empty when it is missing.
-    pub(crate) fn query(&self, name: &str) -> &str {
-        self.query.get(name).map_or("", String::as_str)
-    }
-}
+/// What every token begins with; a number follows.
+pub(crate) const TOKEN: &str = "t-scripted-secret-";
 
-/// What the server answers.
-pub(crate) type Answer = Response<Body>;
+/// The path that tokens come from.
+pub(crate) const TOKEN_PATH: &str = "/open-apis/auth/v3/tenant_access_token/internal";
 
-type Script = Arc<dyn Fn(&Asked) -> Answer + Send + Sync>;
+/// The path that tells who we are.
+const BOT_INFO: &str = "bot/v3/info";
 
-/// The server; it ends when this is dropped.
-pub(crate) struct Server {
-    address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    _tasks: JoinSet<()>,
-}
+/// A server that gives tokens, each another one, and answers all other calls as told.
+pub(crate) struct Feishu(pub(crate) Scripted);
 
-impl Server {
-    /// Starts a server that answers by `script`, but for the token and for who we are: the bot
-    /// `ou_bot` of the app `cli_us`.
-    pub(crate) async fn start(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let asked = Arc::<Mutex<Vec<Asked>>>::default();
-        let script: Script = Arc::new(script);
-        let router = Router::new().fallback({
-            let asked = Arc::clone(&asked);
-            move |request: Request| answer(request, Arc::clone(&asked), Arc::clone(&script))
+impl Feishu {
+    /// Starts one that answers calls with a token by `script`.
+    pub(crate) async fn start(script: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
+        let n_tokens = AtomicUsize::new(0);
+        let server = Scripted::start(move |call| {
+            if call.path != TOKEN_PATH {
+                return script(call);
+            }
+            let n = 1 + n_tokens.fetch_add(1, Ordering::Relaxed);
+            Reply::Json(token(n))
         });
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            axum::serve(listener, router).await.unwrap();
-        });
-        Self {
-            address,
-            asked,
-            _tasks: tasks,
-        }
+        Self(server.await)
     }
 
-    /// Returns what was asked, without the token and who we are.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+    /// Starts one that also tells who we are: the bot `ou_bot`.
+    pub(crate) async fn of_bot(script: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(move |call| match api_path(call) {
+            BOT_INFO => Reply::Json(json!({"code": 0, "bot": {"open_id": "ou_bot"}})),
+            _ => script(call),
+        })
+        .await
     }
 
-    /// Returns the paths that were asked for, sorted.
+    /// Starts one that gives each call in turn the next of these answers, for ever the last.
+    pub(crate) async fn with(replies: Vec<Reply>) -> Self {
+        let n_calls = AtomicUsize::new(0);
+        Self::start(move |_| {
+            let n = n_calls.fetch_add(1, Ordering::Relaxed);
+            replies[n.min(replies.len() - 1)].clone()
+        })
+        .await
+    }
+
+    /// Returns an account that has its API here.
+    pub(crate) fn account(&self) -> Account {
+        account(self.0.url("/"))
+    }
+
+    /// Returns the calls so far but for those for tokens.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        let mut calls = self.0.calls();
+        calls.retain(|call| call.path != TOKEN_PATH);
+        calls
+    }
+
+    /// Returns the calls so far but for those for tokens and for who we are.
+    pub(crate) fn asked(&self) -> Vec<Call> {
+        let mut calls = self.calls();
+        calls.retain(|call| api_path(call) != BOT_INFO);
+        calls
+    }
+
+    /// Returns the paths of these, sorted.
     pub(crate) fn paths(&self) -> Vec<String> {
-        let mut paths: Vec<_> = self.asked().into_iter().map(|asked| asked.path).collect();
+        let asked = self.asked();
+        let mut paths: Vec<_> = asked.iter().map(|call| api_path(call).to_owned()).collect();
         paths.sort();
         paths
     }
 
-    /// Returns an account whose Open API is this server.
-    pub(crate) fn account(&self) -> Account {
-        let settings = Settings {
-            id: ChannelId::new("team"),
-            app_id: "cli_us".to_owned(),
-            app_secret: "of-the-test".into(),
-            base_url: Url::parse(&format!("http://{}", self.address)).unwrap(),
-            reactions: false,
-            language: Language::English,
-        };
-        Account::new(settings, Net::new().unwrap())
+    /// Returns how many tokens were given.
+    pub(crate) fn n_tokens(&self) -> usize {
+        self.0.calls().len() - self.calls().len()
     }
 }
 
-async fn answer(request: Request, asked: Arc<Mutex<Vec<Asked>>>, script: Script) -> Answer {
-    let path = request.uri().path().trim_start_matches("/open-apis/");
-    match path {
-        "auth/v3/tenant_access_token/internal" => {
-            return json_with(
-                200,
-                &json!({"code": 0, "msg": "ok", "tenant_access_token": "t-1", "expire": 7200}),
-            );
-        }
-        "bot/v3/info" => {
-            return json_with(200, &json!({"code": 0, "bot": {"open_id": "ou_bot"}}));
-        }
-        _ => {}
-    }
-    let query = request.uri().query().unwrap_or_default();
-    let (method, path) = (request.method().to_string(), path.to_owned());
-    let query = url::form_urlencoded::parse(query.as_bytes())
-        .into_owned()
-        .collect();
-    let body = axum::body::to_bytes(request.into_body(), 1 << 20)
-        .await
-        .unwrap();
-    let call = Asked {
-        method,
-        path,
-        query,
-        body: serde_json::from_slice(&body).unwrap_or_default(),
+/// Returns the answer with the `n`th token.
+pub(crate) fn token(n: usize) -> Value {
+    json!({"code": 0, "msg": "ok", "tenant_access_token": format!("{TOKEN}{n}"), "expire": 7_200})
+}
+
+/// Says that a call was done.
+pub(crate) fn ok(data: &Value) -> Reply {
+    Reply::Json(json!({"code": 0, "msg": "success", "data": data}))
+}
+
+/// Refuses a call.
+pub(crate) fn refused(code: i64) -> Reply {
+    Reply::status(
+        400,
+        &json!({"code": code, "msg": "scripted", "error": {"log_id": "L1"}}),
+    )
+}
+
+/// Refuses a call with these words.
+pub(crate) fn refused_with(code: i64, words: &str) -> Reply {
+    Reply::status(400, &json!({"code": code, "msg": words}))
+}
+
+/// Returns what of a call's path is below the Open API.
+pub(crate) fn api_path(call: &Call) -> &str {
+    call.path.trim_start_matches("/open-apis/")
+}
+
+/// Returns a parameter of a call, empty when it is missing.
+pub(crate) fn parameter<'a>(call: &'a Call, name: &str) -> &'a str {
+    call.query.get(name).map_or("", String::as_str)
+}
+
+/// Returns an account with its API at `base_url`.
+pub(crate) fn account(base_url: Url) -> Account {
+    let settings = Settings {
+        id: ChannelId::new("team"),
+        app_id: APP_ID.to_owned(),
+        app_secret: SecretString::from(APP_SECRET),
+        base_url,
+        reactions: true,
+        language: Language::English,
     };
-    asked.lock().unwrap().push(call.clone());
-    script(&call)
-}
-
-/// An answer that it was done.
-pub(crate) fn ok(data: Value) -> Answer {
-    json_with(200, &json!({"code": 0, "msg": "success", "data": data}))
-}
-
-/// An answer that it was not.
-pub(crate) fn refused(code: i64, message: &str) -> Answer {
-    json_with(400, &json!({"code": code, "msg": message}))
-}
-
-/// An answer that begins and does not go on.
-pub(crate) fn silent() -> Answer {
-    let body = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
-    Response::new(Body::from_stream(body))
-}
-
-/// Any answer in JSON.
-pub(crate) fn json_with(status: u16, body: &Value) -> Answer {
-    Response::builder()
-        .status(status)
-        .header("content-type", "application/json; charset=utf-8")
-        .body(Body::from(body.to_string()))
-        .unwrap()
+    Account::new(settings, Net::new().unwrap())
 }

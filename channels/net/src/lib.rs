@@ -4,9 +4,12 @@
 //!
 //! - [`download`]: files that are written while they arrive
 //! - [`pace`]: budgets of calls
+//! - `scripted`: a server for tests (feature `scripted`)
 
 pub mod download;
 pub mod pace;
+#[cfg(feature = "scripted")]
+pub mod scripted;
 mod websocket;
 
 use std::path::Path;

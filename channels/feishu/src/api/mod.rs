@@ -12,6 +12,8 @@ mod client;
 mod code;
 mod failure;
 mod judge;
+#[cfg(test)]
+mod tests;
 mod token;
 mod transport;
 

@@ -1,29 +1,24 @@
 //! Files of a server that has them, or does not.
 
-use axum::body::Body;
-use axum::response::Response;
 use pretty_assertions::assert_eq;
 use serde_json::json;
+use tieline_net::scripted::{Call, Reply};
 
 use super::*;
-use crate::scripted::{Answer, Asked, Server, json_with, refused};
+use crate::scripted::{Feishu, api_path, parameter, refused_with};
 
-fn file(content: &'static str, headers: &[(&str, &str)]) -> Answer {
-    let mut response = Response::builder();
-    for (name, value) in headers {
-        response = response.header(*name, *value);
-    }
-    response.body(Body::from(content)).unwrap()
+fn file(content: &str, headers: &str) -> Reply {
+    Reply::Http(200, headers.to_owned(), content.to_owned())
 }
 
 /// Fetches a file of at most ten bytes and returns what is there then.
-async fn fetch_key(server: &Server, key: &str) -> (Option<String>, Result<(), SendError>) {
+async fn fetch_key(server: &Feishu, key: &str) -> (Option<String>, Result<(), SendError>) {
     let reference = json!({"message_id": "om_1", "key": key, "type": "file"}).to_string();
     fetch_reference(server, reference).await
 }
 
 async fn fetch_reference(
-    server: &Server,
+    server: &Feishu,
     reference: String,
 ) -> (Option<String>, Result<(), SendError>) {
     let attachment = Attachment {
@@ -49,31 +44,26 @@ fn what(outcome: Result<(), SendError>) -> &'static str {
     }
 }
 
-fn answer(asked: &Asked) -> Answer {
-    assert_eq!(asked.query("type"), "file");
-    match asked
-        .path
-        .trim_start_matches("im/v1/messages/om_1/resources/")
-    {
-        "file" => file("ten bytes!", &[("content-type", "text/plain")]),
+fn answer(asked: &Call) -> Reply {
+    assert_eq!(parameter(asked, "type"), "file");
+    match api_path(asked).trim_start_matches("im/v1/messages/om_1/resources/") {
+        "file" => file("ten bytes!", "Content-Type: text/plain\r\n"),
         "json" => file(
             "{\"code\":1}",
-            &[
-                ("content-type", "application/json"),
-                ("content-disposition", "attachment; filename=a.json"),
-            ],
+            "Content-Type: application/json\r\n\
+             Content-Disposition: attachment; filename=a.json\r\n",
         ),
-        "large" => file("eleven bytes", &[("content-type", "text/plain")]),
-        "error" => json_with(200, &json!({"code": 234_037, "msg": "too big"})),
-        "scope" => refused(99_991_672, "scopes is required: [im:message:readonly]"),
-        "gone" => Response::builder().status(502).body(Body::empty()).unwrap(),
-        code => refused(code.parse().unwrap(), "no"),
+        "large" => file("eleven bytes", "Content-Type: text/plain\r\n"),
+        "error" => Reply::status(200, &json!({"code": 234_037, "msg": "too big"})),
+        "scope" => refused_with(99_991_672, "scopes is required: [im:message:readonly]"),
+        "gone" => Reply::Http(502, String::new(), String::new()),
+        code => refused_with(code.parse().unwrap(), "no"),
     }
 }
 
 #[tokio::test]
 async fn a_file_is_fetched_whole_or_not_at_all() {
-    let server = Server::start(answer).await;
+    let server = Feishu::of_bot(answer).await;
     for (key, content, expected) in [
         ("file", Some("ten bytes!"), "there"),
         ("json", Some("{\"code\":1}"), "there"),
@@ -98,7 +88,7 @@ async fn a_file_is_fetched_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn only_an_attachment_of_feishu_is_asked_for() {
-    let server = Server::start(answer).await;
+    let server = Feishu::of_bot(answer).await;
     for reference in [
         "no".to_owned(),
         json!({"id": "F1"}).to_string(),

@@ -12,15 +12,16 @@ use tieline_channel::{
     AcceptError, CaughtUp, ChatId, ChatKind, Conversation, Event, EventKind, Happening, Intake,
     Message, Quote, Receipt, SendError, Sender, SenderKind, ThreadKey, UserId, WireId,
 };
+use tieline_net::scripted::{Call, Reply};
 
 use super::*;
-use crate::scripted::{Answer, Asked, Server, json_with, ok, refused};
+use crate::scripted::{Feishu, api_path, ok, parameter, refused_with};
 
 // === the server ===
 
 /// A Feishu with a few chats.
 #[derive(Default)]
-struct Feishu {
+struct History {
     /// `chat_mode` by id.
     chats: BTreeMap<&'static str, &'static str>,
     messages: Vec<Value>,
@@ -30,7 +31,7 @@ struct Feishu {
     page: usize,
 }
 
-impl Feishu {
+impl History {
     fn new(messages: Vec<Value>) -> Self {
         Self {
             chats: BTreeMap::from([("oc_d", "p2p"), ("oc_g", "group")]),
@@ -45,41 +46,44 @@ impl Feishu {
         self
     }
 
-    fn answer(&self, asked: &Asked) -> Answer {
+    fn answer(&self, asked: &Call) -> Reply {
         assert_eq!(asked.method, "GET");
-        let last = asked.path.rsplit('/').next().unwrap();
+        let last = api_path(asked).rsplit('/').next().unwrap();
         let about = match last {
-            "messages" => asked.query("container_id"),
+            "messages" => parameter(asked, "container_id"),
             id => id,
         };
         if let Some((code, message)) = self.refusals.get(about) {
-            return refused(*code, message);
+            return refused_with(*code, message);
         }
         if last == "messages" {
             return self.list(asked);
         }
         if let Some(mode) = self.chats.get(last) {
-            return ok(json!({"name": format!("name of {last}"), "chat_mode": mode}));
+            return ok(&json!({"name": format!("name of {last}"), "chat_mode": mode}));
         }
         match self.messages.iter().find(|item| item["message_id"] == last) {
             Some(item) => {
-                assert_eq!(asked.query("card_msg_content_type"), "user_card_content");
+                assert_eq!(
+                    parameter(asked, "card_msg_content_type"),
+                    "user_card_content"
+                );
                 let mut item = item.clone();
                 if let Some(card) = item.as_object_mut().unwrap().remove("original") {
                     item["body"]["content"] = json!(card.to_string());
                 }
-                ok(json!({"items": [item]}))
+                ok(&json!({"items": [item]}))
             }
-            None => refused(231_003, "no such message"),
+            None => refused_with(231_003, "no such message"),
         }
     }
 
-    fn list(&self, asked: &Asked) -> Answer {
-        assert_eq!(asked.query("page_size"), "50");
-        let container = asked.query("container_id");
-        let mut found: Vec<&Value> = match asked.query("container_id_type") {
+    fn list(&self, asked: &Call) -> Reply {
+        assert_eq!(parameter(asked, "page_size"), "50");
+        let container = parameter(asked, "container_id");
+        let mut found: Vec<&Value> = match parameter(asked, "container_id_type") {
             "chat" => {
-                let start: u64 = asked.query("start_time").parse().unwrap();
+                let start: u64 = parameter(asked, "start_time").parse().unwrap();
                 let is_in_topic = |item: &Value| !item["root_id"].is_null();
                 let all = self.messages.iter();
                 all.filter(|item| item["chat_id"] == container)
@@ -88,28 +92,28 @@ impl Feishu {
                     .collect()
             }
             "thread" => {
-                assert_eq!(asked.query("start_time"), "");
+                assert_eq!(parameter(asked, "start_time"), "");
                 let all = self.messages.iter();
                 all.filter(|item| item["thread_id"] == container).collect()
             }
             other => panic!("a container of type {other:?}"),
         };
-        match asked.query("sort_type") {
+        match parameter(asked, "sort_type") {
             "ByCreateTimeAsc" => {}
             "ByCreateTimeDesc" => found.reverse(),
             other => panic!("sorted by {other:?}"),
         }
-        let start = asked.query("page_token").parse().unwrap_or(0);
+        let start = parameter(asked, "page_token").parse().unwrap_or(0);
         let end = (start + self.page).min(found.len());
-        ok(json!({
+        ok(&json!({
             "items": found[start..end],
             "has_more": end < found.len(),
             "page_token": end.to_string(),
         }))
     }
 
-    async fn start(self) -> Server {
-        Server::start(move |asked| self.answer(asked)).await
+    async fn start(self) -> Feishu {
+        Feishu::of_bot(move |asked| self.answer(asked)).await
     }
 }
 
@@ -214,7 +218,7 @@ fn line(event: &Event) -> String {
 
 /// Catches up from second 100 on.
 async fn catch_up_with(
-    server: &Server,
+    server: &Feishu,
     threads: &[Conversation],
     taken: &Taken,
 ) -> Result<CaughtUp, SendError> {
@@ -224,10 +228,10 @@ async fn catch_up_with(
 #[tokio::test]
 async fn what_is_new_is_handed_in_as_if_it_had_just_come() {
     let mention = json!({"mentions": [{"key": "@_user_1", "id": "ou_bot", "name": "flow"}]});
-    let server = Feishu::new(vec![
+    let server = History::new(vec![
         written("oc_d", 99, "old"),
         written("oc_d", 101, "first"),
-        by_app(written("oc_d", 102, "ours"), "cli_us"),
+        by_app(written("oc_d", 102, "ours"), "cli_scripted"),
         by_app(written("oc_d", 103, "another app's"), "cli_else"),
         with(written("oc_d", 104, "gone"), json!({"deleted": true})),
         with(written("oc_d", 105, "{}"), json!({"msg_type": "system"})),
@@ -289,7 +293,7 @@ async fn topics_are_read_that_the_daemon_knows_and_that_have_just_begun() {
         topic(reply(written("oc_g", 106, "new"), 104, 104), "omt_2"),
         topic(reply(written("oc_g", 107, "unknown"), 20, 20), "omt_3"),
     ]);
-    let server = Feishu::new(messages).start().await;
+    let server = History::new(messages).start().await;
     let taken = Taken::default();
     let threads = [at("oc_g", Some("omt_1"))];
     let outcome = catch_up_with(&server, &threads, &taken).await.unwrap();
@@ -307,13 +311,13 @@ async fn topics_are_read_that_the_daemon_knows_and_that_have_just_begun() {
     let asked = server.asked();
     let of_old = asked
         .iter()
-        .filter(|asked| asked.query("container_id") == "omt_1");
+        .filter(|asked| parameter(asked, "container_id") == "omt_1");
     assert_eq!(of_old.count(), 1);
 }
 
 #[tokio::test]
 async fn what_came_by_the_connection_was_not_missed() {
-    let server = Feishu::new(vec![
+    let server = History::new(vec![
         written("oc_d", 101, "came"),
         written("oc_d", 102, "missed"),
         written("oc_d", 103, "ignored"),
@@ -334,36 +338,36 @@ async fn what_came_by_the_connection_was_not_missed() {
 }
 
 const NO_GROUPS: &str = "Access denied. One of the following scopes is required: \
-    [im:message.group_msg]. https://open.feishu.cn/app/cli_us/auth?q=im:message.group_msg";
+    [im:message.group_msg]. https://open.feishu.cn/app/cli_scripted/auth?q=im:message.group_msg";
 
 #[tokio::test]
 async fn a_missing_permission_is_told_once_and_the_rest_is_read() {
-    let mut feishu = Feishu::new(vec![
+    let mut history = History::new(vec![
         written("oc_d", 102, "direct"),
         written("oc_d2", 103, "also direct"),
     ]);
-    feishu.chats.extend([("oc_g2", "topic"), ("oc_d2", "p2p")]);
-    let server = Server::start(move |asked| match asked.query("container_id") {
-        "oc_g" | "oc_g2" => refused(99_991_672, NO_GROUPS),
-        _ => feishu.answer(asked),
+    history.chats.extend([("oc_g2", "topic"), ("oc_d2", "p2p")]);
+    let server = Feishu::of_bot(move |asked| match parameter(asked, "container_id") {
+        "oc_g" | "oc_g2" => refused_with(99_991_672, NO_GROUPS),
+        _ => history.answer(asked),
     })
     .await;
     let taken = Taken::default();
     let threads = ["oc_g", "oc_d", "oc_g2", "oc_d2"].map(|chat| at(chat, None));
     let outcome = catch_up_with(&server, &threads, &taken).await.unwrap();
     assert_eq!(taken.lines().len(), 2);
-    insta::assert_snapshot!(outcome.unreadable.join("\n"), @"messages in groups cannot be read back: grant the app im:message.group_msg at https://open.feishu.cn/app/cli_us/auth?q=im:message.group_msg and publish a version");
+    insta::assert_snapshot!(outcome.unreadable.join("\n"), @"messages in groups cannot be read back: grant the app im:message.group_msg at https://open.feishu.cn/app/cli_scripted/auth?q=im:message.group_msg and publish a version");
     // Nor is it asked for again.
     let asked = server.asked();
     let of_groups = asked
         .iter()
-        .filter(|asked| asked.query("container_id").starts_with("oc_g"));
+        .filter(|asked| parameter(asked, "container_id").starts_with("oc_g"));
     assert_eq!(of_groups.count(), 1);
 }
 
 #[tokio::test]
 async fn where_nobody_tells_what_a_chat_is_nothing_is_guessed() {
-    let server = Feishu::new(vec![written("oc_d", 101, "unread")])
+    let server = History::new(vec![written("oc_d", 101, "unread")])
         .refusing("oc_d", 99_991_672, "[im:chat:read, im:chat:readonly]")
         .start()
         .await;
@@ -375,13 +379,13 @@ async fn where_nobody_tells_what_a_chat_is_nothing_is_guessed() {
 
 #[tokio::test]
 async fn a_chat_that_refuses_is_named_and_one_that_is_gone_is_not() {
-    let feishu = Feishu::new(vec![written("oc_d", 101, "direct")]);
+    let history = History::new(vec![written("oc_d", 101, "direct")]);
     let server =
-        Server::start(
-            move |asked| match (asked.path.as_str(), asked.query("container_id")) {
-                ("im/v1/chats/oc_gone", _) => refused(232_011, "not in the chat"),
-                (_, "oc_g") => refused(230_027, "Lack of necessary permissions"),
-                _ => feishu.answer(asked),
+        Feishu::of_bot(
+            move |asked| match (api_path(asked), parameter(asked, "container_id")) {
+                ("im/v1/chats/oc_gone", _) => refused_with(232_011, "not in the chat"),
+                (_, "oc_g") => refused_with(230_027, "Lack of necessary permissions"),
+                _ => history.answer(asked),
             },
         )
         .await;
@@ -395,10 +399,10 @@ async fn a_chat_that_refuses_is_named_and_one_that_is_gone_is_not() {
 #[tokio::test]
 async fn a_permission_that_is_missed_by_another_code_is_named_as_well() {
     let message = "Lack of necessary permissions, ext=need scope: im:message.group_msg";
-    let feishu = Feishu::new(Vec::new());
-    let server = Server::start(move |asked| match asked.query("container_id") {
-        "oc_g" => refused(230_027, message),
-        _ => feishu.answer(asked),
+    let history = History::new(Vec::new());
+    let server = Feishu::of_bot(move |asked| match parameter(asked, "container_id") {
+        "oc_g" => refused_with(230_027, message),
+        _ => history.answer(asked),
     })
     .await;
     let threads = [at("oc_g", None)];
@@ -408,15 +412,15 @@ async fn a_permission_that_is_missed_by_another_code_is_named_as_well() {
 
 #[tokio::test]
 async fn a_limit_is_waited_for_and_a_lost_answer_is_asked_for_again() {
-    let feishu = Feishu::new(vec![written("oc_d", 101, "read")]);
+    let history = History::new(vec![written("oc_d", 101, "read")]);
     let attempts = AtomicUsize::new(0);
-    let server = Server::start(move |asked| match asked.query("container_id") {
+    let server = Feishu::of_bot(move |asked| match parameter(asked, "container_id") {
         "oc_d" => match attempts.fetch_add(1, Ordering::SeqCst) {
-            0 => json_with(502, &json!("<html>")),
-            1 => json_with(429, &json!({"code": 99_991_400, "msg": "slow down"})),
-            _ => feishu.answer(asked),
+            0 => Reply::status(502, &json!("<html>")),
+            1 => Reply::status(429, &json!({"code": 99_991_400, "msg": "slow down"})),
+            _ => history.answer(asked),
         },
-        _ => feishu.answer(asked),
+        _ => history.answer(asked),
     })
     .await;
     let taken = Taken::default();
@@ -426,7 +430,7 @@ async fn a_limit_is_waited_for_and_a_lost_answer_is_asked_for_again() {
 
 #[tokio::test]
 async fn what_is_not_taken_is_tried_again_later() {
-    let server = Feishu::new(vec![written("oc_d", 101, "read")])
+    let server = History::new(vec![written("oc_d", 101, "read")])
         .start()
         .await;
     let taken = Taken {
@@ -471,13 +475,13 @@ fn mention(thread: Option<&str>, quoted: Option<u64>) -> Message {
 async fn a_topic_is_told_up_to_the_message_with_cards_as_they_were_made() {
     let card = json!({"schema": "2.0", "body": {"elements": [
         {"tag": "markdown", "content": "we *know*"}]}});
-    let ours = by_app(written("oc_g", 12, "x"), "cli_us");
+    let ours = by_app(written("oc_g", 12, "x"), "cli_scripted");
     let ours = with(
         ours,
         json!({"msg_type": "interactive", "original": card,
             "body": {"content": "{\"elements\":[[{\"tag\":\"text\",\"text\":\"too old\"}]]}"}}),
     );
-    let server = Feishu::new(
+    let server = History::new(
         [
             written("oc_g", 10, "it fails"),
             with(
@@ -509,14 +513,14 @@ async fn a_topic_is_told_up_to_the_message_with_cards_as_they_were_made() {
         [
             "ou_tom Person: it fails",
             "ou_tom Person: [file: a.log]",
-            "cli_us Bot: we *know*",
+            "cli_scripted Bot: we *know*",
             "cli_else Bot: red",
         ]
     );
     assert_eq!(long, format!("ou_tom Person: {}…", "x".repeat(2_000)));
 }
 
-async fn texts(server: &Server, message: &Message, limit: usize) -> String {
+async fn texts(server: &Feishu, message: &Message, limit: usize) -> String {
     let said = earlier(&server.account(), message, limit).await.unwrap();
     said.into_iter().map(|said| said.text).collect()
 }
@@ -526,8 +530,8 @@ async fn of_a_long_topic_or_chain_the_first_and_the_latest_are_told() {
     let message = |second: u64| written("oc_g", second, &second.to_string());
     let mut messages = vec![message(1)];
     messages.extend((2..10).map(|second| reply(message(second), 1, second - 1)));
-    let chain = Feishu::new(messages.clone()).start().await;
-    let topic = Feishu::new(messages.into_iter().map(in_topic).collect())
+    let chain = History::new(messages.clone()).start().await;
+    let topic = History::new(messages.into_iter().map(in_topic).collect())
         .start()
         .await;
     let (in_chain, in_topic) = (mention(Some("om_1"), Some(9)), mention(Some("omt_1"), None));
@@ -546,7 +550,7 @@ async fn of_a_long_topic_or_chain_the_first_and_the_latest_are_told() {
 
 #[tokio::test]
 async fn a_chain_with_a_gap_is_told_from_its_first_message_on() {
-    let server = Feishu::new(vec![
+    let server = History::new(vec![
         written("oc_g", 1, "first"),
         reply(written("oc_g", 3, "third"), 1, 2),
     ])
@@ -558,7 +562,7 @@ async fn a_chain_with_a_gap_is_told_from_its_first_message_on() {
 
 #[tokio::test]
 async fn outside_of_a_thread_nothing_was_said() {
-    let server = Feishu::new(Vec::new()).start().await;
+    let server = History::new(Vec::new()).start().await;
     assert_eq!(texts(&server, &mention(None, Some(1)), 9).await, "");
     assert_eq!(server.asked(), []);
 }
@@ -571,7 +575,7 @@ async fn a_thread_that_cannot_be_read_says_why() {
         (1663, "again"),
     ] {
         for (thread, what) in [("omt_1", "omt_1"), ("om_1", "om_1")] {
-            let server = Feishu::new(Vec::new())
+            let server = History::new(Vec::new())
                 .refusing(what, code, "no")
                 .start()
                 .await;

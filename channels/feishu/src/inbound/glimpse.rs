@@ -101,13 +101,13 @@ fn seen(items: &[Value]) -> Glimpse {
 
 #[cfg(test)]
 mod tests {
-    use crate::scripted::{Server, refused};
+    use crate::scripted::{Feishu, refused_with};
 
     use super::*;
 
     #[tokio::test]
     async fn a_failure_is_not_remembered_and_memory_is_bounded() {
-        let server = Server::start(|_| refused(230_027, "no")).await;
+        let server = Feishu::of_bot(|_| refused_with(230_027, "no")).await;
         let glimpses = server.account().glimpses;
         let id = |number: usize| WireId::new(format!("om_{number}"));
         for _ in 0..2 {

@@ -3,10 +3,11 @@
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use tieline_channel::{Event, plain_text};
+use tieline_net::scripted::{Call, Reply};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::scripted::{Answer, Asked, Server, ok, refused, silent};
+use crate::scripted::{Feishu, api_path, ok, parameter, refused_with};
 
 /// A message of Tom's.
 fn event(kind: &str, content: &Value, more: Value) -> Vec<u8> {
@@ -43,7 +44,7 @@ fn item(id: &str, kind: &str, content: &Value) -> Value {
 }
 
 /// Reads a payload while names are looked up.
-async fn read_by(server: &Server, payload: &[u8]) -> Result<Message, Failure> {
+async fn read_by(server: &Feishu, payload: &[u8]) -> Result<Message, Failure> {
     read_of(&server.account(), payload).await
 }
 
@@ -71,26 +72,29 @@ async fn read_of(account: &Account, payload: &[u8]) -> Result<Message, Failure> 
 }
 
 /// Knows everybody, the group oc_1, and the first message of a topic.
-fn tell(asked: &Asked) -> Answer {
-    match asked.path.as_str() {
+fn tell(asked: &Call) -> Reply {
+    match api_path(asked) {
         "contact/v3/users/ou_tom" => {
-            assert_eq!(asked.query("user_id_type"), "open_id");
-            ok(json!({"user": {"name": "Tom", "open_id": "ou_tom"}}))
+            assert_eq!(parameter(asked, "user_id_type"), "open_id");
+            ok(&json!({"user": {"name": "Tom", "open_id": "ou_tom"}}))
         }
-        "im/v1/chats/oc_1" => ok(json!({"name": "ops", "chat_mode": "group"})),
+        "im/v1/chats/oc_1" => ok(&json!({"name": "ops", "chat_mode": "group"})),
         "im/v1/messages/om_1" => {
-            assert_eq!(asked.query("card_msg_content_type"), "user_card_content");
+            assert_eq!(
+                parameter(asked, "card_msg_content_type"),
+                "user_card_content"
+            );
             let mut root = item("om_1", "text", &json!({"text": "the root"}));
             root["thread_id"] = json!("omt_1");
-            ok(json!({"items": [root]}))
+            ok(&json!({"items": [root]}))
         }
-        _ => refused(231_003, "no such message"),
+        _ => refused_with(231_003, "no such message"),
     }
 }
 
 #[tokio::test]
 async fn who_wrote_where_is_told_by_name() {
-    let server = Server::start(tell).await;
+    let server = Feishu::of_bot(tell).await;
     let message = read_by(&server, &text(json!({}))).await.unwrap();
     assert_eq!(message.sender.name.as_deref(), Some("Tom"));
     assert_eq!(message.chat_name.as_deref(), Some("ops"));
@@ -102,12 +106,12 @@ async fn who_wrote_where_is_told_by_name() {
 
 #[tokio::test]
 async fn a_name_that_is_not_told_is_not_asked_for_again() {
-    let answers: [fn() -> Answer; 2] = [
-        || refused(99_991_672, "Access denied"),
-        || ok(json!({"user": {"open_id": "ou_tom"}})),
+    let answers: [fn() -> Reply; 2] = [
+        || refused_with(99_991_672, "Access denied"),
+        || ok(&json!({"user": {"open_id": "ou_tom"}})),
     ];
     for answer in answers {
-        let server = Server::start(move |_| answer()).await;
+        let server = Feishu::of_bot(move |_| answer()).await;
         let account = server.account();
         for _ in 0..3 {
             let message = read_of(&account, &text(json!({"chat_type": "p2p"}))).await;
@@ -119,7 +123,7 @@ async fn a_name_that_is_not_told_is_not_asked_for_again() {
 
 #[tokio::test]
 async fn a_reply_is_put_into_the_topic_of_its_root_which_is_asked_for_once() {
-    let server = Server::start(tell).await;
+    let server = Feishu::of_bot(tell).await;
     let account = server.account();
     for _ in 0..3 {
         let reply = text(json!({"root_id": "om_1", "parent_id": "om_1"}));
@@ -150,9 +154,9 @@ async fn only_while_a_topic_may_still_be_told_is_the_message_refused() {
         (99_991_400, 429, false),
         (1663, 500, false),
     ] {
-        let server = Server::start(move |asked| match asked.path.as_str() {
+        let server = Feishu::of_bot(move |asked| match api_path(asked) {
             "im/v1/messages/om_1" => {
-                crate::scripted::json_with(http_status, &json!({"code": code, "msg": permission}))
+                Reply::status(http_status, &json!({"code": code, "msg": permission}))
             }
             _ => tell(asked),
         })
@@ -168,7 +172,7 @@ async fn only_while_a_topic_may_still_be_told_is_the_message_refused() {
 
 #[tokio::test]
 async fn a_silent_feishu_holds_up_no_message_but_one_whose_topic_is_unclear() {
-    let server = Server::start(|_| silent()).await;
+    let server = Feishu::of_bot(|_| Reply::Never).await;
     let quoting = text(json!({"chat_type": "p2p", "parent_id": "om_1", "root_id": "om_1"}));
     let message = read_by(&server, &quoting).await.unwrap();
     assert_eq!(message.quote.unwrap().text, "");
@@ -179,11 +183,11 @@ async fn a_silent_feishu_holds_up_no_message_but_one_whose_topic_is_unclear() {
 
 #[tokio::test]
 async fn a_card_and_what_is_forwarded_are_read_whole() {
-    let server = Server::start(|asked| match asked.path.as_str() {
+    let server = Feishu::of_bot(|asked| match api_path(asked) {
         "im/v1/messages/om_9" => {
             let card = json!({"user_dsl": json!({"schema": "2.0", "body": {"elements": [
                 {"tag": "markdown", "content": "all of it"}]}}).to_string()});
-            ok(json!({"items": [item("om_9", "interactive", &card)]}))
+            ok(&json!({"items": [item("om_9", "interactive", &card)]}))
         }
         "im/v1/messages/om_8" => {
             let mut items = vec![
@@ -198,7 +202,7 @@ async fn a_card_and_what_is_forwarded_are_read_whole() {
             ];
             let many = (0..100).map(|n| item("om_d", "text", &json!({"text": n.to_string()})));
             items.extend(many);
-            ok(json!({"items": items}))
+            ok(&json!({"items": items}))
         }
         _ => tell(asked),
     })
@@ -219,7 +223,7 @@ async fn a_card_and_what_is_forwarded_are_read_whole() {
 
 #[tokio::test]
 async fn a_message_that_cannot_be_read_again_stays_as_it_is() {
-    let server = Server::start(|_| refused(99_991_672, "Access denied")).await;
+    let server = Feishu::of_bot(|_| refused_with(99_991_672, "Access denied")).await;
     let simplified = json!({"title": "Job 7", "elements": []});
     let card = read_by(&server, &event("interactive", &simplified, json!({})))
         .await
