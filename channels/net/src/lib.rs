@@ -1,6 +1,15 @@
 //! How channels reach their platforms: one TLS configuration, with the certificates that this
 //! machine trusts, for HTTP and for WebSockets, so that a company's own authority works for both.
+//!
+//! And what channels with a WebSocket have in common:
+//!
+//! - [`life`]: which connections there should be, as a state machine without IO
+//! - [`phase`]: how far one connection is on its way to its end, without IO
+//! - [`lines`]: what comes by them, on its way to the intake
 
+pub mod life;
+pub mod lines;
+pub mod phase;
 mod websocket;
 
 use std::path::Path;
