@@ -9,7 +9,7 @@
 mod body;
 mod content;
 mod fields;
-mod lookup;
+pub(crate) mod lookup;
 mod mention;
 mod message;
 mod press;
