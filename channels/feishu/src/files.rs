@@ -6,8 +6,8 @@ mod tests;
 use std::path::Path;
 
 use serde::Deserialize;
-use tieline_channel::{Attachment, SendError, WithCauses};
-use tieline_net::download::{Download, DownloadError, check_size, unless_silent, whole_or_nothing};
+use tieline_channel::{Attachment, SendError};
+use tieline_net::download::{Download, check_size, unless_silent, whole_or_nothing};
 
 use crate::account::Account;
 use crate::get::not_read;
@@ -28,9 +28,9 @@ pub(crate) async fn fetch(
     to: &Path,
     max_bytes: u64,
 ) -> Result<(), SendError> {
-    check_size(attachment.bytes, max_bytes).map_err(not_fetched)?;
+    check_size(attachment.bytes, max_bytes)?;
     let download = download(account, attachment, to, max_bytes);
-    whole_or_nothing(to, not_fetched, download).await
+    whole_or_nothing(to, download).await
 }
 
 async fn download(
@@ -57,13 +57,11 @@ async fn download(
         .download(path, vec![("type", kind)])
         .await
         .map_err(not_read)?;
-    let mut file = Download::begin(&response, to, max_bytes)
-        .await
-        .map_err(not_fetched)?;
-    while let Some(chunk) = unless_silent(response.chunk()).await.map_err(not_fetched)? {
-        file.write(&chunk).await.map_err(not_fetched)?;
+    let mut file = Download::begin(&response, to, max_bytes).await?;
+    while let Some(chunk) = unless_silent(response.chunk()).await? {
+        file.write(&chunk).await?;
     }
-    file.finish().await.map_err(not_fetched)?;
+    file.finish().await?;
     Ok(())
 }
 
@@ -73,16 +71,4 @@ fn is_id(id: &str) -> bool {
         && id
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
-}
-
-fn not_fetched(error: DownloadError) -> SendError {
-    let reason = WithCauses(&error).to_string();
-    if error.is_final() {
-        SendError::Never { reason }
-    } else {
-        SendError::Again {
-            after: None,
-            reason,
-        }
-    }
 }

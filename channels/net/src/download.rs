@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Response;
 use thiserror::Error;
+use tieline_channel::{SendError, WithCauses};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
@@ -47,12 +48,20 @@ pub enum DownloadError {
     Write(#[source] io::Error),
 }
 
-impl DownloadError {
-    /// Returns whether trying again is of no use.
-    pub fn is_final(&self) -> bool {
-        match self {
-            Self::TooLarge { .. } | Self::Endless { .. } => true,
-            Self::Silent | Self::Slow | Self::Broken(_) | Self::Write(_) => false,
+impl From<DownloadError> for SendError {
+    fn from(error: DownloadError) -> Self {
+        let reason = WithCauses(&error).to_string();
+        match error {
+            DownloadError::TooLarge { .. } | DownloadError::Endless { .. } => {
+                Self::Never { reason }
+            }
+            DownloadError::Silent
+            | DownloadError::Slow
+            | DownloadError::Broken(_)
+            | DownloadError::Write(_) => Self::Again {
+                after: None,
+                reason,
+            },
         }
     }
 }
@@ -144,15 +153,14 @@ pub async fn unless_silent<T>(
 ///
 /// # Errors
 ///
-/// As `download`, or what `not_fetched` makes of its being slow.
-pub async fn whole_or_nothing<E>(
+/// As `download`, or when that takes too long.
+pub async fn whole_or_nothing(
     to: &Path,
-    not_fetched: impl FnOnce(DownloadError) -> E,
-    download: impl Future<Output = Result<(), E>>,
-) -> Result<(), E> {
+    download: impl Future<Output = Result<(), SendError>>,
+) -> Result<(), SendError> {
     let outcome = timeout(DEADLINE, download)
         .await
-        .unwrap_or_else(|_elapsed| Err(not_fetched(DownloadError::Slow)));
+        .unwrap_or_else(|_elapsed| Err(DownloadError::Slow.into()));
     if outcome.is_err() {
         // There may be nothing to remove.
         drop(fs::remove_file(to).await);

@@ -14,8 +14,8 @@ use reqwest::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
-use tieline_channel::{Attachment, SendError, WithCauses};
-use tieline_net::download::{Download, DownloadError, check_size, unless_silent, whole_or_nothing};
+use tieline_channel::{Attachment, SendError};
+use tieline_net::download::{Download, check_size, unless_silent, whole_or_nothing};
 use url::{Host, Url};
 
 use crate::Settings;
@@ -43,9 +43,9 @@ pub(crate) async fn fetch(
     to: &Path,
     max_bytes: u64,
 ) -> Result<(), SendError> {
-    check_size(attachment.bytes, max_bytes).map_err(not_fetched)?;
+    check_size(attachment.bytes, max_bytes)?;
     let download = download(account, attachment, to, max_bytes);
-    whole_or_nothing(to, not_fetched, download).await
+    whole_or_nothing(to, download).await
 }
 
 async fn download(
@@ -67,18 +67,16 @@ async fn download(
     if !expects_page && is_page(content_type.and_then(|value| value.to_str().ok())) {
         return Err(login_page());
     }
-    let mut file = Download::begin(&response, to, max_bytes)
-        .await
-        .map_err(not_fetched)?;
+    let mut file = Download::begin(&response, to, max_bytes).await?;
     let mut is_begun = false;
     while let Some(chunk) = in_time(response.chunk()).await? {
         if !is_begun && !expects_page && looks_like_page(&chunk) {
             return Err(login_page());
         }
         is_begun = true;
-        file.write(&chunk).await.map_err(not_fetched)?;
+        file.write(&chunk).await?;
     }
-    let written = file.finish().await.map_err(not_fetched)?;
+    let written = file.finish().await?;
     // A login page in place of a page is known only by its size.
     if expects_page && attachment.bytes.is_some_and(|bytes| bytes != written) {
         return Err(login_page());
@@ -150,7 +148,7 @@ async fn request(account: &Account, url: &Url) -> Result<Response, SendError> {
 async fn in_time<T>(
     answer: impl Future<Output = Result<T, reqwest::Error>>,
 ) -> Result<T, SendError> {
-    unless_silent(answer).await.map_err(not_fetched)
+    Ok(unless_silent(answer).await?)
 }
 
 fn succeeded(response: Response) -> Result<Response, SendError> {
@@ -249,15 +247,6 @@ fn again(reason: String) -> SendError {
     SendError::Again {
         after: None,
         reason,
-    }
-}
-
-fn not_fetched(error: DownloadError) -> SendError {
-    let reason = WithCauses(&error).to_string();
-    if error.is_final() {
-        never(reason)
-    } else {
-        again(reason)
     }
 }
 
