@@ -86,6 +86,12 @@ impl Names {
         Ok(chat)
     }
 
+    /// Returns when nothing is still to be looked up.
+    #[cfg(test)]
+    pub(crate) async fn settled(&self) {
+        self.lookups.settled().await;
+    }
+
     async fn learn(&self, key: Key) -> Option<String> {
         self.lookups.learn(key.clone()).await;
         self.lookups.known(&key)?
