@@ -3,6 +3,7 @@
 //! - `lock`: one process of this machine for each app
 //! - `opening`: from nothing to an open connection, and what to do when there is none
 //! - `wire`: one WebSocket from its opening to its end
+//! - `over`: how it ends
 //! - `pulse`: when to ping, and when silence means that nobody is there, without IO
 //! - `push`: an event on its way to the intake, and its acknowledgement
 //! - `keeper`: the task that holds it all together
@@ -16,6 +17,7 @@ mod deadlines;
 mod keeper;
 mod lock;
 mod opening;
+mod over;
 mod pulse;
 mod push;
 #[cfg(test)]

@@ -5,19 +5,17 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tieline_channel::WithCauses;
-use tieline_channel::retry::RetryPolicy;
 use tieline_net::WebSocket;
 use tieline_net::life::ConnectionId;
 use tieline_net::lines::{CAPACITY, Outcome, Place, Receipt, Settled};
 use tieline_net::phase::{Next, Order, Phase, Traffic};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tracing::{debug, warn};
 
 use super::deadlines::Deadlines;
+use super::over::Over;
 use super::pulse::Pulse;
 use super::push::{Push, Queue, Slip};
 use crate::discovery::Timing;
@@ -58,24 +56,16 @@ pub(super) struct Wire {
     pub(super) deadlines: Deadlines,
 }
 
-/// Why a connection is not served any longer.
-enum Over {
-    /// We want it to end.
-    Dismissed,
-    /// The peer has sent its close frame; the answer is on its way.
-    ClosedByPeer {
-        reason: String,
-        after: Option<Duration>,
-    },
-    /// It is broken.
-    Broken(String),
+/// An event that has come in.
+struct Arrival {
+    push: Push,
+    slip: Slip,
+    bytes: usize,
 }
 
 /// An event for which there is no room yet.
 struct Pending {
-    push: Push,
-    slip: Slip,
-    bytes: usize,
+    arrival: Arrival,
     /// When it is given up.
     until: Instant,
 }
@@ -114,16 +104,11 @@ impl Wire {
         };
         let over = service.serve(settled).await;
         // Closing takes a while, and whoever makes the next connection should not wait for it.
-        let (reason, after) = match &over {
-            Over::Dismissed => ("it was closed on purpose", None),
-            Over::ClosedByPeer { reason, after } => (reason.as_str(), *after),
-            Over::Broken(reason) => (reason.as_str(), None),
-        };
         service
             .report(Report::Ended {
-                reason: reason.to_owned(),
+                reason: over.reason().to_owned(),
                 has_delivered: service.delivered_at.is_some(),
-                after,
+                after: over.after(),
             })
             .await;
         service.end(over).await;
@@ -164,8 +149,8 @@ impl Service {
                 _n = settled.recv_many(&mut batch, BATCH) => self.acknowledge(&mut batch).await,
                 () = sleep_until(self.pulse.ping_at()) => self.ping().await,
                 place = room(&self.wire.queue, self.pending.as_ref()) => {
-                    if let Some(Pending { push, slip, .. }) = self.end_pause() {
-                        self.put(push, slip, place);
+                    if let Some(Pending { arrival, .. }) = self.end_pause() {
+                        self.put(arrival, place);
                     }
                     Ok(())
                 }
@@ -208,7 +193,7 @@ impl Service {
         self.wire.heard.notify_one();
         match message {
             Message::Binary(bytes) => self.read(&bytes).await,
-            Message::Close(frame) => Err(closed(frame.as_ref(), &self.wire.timing)),
+            Message::Close(frame) => Err(Over::closed(frame.as_ref(), &self.wire.timing)),
             Message::Text(_) => {
                 debug!("a text where frames are expected");
                 Ok(())
@@ -227,7 +212,10 @@ impl Service {
             }
         };
         match frame.kind() {
-            Kind::Event => self.part(frame).await,
+            Kind::Event => match self.complete(frame) {
+                Some(arrival) => self.deliver(arrival).await,
+                None => Ok(()),
+            },
             Kind::Pong => {
                 self.configure(&frame).await;
                 Ok(())
@@ -239,41 +227,41 @@ impl Service {
         }
     }
 
-    /// Takes an event, or a part of one.
-    async fn part(&mut self, mut frame: Frame) -> Result<(), Over> {
+    /// Takes an event, or a part of one; returns what is complete now.
+    fn complete(&mut self, mut frame: Frame) -> Option<Arrival> {
         let now = Instant::now();
         let payload = frame.payload.take().unwrap_or_default();
         let whole = parts::Place::of(&frame)
             .and_then(|place| self.parts.add(now.into_std(), place, payload));
         match whole {
-            Ok(Some(payload)) => {
-                self.delivered_at = Some(now);
-                let bytes = payload.len();
-                self.deliver(Push::new(payload), Slip::new(frame, now), bytes)
-                    .await
-            }
-            Ok(None) => Ok(()),
+            Ok(whole) => whole.map(|payload| Arrival {
+                bytes: payload.len(),
+                push: Push::new(payload),
+                slip: Slip::new(frame, now),
+            }),
             Err(error) => {
                 warn!(%error, "an event cannot be put together");
-                Ok(())
+                None
             }
         }
     }
 
-    async fn deliver(&mut self, push: Push, slip: Slip, bytes: usize) -> Result<(), Over> {
-        match self.wire.queue.try_place(bytes) {
+    async fn deliver(&mut self, arrival: Arrival) -> Result<(), Over> {
+        self.delivered_at = Some(Instant::now());
+        match self.wire.queue.try_place(arrival.bytes) {
             Some(place) => {
                 self.refuses = false;
-                self.put(push, slip, place);
+                self.put(arrival, place);
                 Ok(())
             }
-            None if self.refuses => self.write(slip.acknowledgement(Outcome::Again)).await,
+            None if self.refuses => {
+                self.write(arrival.slip.acknowledgement(Outcome::Again))
+                    .await
+            }
             None => {
                 debug!("too many events wait, reading pauses");
                 self.pending = Some(Pending {
-                    push,
-                    slip,
-                    bytes,
+                    arrival,
                     until: Instant::now() + self.wire.deadlines.pause,
                 });
                 Ok(())
@@ -295,17 +283,17 @@ impl Service {
         self.refuses = true;
         match self.end_pause() {
             Some(pending) => {
-                self.write(pending.slip.acknowledgement(Outcome::Again))
+                self.write(pending.arrival.slip.acknowledgement(Outcome::Again))
                     .await
             }
             None => Ok(()),
         }
     }
 
-    fn put(&mut self, push: Push, slip: Slip, place: Place) {
+    fn put(&mut self, arrival: Arrival, place: Place) {
         self.in_flight += 1;
-        let receipt = Receipt::new(slip, place, self.settlements.clone());
-        self.wire.queue.put(push, receipt);
+        let receipt = Receipt::new(arrival.slip, place, self.settlements.clone());
+        self.wire.queue.put(arrival.push, receipt);
     }
 
     async fn configure(&mut self, pong: &Frame) {
@@ -347,12 +335,12 @@ impl Service {
             socket.flush().await
         })
         .await;
-        flatten(written)
+        Over::unless_written(written)
     }
 
     async fn write(&mut self, message: Message) -> Result<(), Over> {
         let written = self.wire.socket.send(message);
-        flatten(timeout(self.wire.deadlines.write, written).await)
+        Over::unless_written(timeout(self.wire.deadlines.write, written).await)
     }
 
     /// Closes the connection as well as its state allows.
@@ -367,7 +355,7 @@ impl Service {
                     self.read_the_rest().await;
                     Ok(())
                 };
-                match flatten(timeout(within, handshake).await) {
+                match Over::unless_written(timeout(within, handshake).await) {
                     Ok(()) => self.let_tcp_end().await,
                     Err(_over) => debug!("the close handshake is not completed"),
                 }
@@ -393,20 +381,12 @@ impl Service {
     }
 
     fn take_unacknowledged(&mut self, bytes: &[u8]) {
-        let now = Instant::now();
-        let Ok(mut frame) = Frame::read(bytes) else {
-            return;
-        };
-        if frame.kind() != Kind::Event {
-            return;
-        }
-        let payload = frame.payload.take().unwrap_or_default();
-        let whole = parts::Place::of(&frame)
-            .and_then(|place| self.parts.add(now.into_std(), place, payload));
-        if let Ok(Some(payload)) = whole
-            && let Some(place) = self.wire.queue.try_place(payload.len())
+        if let Ok(frame) = Frame::read(bytes)
+            && frame.kind() == Kind::Event
+            && let Some(arrival) = self.complete(frame)
+            && let Some(place) = self.wire.queue.try_place(arrival.bytes)
         {
-            self.put(Push::new(payload), Slip::new(frame, now), place);
+            self.put(arrival, place);
         }
     }
 
@@ -419,30 +399,10 @@ impl Service {
     }
 }
 
-/// Says why the peer closed the connection. When a server goes, everybody is sent away at the same
-/// moment, and is asked to come back at different ones.
-fn closed(frame: Option<&CloseFrame>, timing: &Timing) -> Over {
-    let reason = match frame {
-        Some(frame) => format!("Feishu closed the connection ({})", frame.code),
-        None => "Feishu closed the connection".to_owned(),
-    };
-    let is_for_everybody =
-        frame.is_some_and(|frame| matches!(frame.code, CloseCode::Restart | CloseCode::Again));
-    Over::ClosedByPeer {
-        reason,
-        after: is_for_everybody.then(|| at_random(timing.reconnect_nonce)),
-    }
-}
-
-/// Returns a random time up to `longest`.
-fn at_random(longest: Duration) -> Duration {
-    RetryPolicy::between(longest, longest).next_delay()
-}
-
 /// Waits for room for what is pending; for ever if nothing is.
 async fn room(queue: &Queue, pending: Option<&Pending>) -> Place {
     match pending {
-        Some(pending) => queue.place(pending.bytes).await,
+        Some(pending) => queue.place(pending.arrival.bytes).await,
         None => std::future::pending().await,
     }
 }
@@ -451,54 +411,5 @@ async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,
-    }
-}
-
-fn flatten(
-    written: Result<Result<(), tungstenite::Error>, tokio::time::error::Elapsed>,
-) -> Result<(), Over> {
-    match written {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Over::Broken(format!(
-            "cannot write to the connection: {}",
-            WithCauses(&error)
-        ))),
-        Err(_elapsed) => Err(Over::Broken(
-            "the peer does not read what we write".to_owned(),
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use pretty_assertions::assert_eq;
-
-    use super::*;
-
-    #[test]
-    fn only_who_is_sent_away_with_everybody_stays_away_for_a_while() {
-        let timing = Timing {
-            reconnect_nonce: Duration::from_secs(600),
-            ..Timing::default()
-        };
-        for (code, stays_away) in [
-            (None, false),
-            (Some(CloseCode::Normal), false),
-            (Some(CloseCode::Away), false),
-            (Some(CloseCode::Error), false),
-            (Some(CloseCode::Restart), true),
-            (Some(CloseCode::Again), true),
-        ] {
-            let frame = code.map(|code| CloseFrame {
-                code,
-                reason: "why".into(),
-            });
-            let Over::ClosedByPeer { reason, after } = closed(frame.as_ref(), &timing) else {
-                panic!("{code:?}");
-            };
-            assert!(reason.contains("Feishu closed"), "{reason}");
-            assert_eq!(after.is_some(), stays_away, "{code:?}");
-            assert!(after.is_none_or(|after| after <= timing.reconnect_nonce));
-        }
     }
 }
