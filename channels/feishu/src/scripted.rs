@@ -78,9 +78,9 @@ pub(crate) fn ok(data: &Value) -> Reply {
 
 /// Refuses a call.
 pub(crate) fn refused(code: i64) -> Reply {
-    Reply::Status(
+    Reply::status(
         400,
-        json!({"code": code, "msg": "scripted", "error": {"log_id": "L1"}}),
+        &json!({"code": code, "msg": "scripted", "error": {"log_id": "L1"}}),
     )
 }
 

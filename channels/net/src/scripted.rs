@@ -40,10 +40,8 @@ pub struct Call {
 pub enum Reply {
     /// With status 200 and this.
     Json(Value),
-    /// With a status and this.
-    Status(u16, Value),
     /// With a status, further header lines, each with its end, and a body.
-    Http(u16, &'static str, &'static str),
+    Http(u16, String, String),
     /// Not at all: the connection ends.
     Lost,
     /// Not at all: the connection stays.
@@ -68,6 +66,13 @@ impl Call {
     /// Returns the method and the path, as people write them.
     pub fn line(&self) -> String {
         format!("{} {}", self.method, self.path)
+    }
+}
+
+impl Reply {
+    /// Answers with a status and JSON.
+    pub fn status(status: u16, value: &Value) -> Self {
+        Self::Http(status, JSON.to_owned(), value.to_string())
     }
 }
 
@@ -151,9 +156,8 @@ async fn answer(
     let reply = script(&call);
     calls.send_modify(|calls| calls.push(call));
     let (status, headers, body) = match reply {
-        Reply::Json(value) => (200, JSON, value.to_string()),
-        Reply::Status(status, value) => (status, JSON, value.to_string()),
-        Reply::Http(status, headers, body) => (status, headers, body.to_owned()),
+        Reply::Json(value) => (200, JSON.to_owned(), value.to_string()),
+        Reply::Http(status, headers, body) => (status, headers, body),
         Reply::Lost => return None,
         Reply::Never => return pending().await,
     };

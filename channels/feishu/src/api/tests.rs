@@ -113,7 +113,7 @@ async fn a_failure_to_fetch_a_token_stands_for_all_who_wait() {
 async fn a_call_without_a_token_was_certainly_not_made() {
     let replies = [
         Reply::Lost,
-        Reply::Http(502, "", "<html>"),
+        Reply::Http(502, String::new(), "<html>".to_owned()),
         Reply::Json(json!({"code": 0})),
         refused(INVALID_TOKEN),
         refused(7),
@@ -174,10 +174,10 @@ async fn one_token_that_ends_under_many_calls_is_replaced_once() {
 
 #[tokio::test]
 async fn an_api_that_wants_to_be_left_alone_is_not_called() {
-    let headers = "x-ogw-ratelimit-reset: 60\r\n";
-    let limited = r#"{"code":99991400,"msg":"request trigger frequency limit"}"#;
+    let headers = "x-ogw-ratelimit-reset: 60\r\n".to_owned();
+    let limited = json!({"code": 99_991_400, "msg": "request trigger frequency limit"});
     for status in [400, 429] {
-        let reply = Reply::Http(status, headers, limited);
+        let reply = Reply::Http(status, headers.clone(), limited.to_string());
         let feishu = Feishu::with(vec![reply, ok(&json!({}))]).await;
         let api = feishu.account().api;
         let begun = Instant::now();
@@ -197,8 +197,8 @@ async fn an_api_that_wants_to_be_left_alone_is_not_called() {
 
 #[tokio::test]
 async fn a_chat_that_wants_to_be_left_alone_stops_no_other() {
-    let headers = "x-ogw-ratelimit-reset: 60\r\n";
-    let limited = r#"{"code":230020,"msg":"frequency"}"#;
+    let headers = "x-ogw-ratelimit-reset: 60\r\n".to_owned();
+    let limited = json!({"code": 230_020, "msg": "frequency"}).to_string();
     let feishu = Feishu::with(vec![Reply::Http(400, headers, limited), ok(&json!({}))]).await;
     let api = feishu.account().api;
     assert_eq!(after(&api, call()).await, Duration::from_secs(60));
@@ -220,7 +220,7 @@ async fn what_nobody_misses_does_not_wait_behind_what_somebody_waits_for() {
 
 #[tokio::test]
 async fn what_is_lost_may_have_been_done_and_what_is_not_sent_was_not() {
-    let unreadable = Reply::Http(200, "", "<html>");
+    let unreadable = Reply::Http(200, String::new(), "<html>".to_owned());
     for reply in [Reply::Lost, unreadable, refused(1_663)] {
         let feishu = Feishu::with(vec![reply.clone()]).await;
         let outcome = feishu.account().api.call(call()).await;
@@ -240,11 +240,9 @@ async fn what_is_lost_may_have_been_done_and_what_is_not_sent_was_not() {
 
 #[tokio::test]
 async fn a_file_is_told_from_a_refusal() {
+    let file = |headers: &str, body: &str| Reply::Http(200, headers.to_owned(), body.to_owned());
     let json = "Content-Type: application/json; charset=utf-8\r\n";
-    let attached = "Content-Type: application/json\r\n\
-        Content-Disposition: attachment; filename=\"a.json\"\r\n";
-    let bytes = "Content-Type: application/octet-stream\r\n";
-    let file = |headers, body| Reply::Http(200, headers, body);
+    let attached = format!("{json}Content-Disposition: attachment; filename=\"a.json\"\r\n");
     let ask = async |replies: Vec<Reply>| {
         let feishu = Feishu::with(replies).await;
         let path = "/open-apis/im/v1/messages/om_1/resources/file_1".to_owned();
@@ -256,13 +254,14 @@ async fn a_file_is_told_from_a_refusal() {
             Err(failure) => Err(failure),
         }
     };
+    let bytes = "Content-Type: application/octet-stream\r\n";
     assert_eq!(ask(vec![file(bytes, "abc")]).await, Ok("abc".to_owned()));
-    assert_eq!(ask(vec![file(attached, "{}")]).await, Ok("{}".to_owned()));
+    assert_eq!(ask(vec![file(&attached, "{}")]).await, Ok("{}".to_owned()));
     let again = vec![refused(INVALID_TOKEN), file(bytes, "abc")];
     assert_eq!(ask(again).await, Ok("abc".to_owned()));
     for reply in [
         refused(234_037),
-        file(json, r#"{"code":234037,"msg":"large"}"#),
+        file(json, &json!({"code": 234_037, "msg": "large"}).to_string()),
     ] {
         let outcome = ask(vec![reply]).await;
         assert!(matches!(outcome, Err(Failure::Never { .. })), "{outcome:?}");
@@ -300,7 +299,7 @@ async fn no_secret_is_in_anything_that_can_be_printed() {
     let unreachable = account(nowhere);
     printed.push(format!("{unreachable:?}"));
     printed.push(format!("{:?}", unreachable.api.call(call()).await));
-    let html = Reply::Http(500, "", "<html>");
+    let html = Reply::Http(500, String::new(), "<html>".to_owned());
     for reply in [Reply::Lost, html, refused(INVALID_TOKEN), refused(5)] {
         let feishu = Feishu::with(vec![reply.clone()]).await;
         let account = feishu.account();

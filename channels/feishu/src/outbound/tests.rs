@@ -159,7 +159,7 @@ async fn a_form_that_is_refused_gives_way_to_the_next_under_the_same_key() {
 
 #[tokio::test]
 async fn what_may_have_been_posted_is_not_attempted_in_another_way() {
-    let html = Reply::Http(502, "", "<html>");
+    let html = Reply::Http(502, String::new(), "<html>".to_owned());
     for reply in [Reply::Lost, html, refused(1_663), ok(&json!({}))] {
         let (outcome, calls) = post_to(vec![reply.clone()], &in_topic("x")).await;
         assert!(

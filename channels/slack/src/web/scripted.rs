@@ -6,8 +6,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tieline_channel::ChannelId;
 use tieline_net::Net;
-pub(crate) use tieline_net::scripted::Reply;
-use tieline_net::scripted::{self, Call as HttpCall};
+use tieline_net::scripted;
 use url::{Url, form_urlencoded};
 
 use crate::Settings;
@@ -36,6 +35,16 @@ impl Call {
     }
 }
 
+/// How a call is answered.
+pub(crate) enum Reply {
+    /// With status 200.
+    Json(Value),
+    /// With a status, further header lines and a body.
+    Http(u16, &'static str, &'static str),
+    /// Not at all: the connection ends.
+    Lost,
+}
+
 /// Refuses a call.
 pub(crate) fn error(error: &str) -> Reply {
     Reply::Json(json!({"ok": false, "error": error}))
@@ -46,12 +55,14 @@ pub(crate) struct Scripted(scripted::Scripted);
 
 impl Scripted {
     pub(crate) async fn start(script: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
-        Self(scripted::Scripted::start(move |call| script(&Call::from(call.clone()))).await)
+        let script = move |call: &scripted::Call| script(&Call::from(call.clone())).into();
+        Self(scripted::Scripted::start(script).await)
     }
 
     /// Starts a server that gives each call in turn the next of these answers, for ever the last.
     pub(crate) async fn with(replies: Vec<Reply>) -> Self {
-        Self(scripted::Scripted::with(replies).await)
+        let replies = replies.into_iter().map(scripted::Reply::from);
+        Self(scripted::Scripted::with(replies.collect()).await)
     }
 
     /// Returns an account that has its API here.
@@ -93,8 +104,8 @@ pub(crate) fn account(api_url: &str, reactions: bool) -> Account {
     Account::new(settings, Net::new().unwrap())
 }
 
-impl From<HttpCall> for Call {
-    fn from(call: HttpCall) -> Self {
+impl From<scripted::Call> for Call {
+    fn from(call: scripted::Call) -> Self {
         let is_form = call
             .headers
             .get("content-type")
@@ -110,6 +121,18 @@ impl From<HttpCall> for Call {
             headers: call.headers,
             form,
             body: call.body,
+        }
+    }
+}
+
+impl From<Reply> for scripted::Reply {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Json(value) => Self::Json(value),
+            Reply::Http(status, headers, body) => {
+                Self::Http(status, headers.to_owned(), body.to_owned())
+            }
+            Reply::Lost => Self::Lost,
         }
     }
 }
