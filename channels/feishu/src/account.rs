@@ -7,6 +7,7 @@ use crate::Settings;
 use crate::api::{Api, Failure};
 use crate::inbound::Identity;
 use crate::names::Names;
+use crate::outbound::Uploads;
 
 /// One Feishu app in one organisation.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(crate) struct Account {
     pub(crate) net: Net,
     pub(crate) api: Api,
     pub(crate) names: Names,
+    pub(crate) uploads: Uploads,
     identity: OnceCell<Identity>,
 }
 
@@ -26,6 +28,7 @@ impl Account {
             settings,
             net,
             api,
+            uploads: Uploads::default(),
             identity: OnceCell::new(),
         }
     }

@@ -435,6 +435,27 @@ async fn a_file_that_did_not_get_through_is_not_posted() {
 }
 
 #[tokio::test]
+async fn a_post_that_is_repeated_shows_the_file_that_was_sent() {
+    let feishu = Feishu::with(vec![
+        ok(&json!({"file_key": "file_1"})),
+        Reply::Lost,
+        sent("om_1"),
+    ])
+    .await;
+    let account = feishu.account();
+    let what = with_file("", "a.txt", text_file("x"));
+    let outcome = post(&account, &what).await;
+    assert!(
+        matches!(outcome, Err(SendError::Unclear { .. })),
+        "{outcome:?}"
+    );
+    assert_eq!(post(&account, &what).await, posted("om_1"));
+    let calls = feishu.calls();
+    assert_eq!(calls.len(), 3);
+    assert_eq!(calls[1].json(), calls[2].json());
+}
+
+#[tokio::test]
 async fn a_long_key_still_has_room_for_a_mark() {
     let feishu = with_files().await;
     let what = Post {

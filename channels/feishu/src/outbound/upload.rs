@@ -2,12 +2,14 @@
 //!
 //! Until there is that message nobody sees anything, so that a failure before is one for now.
 
+use std::collections::VecDeque;
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::Body;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
-use tieline_channel::{File, FileContent, SendError, WithCauses};
+use tieline_channel::{File, FileContent, PostKey, SendError, WithCauses};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tracing::info;
 
@@ -23,6 +25,14 @@ const MAX_IMAGE: u64 = 10_000_000;
 
 /// How many of the first bytes tell whether it is an image.
 const HEAD: usize = 12;
+
+/// How many files are remembered that Feishu has.
+const MAX_UPLOADS: usize = 100;
+
+/// The files that Feishu has already, by the posts they belong to: a post that is repeated is the
+/// same to the letter, and its bytes do not go twice.
+#[derive(Debug, Default)]
+pub(crate) struct Uploads(Mutex<VecDeque<(PostKey, Content)>>);
 
 /// What Feishu takes bytes as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,33 +50,46 @@ struct Bytes {
     is_image: bool,
 }
 
-/// Sends a file's bytes and returns the message that shows it: as an image if it is one and Feishu
-/// takes it for one.
-pub(super) async fn upload(account: &Account, file: &File) -> Result<Content, SendError> {
+/// Sends the bytes of a post's file, unless Feishu has them, and returns the message that shows it.
+pub(super) async fn upload(
+    account: &Account,
+    key: &PostKey,
+    file: &File,
+) -> Result<Content, SendError> {
+    if let Some(content) = account.uploads.of(key) {
+        return Ok(content);
+    }
+    let content = send(account, file).await?;
+    account.uploads.keep(key, content.clone());
+    Ok(content)
+}
+
+/// Sends a file: as an image if it is one and Feishu takes it for one.
+async fn send(account: &Account, file: &File) -> Result<Content, SendError> {
     if open(file).await?.kind() == Kind::Image {
-        match upload_as(account, file, Kind::Image).await? {
+        match send_as(account, file, Kind::Image).await? {
             Err(Failure::Never { reason, .. }) => {
                 info!(reason, "an image goes as a file");
             }
-            uploaded => return uploaded.map_err(repeatable),
+            sent => return sent.map_err(repeatable),
         }
     }
-    let uploaded = upload_as(account, file, Kind::File).await?;
-    uploaded.map_err(repeatable)
+    let sent = send_as(account, file, Kind::File).await?;
+    sent.map_err(repeatable)
 }
 
 /// Sends the bytes, and once more if it was only the token that was not taken.
-async fn upload_as(
+async fn send_as(
     account: &Account,
     file: &File,
     kind: Kind,
 ) -> Result<Result<Content, Failure>, SendError> {
-    let send = async || {
+    let attempt = async || {
         let form = kind.form(file, open(file).await?);
         Ok::<_, SendError>(account.api.upload(kind.call(), kind.path(), form).await)
     };
-    let sent = match send().await? {
-        Err(Failure::TokenInvalid { .. }) => send().await?,
+    let sent = match attempt().await? {
+        Err(Failure::TokenInvalid { .. }) => attempt().await?,
         sent => sent,
     };
     Ok(sent.and_then(|answer| kind.content(&answer)))
@@ -96,6 +119,26 @@ async fn open(file: &File) -> Result<Bytes, SendError> {
         )));
     }
     Ok(bytes)
+}
+
+impl Uploads {
+    fn of(&self, key: &PostKey) -> Option<Content> {
+        let uploads = self.uploads();
+        let (_, content) = uploads.iter().find(|(other, _)| other == key)?;
+        Some(content.clone())
+    }
+
+    fn keep(&self, key: &PostKey, content: Content) {
+        let mut uploads = self.uploads();
+        if uploads.len() >= MAX_UPLOADS {
+            uploads.pop_front();
+        }
+        uploads.push_back((key.clone(), content));
+    }
+
+    fn uploads(&self) -> MutexGuard<'_, VecDeque<(PostKey, Content)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Bytes {
