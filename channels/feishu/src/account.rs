@@ -7,6 +7,7 @@ use crate::Settings;
 use crate::api::{Api, Failure};
 use crate::inbound::{Glimpses, Identity};
 use crate::names::Names;
+use crate::outbound::Uploads;
 
 /// One Feishu app in one organisation.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub(crate) struct Account {
     pub(crate) api: Api,
     pub(crate) names: Names,
     pub(crate) glimpses: Glimpses,
+    pub(crate) uploads: Uploads,
     identity: OnceCell<Identity>,
 }
 
@@ -28,6 +30,7 @@ impl Account {
             settings,
             net,
             api,
+            uploads: Uploads::default(),
             identity: OnceCell::new(),
         }
     }

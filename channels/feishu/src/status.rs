@@ -62,10 +62,6 @@ impl StatusKeeper {
 
     /// Notes how far a message is; shown by [`run`](Self::run). What is no message, a press, has
     /// nothing to show it on.
-    #[expect(
-        clippy::unused_async,
-        reason = "the channel's methods are asynchronous, whatever a platform does"
-    )]
     pub(crate) async fn show(
         &self,
         account: &Account,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use tokio::task::JoinSet;
 
 /// How long anything may take. It is only there so that a failure does not hang.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const JSON: &str = "Content-Type: application/json\r\n";
 
 /// A call as it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +72,7 @@ impl Call {
 impl Reply {
     /// Answers with a status and JSON.
     pub fn status(status: u16, value: &Value) -> Self {
-        let headers = "Content-Type: application/json\r\n".to_owned();
-        Self::Http(status, headers, value.to_string())
+        Self::Http(status, JSON.to_owned(), value.to_string())
     }
 }
 
@@ -154,13 +156,10 @@ async fn answer(
     let reply = script(&call);
     calls.send_modify(|calls| calls.push(call));
     let (status, headers, body) = match reply {
-        Reply::Json(value) => {
-            let headers = "Content-Type: application/json\r\n".to_owned();
-            (200, headers, value.to_string())
-        }
+        Reply::Json(value) => (200, JSON.to_owned(), value.to_string()),
         Reply::Http(status, headers, body) => (status, headers, body),
         Reply::Lost => return None,
-        Reply::Never => return std::future::pending().await,
+        Reply::Never => return pending().await,
     };
     let length = body.len();
     let answer = format!(

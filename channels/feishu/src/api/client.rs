@@ -280,3 +280,41 @@ impl fmt::Debug for Api {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Returns when each of `n` calls was admitted.
+    async fn admitted(chat: Option<&str>, n: usize) -> Vec<Instant> {
+        let pace = Pace::new(|_call| Some(CALLS), IN_A_CHAT);
+        let mut times = Vec::new();
+        while times.len() < n {
+            match pace.admit("call", Urgency::Answer, chat).await {
+                Ok(()) => times.push(Instant::now()),
+                Err(Limited { after }) => tokio::time::sleep(after).await,
+            }
+        }
+        times
+    }
+
+    /// Returns the greatest number of these times that lie within so long.
+    fn most(times: &[Instant], within: Duration) -> usize {
+        let from = |begin: &Instant| {
+            let in_window = |at: &&Instant| (*begin..*begin + within).contains(at);
+            times.iter().filter(in_window).count()
+        };
+        times.iter().map(from).max().unwrap_or_default()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn feishu_is_never_called_more_often_than_it_takes() {
+        let times = admitted(None, 1_200).await;
+        assert!(most(&times, Duration::from_secs(1)) <= 50);
+        assert!(most(&times, Duration::from_secs(60)) <= 1_000);
+        let times = admitted(Some("oc_1"), 20).await;
+        assert!(most(&times, Duration::from_secs(1)) <= 4);
+    }
+}

@@ -21,3 +21,4 @@ mod upload;
 
 pub(crate) use self::post::{delete, edit, post};
 pub(crate) use self::render::MAX_TEXT;
+pub(crate) use self::upload::Uploads;

@@ -39,7 +39,7 @@ pub(crate) async fn post(account: &Account, post: &Post) -> Result<Posted, SendE
     let Some(file) = &post.file else {
         return send(account, post, key, &mut route, texts).await;
     };
-    let file = upload(account, file).await?;
+    let file = upload(account, &post.key, file).await?;
     if texts.len() > 0 {
         send(account, post, &text_key(key), &mut route, texts).await?;
     }

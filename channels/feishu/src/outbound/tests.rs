@@ -363,6 +363,34 @@ async fn files_of_ours_are_read_and_empty_ones_are_not_quite_empty() {
 }
 
 #[tokio::test]
+async fn an_image_is_shown_and_one_that_is_refused_is_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("plot");
+    std::fs::write(&path, "GIF89a and more").unwrap();
+    let what = with_file("", "plot.gif", FileContent::Path(path));
+    let replies = vec![ok(&json!({"image_key": "img_1"})), sent("om_1")];
+    let (outcome, calls) = post_to(replies, &what).await;
+    assert_eq!(outcome, posted("om_1"));
+    assert_eq!(calls[0].path, "/open-apis/im/v1/images");
+    let expected = [
+        field("image_type", "message"),
+        field("image", "GIF89a and more"),
+    ];
+    assert_eq!(fields(&calls[0]), expected);
+    assert_eq!(aim(&calls[1]), "POST messages image");
+    assert_eq!(content(&calls[1]), json!({"image_key": "img_1"}));
+    let replies = vec![
+        refused(234_011),
+        ok(&json!({"file_key": "file_1"})),
+        sent("om_1"),
+    ];
+    let (outcome, calls) = post_to(replies, &what).await;
+    assert_eq!(outcome, posted("om_1"));
+    assert_eq!(calls[1].path, "/open-apis/im/v1/files");
+    assert_eq!(aim(&calls[2]), "POST messages file");
+}
+
+#[tokio::test]
 async fn a_file_that_is_missing_or_too_large_is_never_sent() {
     let directory = tempfile::tempdir().unwrap();
     let large = directory.path().join("large");
@@ -404,6 +432,27 @@ async fn a_file_that_did_not_get_through_is_not_posted() {
     let (outcome, calls) = post_to(again, &with_file("", "a.txt", text_file("x"))).await;
     assert_eq!(outcome, posted("om_1"));
     assert_eq!(fields(&calls[0]), fields(&calls[1]));
+}
+
+#[tokio::test]
+async fn a_post_that_is_repeated_shows_the_file_that_was_sent() {
+    let feishu = Feishu::with(vec![
+        ok(&json!({"file_key": "file_1"})),
+        Reply::Lost,
+        sent("om_1"),
+    ])
+    .await;
+    let account = feishu.account();
+    let what = with_file("", "a.txt", text_file("x"));
+    let outcome = post(&account, &what).await;
+    assert!(
+        matches!(outcome, Err(SendError::Unclear { .. })),
+        "{outcome:?}"
+    );
+    assert_eq!(post(&account, &what).await, posted("om_1"));
+    let calls = feishu.calls();
+    assert_eq!(calls.len(), 3);
+    assert_eq!(calls[1].json(), calls[2].json());
 }
 
 #[tokio::test]
