@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::channel::Intake;
+use crate::error::{SendError, WithCauses};
 use crate::id::{ChatId, ThreadKey, UserId, WireId};
 
 /// One thing that happened on a platform.
@@ -103,17 +105,30 @@ pub struct Message {
 impl Message {
     /// Returns the text as plain text, mentions as `@name`.
     pub fn plain_text(&self) -> String {
-        let mut text = String::new();
-        for segment in &self.body {
-            match segment {
-                Segment::Text(part) => text.push_str(part),
-                Segment::Mention { user, name } => {
-                    text.push('@');
-                    text.push_str(name.as_deref().unwrap_or(user.as_str()));
-                }
+        plain_text(&self.body)
+    }
+}
+
+/// Returns a body as plain text, mentions as `@name`.
+pub fn plain_text(body: &[Segment]) -> String {
+    let mut text = String::new();
+    for segment in body {
+        match segment {
+            Segment::Text(part) => text.push_str(part),
+            Segment::Mention { user, name } => {
+                text.push('@');
+                text.push_str(name.as_deref().unwrap_or(user.as_str()));
             }
         }
-        text
+    }
+    text
+}
+
+/// Returns at most `max` characters of a text, and a sign that there was more.
+pub fn cut(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -237,6 +252,39 @@ pub struct CaughtUp {
     /// What cannot be read until somebody has changed something, each in one sentence with what to
     /// do: a missing permission, say.
     pub unreadable: Vec<String>,
+}
+
+impl CaughtUp {
+    /// Hands in an event that was read back, and counts it.
+    ///
+    /// # Errors
+    ///
+    /// When it was not taken.
+    pub async fn hand_in(&mut self, event: Event, intake: &dyn Intake) -> Result<(), SendError> {
+        let sent_at = match &event.happening {
+            Happening::Message(message) => Some(message.sent_at),
+            _ => None,
+        };
+        match intake.accept(event).await {
+            Ok(Receipt::Accepted | Receipt::Refused(_)) => {
+                self.missed += 1;
+                self.oldest_missed = self.oldest_missed.into_iter().chain(sent_at).min();
+                Ok(())
+            }
+            Ok(Receipt::Duplicate | Receipt::Ignored) => Ok(()),
+            Err(error) => Err(SendError::Again {
+                after: None,
+                reason: WithCauses(&error).to_string(),
+            }),
+        }
+    }
+
+    /// Says once that something cannot be read.
+    pub fn cannot_read(&mut self, sentence: String) {
+        if !self.unreadable.contains(&sentence) {
+            self.unreadable.push(sentence);
+        }
+    }
 }
 
 /// What became of an event that [`Intake::accept`](crate::Intake::accept) took.

@@ -13,6 +13,7 @@
 //! - [`health`]: whether the connection lives
 //! - [`channel`]: the trait itself
 //! - [`retry`]: when to try again
+//! - [`lookups`]: names, asked for once and remembered for a while
 //! - [`socket`]: a private Unix socket, for what listens on this machine
 //! - `conformance`: the suite that every channel passes (feature `conformance`)
 
@@ -20,21 +21,24 @@ pub mod capability;
 pub mod channel;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod ends;
 pub mod error;
 pub mod health;
 pub mod id;
 pub mod inbound;
+pub mod lookups;
 pub mod outbound;
 pub mod retry;
 pub mod socket;
 
 pub use crate::capability::{Capabilities, Repeat, TextLimit, TextUnit};
 pub use crate::channel::{Channel, Intake};
+pub use crate::ends::Ends;
 pub use crate::error::{AcceptError, RunError, SendError, WithCauses};
 pub use crate::health::{Health, Link};
 pub use crate::id::{ChannelId, ChatId, ThreadKey, UserId, WireId};
 pub use crate::inbound::{
     Attachment, CaughtUp, ChatKind, Conversation, Event, EventKey, EventKind, Happening, Message,
-    Press, Quote, Receipt, RefusalReason, Said, Segment, Sender, SenderKind,
+    Press, Quote, Receipt, RefusalReason, Said, Segment, Sender, SenderKind, cut, plain_text,
 };
 pub use crate::outbound::{Button, File, FileContent, Post, PostKey, PostKind, Posted, Status};

@@ -1,6 +1,24 @@
 //! How channels reach their platforms: one TLS configuration, with the certificates that this
-//! machine trusts, for HTTP and for WebSockets, so that a company's own authority works for both.
+//! machine trusts, for HTTP and for WebSockets, so that a company's own authority works for both;
+//! and how often they call them.
+//!
+//! - [`download`]: files that are written while they arrive
+//! - [`pace`]: budgets of calls
+//! - `scripted`: a server for tests (feature `scripted`)
+//!
+//! And what channels with a WebSocket have in common:
+//!
+//! - [`life`]: which connections there should be, as a state machine without IO
+//! - [`phase`]: how far one connection is on its way to its end, without IO
+//! - [`lines`]: what comes by them, on its way to the intake
 
+pub mod download;
+pub mod life;
+pub mod lines;
+pub mod pace;
+pub mod phase;
+#[cfg(feature = "scripted")]
+pub mod scripted;
 mod websocket;
 
 use std::path::Path;

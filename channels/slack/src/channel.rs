@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::account::Account;
-use crate::health::HealthBoard;
 use crate::status::StatusKeeper;
 use crate::{Settings, files, history, outbound, socket};
+use tieline_channel::health::HealthBoard;
 
 /// The longest text of a post. Slack refuses blocks of about 12,000 characters together, some
 /// already from 11,300 on, and does not say how it counts.

@@ -14,21 +14,13 @@ use reqwest::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
-use tieline_channel::{Attachment, SendError, WithCauses};
-use tokio::fs::{self, File};
-use tokio::io::AsyncWriteExt as _;
-use tokio::time::timeout;
+use tieline_channel::{Attachment, SendError};
+use tieline_net::download::{Download, check_size, unless_silent, whole_or_nothing};
 use url::{Host, Url};
 
 use crate::Settings;
 use crate::account::Account;
 use crate::web::Method;
-
-/// How long fetching one file may take.
-const DEADLINE: Duration = Duration::from_secs(300);
-
-/// How long the server may say nothing.
-const SILENCE: Duration = Duration::from_secs(30);
 
 const MAX_REDIRECTS: usize = 5;
 
@@ -51,17 +43,9 @@ pub(crate) async fn fetch(
     to: &Path,
     max_bytes: u64,
 ) -> Result<(), SendError> {
-    if let Some(bytes) = attachment.bytes.filter(|bytes| *bytes > max_bytes) {
-        return Err(too_large(Some(bytes), max_bytes));
-    }
-    let fetched = timeout(DEADLINE, download(account, attachment, to, max_bytes)).await;
-    let outcome = fetched
-        .unwrap_or_else(|_elapsed| Err(again(format!("not there after {} s", DEADLINE.as_secs()))));
-    if outcome.is_err() {
-        // There may be nothing to remove.
-        drop(fs::remove_file(to).await);
-    }
-    outcome
+    check_size(attachment.bytes, max_bytes)?;
+    let download = download(account, attachment, to, max_bytes);
+    whole_or_nothing(to, download).await
 }
 
 async fn download(
@@ -83,26 +67,16 @@ async fn download(
     if !expects_page && is_page(content_type.and_then(|value| value.to_str().ok())) {
         return Err(login_page());
     }
-    if let Some(length) = response
-        .content_length()
-        .filter(|length| *length > max_bytes)
-    {
-        return Err(too_large(Some(length), max_bytes));
-    }
-    let mut file = File::create(to).await.map_err(cannot_write)?;
-    let mut written: u64 = 0;
+    let mut file = Download::begin(&response, to, max_bytes).await?;
+    let mut is_begun = false;
     while let Some(chunk) = in_time(response.chunk()).await? {
-        if written == 0 && !expects_page && looks_like_page(&chunk) {
+        if !is_begun && !expects_page && looks_like_page(&chunk) {
             return Err(login_page());
         }
-        written += chunk.len() as u64;
-        if written > max_bytes {
-            return Err(too_large(None, max_bytes));
-        }
-        file.write_all(&chunk).await.map_err(cannot_write)?;
+        is_begun = true;
+        file.write(&chunk).await?;
     }
-    // Without this the last bytes may be lost, and with them the error.
-    file.flush().await.map_err(cannot_write)?;
+    let written = file.finish().await?;
     // A login page in place of a page is known only by its size.
     if expects_page && attachment.bytes.is_some_and(|bytes| bytes != written) {
         return Err(login_page());
@@ -174,11 +148,7 @@ async fn request(account: &Account, url: &Url) -> Result<Response, SendError> {
 async fn in_time<T>(
     answer: impl Future<Output = Result<T, reqwest::Error>>,
 ) -> Result<T, SendError> {
-    match timeout(SILENCE, answer).await {
-        // An address of a file may let in whoever has it.
-        Ok(answer) => answer.map_err(|error| again(WithCauses(&error.without_url()).to_string())),
-        Err(_elapsed) => Err(again(format!("silence for {} s", SILENCE.as_secs()))),
-    }
+    Ok(unless_silent(answer).await?)
 }
 
 fn succeeded(response: Response) -> Result<Response, SendError> {
@@ -278,17 +248,6 @@ fn again(reason: String) -> SendError {
         after: None,
         reason,
     }
-}
-
-fn cannot_write(error: std::io::Error) -> SendError {
-    again(format!("cannot write the file: {error}"))
-}
-
-fn too_large(bytes: Option<u64>, max_bytes: u64) -> SendError {
-    never(match bytes {
-        Some(bytes) => format!("it has {bytes} bytes, and {max_bytes} are allowed"),
-        None => format!("it has more than the {max_bytes} bytes that are allowed"),
-    })
 }
 
 fn login_page() -> SendError {

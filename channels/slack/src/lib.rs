@@ -13,7 +13,6 @@
 mod account;
 mod channel;
 mod files;
-mod health;
 mod history;
 mod inbound;
 mod outbound;

@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde_json::Value;
-use tieline_channel::{
-    CaughtUp, Conversation, Event, Happening, Intake, Receipt, SendError, WithCauses,
-};
+use tieline_channel::{CaughtUp, Conversation, Event, Intake, SendError};
 use tracing::debug;
 
 use super::chats::{Chat, chats, needs_scope};
@@ -118,7 +116,7 @@ impl Backfill<'_> {
                 return Ok(());
             }
         }
-        self.unreadable(format!(
+        self.caught_up.cannot_read(format!(
             "{} has so many new messages that the oldest of them were not read back: ask their \
              authors to write again",
             self.shown(chat)
@@ -170,7 +168,7 @@ impl Backfill<'_> {
                 return Ok(());
             }
         }
-        self.unreadable(format!(
+        self.caught_up.cannot_read(format!(
             "a thread of {} has so many new messages that the latest of them were not read back: \
              ask their authors to write again",
             self.shown(chat)
@@ -192,23 +190,7 @@ impl Backfill<'_> {
         if learn(&self.account.names, &event).await {
             event = self.read(chat, raw).unwrap_or(event);
         }
-        let sent_at = match &event.happening {
-            Happening::Message(message) => Some(message.sent_at),
-            _ => None,
-        };
-        match self.intake.accept(event).await {
-            Ok(Receipt::Accepted | Receipt::Refused(_)) => {
-                let caught_up = &mut self.caught_up;
-                caught_up.missed += 1;
-                caught_up.oldest_missed = caught_up.oldest_missed.into_iter().chain(sent_at).min();
-                Ok(())
-            }
-            Ok(Receipt::Duplicate | Receipt::Ignored) => Ok(()),
-            Err(error) => Err(SendError::Again {
-                after: None,
-                reason: WithCauses(&error).to_string(),
-            }),
-        }
+        self.caught_up.hand_in(event, self.intake).await
     }
 
     fn read(&self, chat: &Chat, raw: &Value) -> Result<Event, Meaningless> {
@@ -231,9 +213,9 @@ impl Backfill<'_> {
                     Some((all, scope)) => needs_scope(all, scope),
                     None => needs_scope(&self.shown(chat), "that reads its history"),
                 };
-                self.unreadable(sentence);
+                self.caught_up.cannot_read(sentence);
             }
-            Some("not_in_channel") => self.unreadable(format!(
+            Some("not_in_channel") => self.caught_up.cannot_read(format!(
                 "{} cannot be read back: write /invite and the bot's @name there",
                 self.shown(chat)
             )),
@@ -244,13 +226,6 @@ impl Backfill<'_> {
             _ => return Err(error.into_send_error(Method::ConversationsHistory)),
         }
         Ok(())
-    }
-
-    /// Says once that something cannot be read.
-    fn unreadable(&mut self, sentence: String) {
-        if !self.caught_up.unreadable.contains(&sentence) {
-            self.caught_up.unreadable.push(sentence);
-        }
     }
 
     fn shown(&self, chat: &Chat) -> String {

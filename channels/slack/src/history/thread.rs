@@ -1,14 +1,12 @@
 //! What a thread said before a message.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
-use tieline_channel::{Message, Said, SendError, SenderKind, WireId};
+use tieline_channel::{Ends, Message, Said, SendError, SenderKind, WireId, cut, plain_text};
 
 use super::{PAGE, Page, ts};
 use crate::account::Account;
 use crate::inbound::fields::{items, text};
-use crate::inbound::{Place, Reader, Ts, cut, is_written, plain_text};
+use crate::inbound::{Place, Reader, Ts, is_written};
 use crate::web::{Form, Method, Urgency};
 
 /// The longest text of one message, in characters.
@@ -71,7 +69,7 @@ pub(crate) async fn earlier(
         }
     }
     let mut said = Vec::new();
-    for raw in kept.kept.into_values() {
+    for raw in kept.into_values() {
         if let Some(user) = text(&raw["user"]).filter(|_| text(&raw["bot_id"]).is_none()) {
             // For the reader below.
             let _name = account.names.user(user).await;
@@ -110,33 +108,5 @@ impl Reader<'_> {
         }
         parts.retain(|part| !part.trim().is_empty());
         cut(&parts.join("\n"), MAX_TEXT)
-    }
-}
-
-/// The first and the latest of many messages, in whatever order and however often they come: a
-/// thread's root is on every page.
-struct Ends {
-    limit: usize,
-    kept: BTreeMap<Ts, Value>,
-}
-
-impl Ends {
-    fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            kept: BTreeMap::new(),
-        }
-    }
-
-    fn push(&mut self, ts: Ts, raw: Value) {
-        self.kept.insert(ts, raw);
-        if self.kept.len() <= self.limit {
-            return;
-        }
-        // All but the first and the latest, or but the first alone, or none.
-        let surplus = self.kept.keys().nth(self.limit.min(1)).copied();
-        if let Some(surplus) = surplus {
-            self.kept.remove(&surplus);
-        }
     }
 }

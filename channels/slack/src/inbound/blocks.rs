@@ -184,8 +184,8 @@ mod tests {
     use serde_json::json;
 
     use super::super::directory::testing::Known;
-    use super::super::plain_text;
     use super::*;
+    use tieline_channel::plain_text;
 
     fn plain(blocks: &Value) -> String {
         let mut body = Body::default();

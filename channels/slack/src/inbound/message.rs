@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tieline_channel::{
     Attachment, ChatId, ChatKind, Conversation, Event, EventKey, EventKind, Happening, Message,
-    Quote, Segment, Sender, SenderKind, ThreadKey, UserId, WireId,
+    Quote, Segment, Sender, SenderKind, ThreadKey, UserId, WireId, cut, plain_text,
 };
 
 use super::blocks;
@@ -211,7 +211,7 @@ impl Reader<'_> {
         Some(Quote {
             message: WireId::new(text(&attached["ts"])?),
             sender: text(&attached["author_id"]).map(UserId::new),
-            text: cut(&super::plain_text(&shared), MAX_QUOTE),
+            text: cut(&plain_text(&shared), MAX_QUOTE),
         })
     }
 
@@ -223,7 +223,7 @@ impl Reader<'_> {
         if let Some(author) = author {
             body.push_str(&format!("{author}: "));
         }
-        let shared = cut(&super::plain_text(&shared), MAX_QUOTE);
+        let shared = cut(&plain_text(&shared), MAX_QUOTE);
         body.push_str(&shared.replace('\n', "\n> "));
     }
 
@@ -253,14 +253,6 @@ pub(crate) fn is_written(raw: &Value) -> Result<(), Meaningless> {
     match text(&raw["subtype"]) {
         None | Some("file_share" | "thread_broadcast" | "me_message" | "bot_message") => Ok(()),
         Some(subtype) => Err(format!("a message of subtype {subtype}")),
-    }
-}
-
-/// Shortens a text to so many characters.
-pub(crate) fn cut(text: &str, max: usize) -> String {
-    match text.char_indices().nth(max) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

@@ -27,7 +27,7 @@ use serde_json::Value;
 use tieline_channel::{ChatKind, Conversation, Event, Happening, Segment, Sender, SenderKind};
 
 pub(crate) use self::event::chat_kind;
-pub(crate) use self::message::{Meaningless, Place, Reader, cut, is_written};
+pub(crate) use self::message::{Meaningless, Place, Reader, is_written};
 pub(crate) use self::names::Names;
 pub(crate) use self::ts::Ts;
 use crate::account::{Account, Identity};
@@ -115,19 +115,4 @@ async fn learn_chat(names: &Names, conversation: Option<&Conversation>) -> bool 
         Some(conversation) => names.learn_chat(conversation.chat.as_str()).await,
         None => false,
     }
-}
-
-/// Returns a body as plain text, mentions as `@name`.
-pub(crate) fn plain_text(body: &[Segment]) -> String {
-    let mut text = String::new();
-    for segment in body {
-        match segment {
-            Segment::Text(part) => text.push_str(part),
-            Segment::Mention { user, name } => {
-                text.push('@');
-                text.push_str(name.as_deref().unwrap_or(user.as_str()));
-            }
-        }
-    }
-    text
 }

@@ -332,7 +332,7 @@ mod tests {
     fn plain(text: &str, directory: &dyn Directory) -> String {
         let mut body = Body::default();
         read(text, directory, &mut body);
-        super::super::plain_text(&body.finish())
+        tieline_channel::plain_text(&body.finish())
     }
 
     fn segments(text: &str) -> Vec<Segment> {

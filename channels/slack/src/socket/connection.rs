@@ -5,15 +5,16 @@ use std::sync::Arc;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tieline_channel::WithCauses;
 use tieline_net::WebSocket;
+use tieline_net::life::ConnectionId;
+use tieline_net::lines::{CAPACITY, Outcome, Place, Receipt, Settled};
+use tieline_net::phase::{Next, Order, Phase, Traffic};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tracing::{debug, warn};
 
 use super::envelope::{DisconnectReason, Envelope, Frame, acknowledgement};
-use super::life::ConnectionId;
-use super::phase::{Next, Order, Phase, Traffic};
-use super::queue::{CAPACITY, Place, Queue, Receipt, Settled};
+use super::queue::Queue;
 use super::timing::Timing;
 
 /// How many acknowledgements are written together.
@@ -67,7 +68,7 @@ struct Pending {
 /// A connection at work.
 struct Service {
     connection: Connection,
-    settlements: mpsc::Sender<Settled>,
+    settlements: mpsc::Sender<Settled<String>>,
     /// How many envelopes are without a settlement.
     in_flight: usize,
     pending: Option<Pending>,
@@ -115,7 +116,7 @@ impl Over {
 }
 
 impl Service {
-    async fn serve(&mut self, mut settled: mpsc::Receiver<Settled>) -> Over {
+    async fn serve(&mut self, mut settled: mpsc::Receiver<Settled<String>>) -> Over {
         let timing = self.connection.timing;
         let mut pings = interval_at(Instant::now() + timing.ping, timing.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -126,7 +127,7 @@ impl Service {
                 // What has no place by now comes again.
                 self.pending = None;
             }
-            let wakes_at = match phase.next(self.traffic(), &timing, Instant::now()) {
+            let wakes_at = match phase.next(self.traffic(), &timing.patience, Instant::now()) {
                 Next::Phase(next, wakes_at) => {
                     phase = next;
                     wakes_at
@@ -140,7 +141,7 @@ impl Service {
                 changed = self.connection.orders.changed() => match changed {
                     Ok(()) => {
                         let order = *self.connection.orders.borrow_and_update();
-                        phase = Phase::ordered(order, &timing, Instant::now());
+                        phase = Phase::ordered(order, &timing.patience, Instant::now());
                         Ok(())
                     }
                     // Nobody wants it any longer.
@@ -277,17 +278,18 @@ impl Service {
 
     fn put(&mut self, envelope: Envelope, place: Place) {
         self.in_flight += 1;
-        let receipt = Receipt::new(place, self.settlements.clone());
+        let slip = envelope.envelope_id.clone();
+        let receipt = Receipt::new(slip, place, self.settlements.clone());
         self.connection.queue.put(envelope, receipt);
     }
 
     /// Writes acknowledgements, all with one flush.
-    async fn acknowledge(&mut self, batch: &mut Vec<Settled>) -> Result<(), Over> {
+    async fn acknowledge(&mut self, batch: &mut Vec<Settled<String>>) -> Result<(), Over> {
         self.in_flight = self.in_flight.saturating_sub(batch.len());
         let frames: Vec<Message> = batch
             .iter()
-            .filter_map(|settled| settled.acknowledged.as_deref())
-            .map(|envelope_id| Message::text(acknowledgement(envelope_id)))
+            .filter(|settled| settled.outcome == Outcome::Taken)
+            .map(|settled| Message::text(acknowledgement(&settled.slip)))
             .collect();
         let socket = &mut self.connection.socket;
         let written = timeout(self.connection.timing.write, async {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tieline_channel::WithCauses;
+use tieline_net::life::{Action, ConnectionId, Event, Habits, Life, Outlook};
+use tieline_net::phase::Order;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -12,14 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::connection::{Connection, Report};
-use super::life::{Action, ConnectionId, Event, Life, Outlook};
 use super::opening::{self, OpenError, Opened};
-use super::phase::Order;
 use super::queue::Queue;
 use super::timing::Timing;
 use super::verdict;
 use crate::account::Account;
-use crate::health::HealthBoard;
+use tieline_channel::health::HealthBoard;
 
 /// How many reports may wait. A connection with another one waits, which is a matter of
 /// microseconds.
@@ -27,6 +27,12 @@ const REPORTS: usize = 64;
 
 /// How often a sign of life is written down.
 const HEARD_EVERY: Duration = Duration::from_secs(1);
+
+/// A connection that lived this long was a good one.
+const LIVED: Duration = Duration::from_secs(5);
+
+/// The longest wait between attempts.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How long Slack may count a connection that is gone.
 const COUNTED_FOR: Duration = Duration::from_secs(60);
@@ -74,7 +80,11 @@ impl<'a> Keeper<'a> {
             reconnect,
             queue,
             timing,
-            life: Life::begin(timing.slow),
+            life: Life::begin(Habits {
+                lived: LIVED,
+                longest: LONGEST_WAIT,
+                slow: timing.slow,
+            }),
             outlook: Outlook::Connecting,
             opening: JoinSet::new(),
             connections: JoinSet::new(),
@@ -187,6 +197,7 @@ impl<'a> Keeper<'a> {
                     id,
                     reason,
                     has_delivered,
+                    after: None,
                 });
             }
         }
@@ -199,6 +210,7 @@ impl<'a> Keeper<'a> {
                 id,
                 reason: "serving the connection failed".to_owned(),
                 has_delivered: false,
+                after: None,
             });
         }
     }

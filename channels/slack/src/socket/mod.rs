@@ -3,10 +3,8 @@
 //! - `envelope`: what Slack's frames say
 //! - `opening`: from nothing to `hello`
 //! - `verdict`: what to do about a failure, and what to tell the operator
-//! - `life`: which connections there should be, as a state machine without IO
 //! - `connection`: one WebSocket from `hello` to its end
-//! - `phase`: how far it is on that way, without IO
-//! - `queue`: envelopes on their way to the intake, in order for each chat
+//! - `queue`: envelopes on their way to the intake
 //! - `keeper`: the task that holds it all together
 //!
 //! **Invariant:** an envelope with something for us is acknowledged only when the intake has it on
@@ -17,9 +15,7 @@
 mod connection;
 mod envelope;
 mod keeper;
-mod life;
 mod opening;
-mod phase;
 mod queue;
 mod timing;
 mod verdict;
@@ -31,6 +27,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tieline_channel::Intake;
+use tieline_net::lines;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -38,9 +35,9 @@ pub(crate) use self::envelope::Envelope;
 use self::keeper::Keeper;
 use self::timing::Timing;
 use crate::account::Account;
-use crate::health::HealthBoard;
 use crate::inbound::{self, Delivered};
 use crate::web::CallError;
+use tieline_channel::health::HealthBoard;
 
 /// Says what an envelope means.
 #[async_trait]
@@ -94,11 +91,12 @@ async fn run_with(
     timing: Timing,
     stop: CancellationToken,
 ) {
-    let (queue, works) = queue::queue();
+    let (queue, works) = lines::queue();
+    let hands = Arc::new(queue::Hands(reader));
     let keeper = Keeper::new(account, health, reconnect, queue, timing);
     // The keeper goes first and takes its end of the queue with it; that ends the other.
     tokio::join!(
         keeper.run(&stop),
-        queue::run(works, reader, intake, &stop, timing.drain),
+        lines::run(works, hands, intake, &stop, timing.patience.drain),
     );
 }

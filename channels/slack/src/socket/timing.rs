@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tieline_net::phase::Patience;
+
 /// How long everything may take. Tests have less patience than Slack deserves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
@@ -20,14 +22,8 @@ pub(super) struct Timing {
     /// How long reading may pause for want of room. Slack gives a delivery up after 3 s, and pings
     /// want to be answered.
     pub(super) pause: Duration,
-    /// A replaced connection by which nothing came for this long has brought all it had.
-    pub(super) quiet: Duration,
-    /// How long a replaced connection may go on until it is quiet.
-    pub(super) retire: Duration,
-    /// How long what is in flight may take on a connection that has to go.
-    pub(super) finish: Duration,
-    /// How long what is in flight may take after `stop`.
-    pub(super) drain: Duration,
+    /// A connection that has to go.
+    pub(super) patience: Patience,
     /// How long the peer may take to answer our close frame.
     pub(super) close: Duration,
     /// How long TCP may stay open after the close handshake: Slack leaves that to us.
@@ -46,10 +42,12 @@ impl Timing {
         silence: Duration::from_secs(25),
         write: Duration::from_secs(5),
         pause: Duration::from_secs(5),
-        quiet: Duration::from_millis(200),
-        retire: Duration::from_secs(3),
-        finish: Duration::from_millis(500),
-        drain: Duration::from_secs(2),
+        patience: Patience {
+            quiet: Duration::from_millis(200),
+            retire: Duration::from_secs(3),
+            finish: Duration::from_millis(500),
+            drain: Duration::from_secs(2),
+        },
         close: Duration::from_secs(1),
         tcp: Duration::from_secs(1),
         slow: Duration::from_secs(60),

@@ -5,27 +5,11 @@ use std::time::Duration;
 use reqwest::header::RETRY_AFTER;
 use tieline_channel::ChannelId;
 use tieline_net::ConnectError;
+use tieline_net::life::Verdict;
 
 use super::envelope::DisconnectReason;
 use super::opening::OpenError;
 use crate::web::{CallError, Method};
-
-/// What to do about a failure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Try again: at the next turn of the backoff, and not before `after`.
-    Retry {
-        /// What Slack asked for.
-        after: Option<Duration>,
-    },
-    /// The app has too many connections: close those that are not needed, then try again.
-    Crowded,
-    /// Try again slowly: somebody must do something first.
-    Operator {
-        /// What to do, as one or two sentences.
-        remedy: String,
-    },
-}
 
 /// Says what to do when a connection could not be opened.
 pub(super) fn on_failure(channel: &ChannelId, error: &OpenError) -> Verdict {

@@ -1,5 +1,7 @@
 //! The methods that are called.
 
+pub(crate) use tieline_net::pace::Urgency;
+
 /// A method of the Web API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Method {
@@ -26,17 +28,6 @@ pub(crate) enum Method {
 pub(super) enum Token {
     App,
     Bot,
-}
-
-/// Who is served first when there is not enough for all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Urgency {
-    /// Nobody misses it: statuses, reactions, names. It is refused rather than kept waiting.
-    Low,
-    /// What has time.
-    Ordinary,
-    /// Somebody waits for it.
-    Answer,
 }
 
 impl Method {

@@ -17,6 +17,7 @@ use tieline_channel::{
     Message, Segment, Sender, SenderKind, UserId, WireId,
 };
 use tieline_net::Net;
+use tieline_net::phase::Patience;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite;
@@ -317,7 +318,10 @@ async fn a_refresh_leaves_no_gap() {
 #[tokio::test]
 async fn a_retired_connection_is_not_kept_for_ever() {
     let timing = Timing {
-        retire: Duration::from_millis(50),
+        patience: Patience {
+            retire: Duration::from_millis(50),
+            ..TIMING.patience
+        },
         ..TIMING
     };
     let mut bench = Bench::start_with(timing).await;
@@ -482,7 +486,7 @@ async fn events_of_a_chat_are_taken_in_order_and_chats_do_not_wait_for_each_othe
 
 #[tokio::test]
 async fn what_waits_is_bounded_and_waiting_kills_no_connection() {
-    const N: usize = queue::CAPACITY + 200;
+    const N: usize = lines::CAPACITY + 200;
     let timing = Timing {
         ping: Duration::from_millis(50),
         silence: Duration::from_secs(2),
@@ -496,10 +500,10 @@ async fn what_waits_is_bounded_and_waiting_kills_no_connection() {
         let id = format!("{number}");
         peer.deliver(&id, &format!("C{number}"), &id).await;
     }
-    bench.intake.called(queue::CAPACITY).await;
+    bench.intake.called(lines::CAPACITY).await;
     // Longer than a connection may be silent; nothing more is read, and nothing is given up.
     sleep(timing.silence * 3 / 2).await;
-    assert_eq!(bench.intake.calls().len(), queue::CAPACITY);
+    assert_eq!(bench.intake.calls().len(), lines::CAPACITY);
     assert_eq!(bench.link(), Link::Up);
     bench.intake.release();
     assert_eq!(peer.acknowledges(N).await.len(), N);
@@ -517,7 +521,7 @@ async fn without_room_for_long_envelopes_are_passed_over_and_pings_answered() {
     let mut peer = bench.server.connected().await;
     bench.intake.hold_all();
     let id = |number: usize| format!("{number:04}");
-    for number in 0..queue::CAPACITY + 20 {
+    for number in 0..lines::CAPACITY + 20 {
         peer.deliver(&id(number), &format!("C{number}"), "one")
             .await;
     }
@@ -527,11 +531,11 @@ async fn without_room_for_long_envelopes_are_passed_over_and_pings_answered() {
         Some(tungstenite::Message::Pong("1".into()))
     );
     bench.intake.release();
-    let mut acknowledged = peer.acknowledges(queue::CAPACITY).await;
+    let mut acknowledged = peer.acknowledges(lines::CAPACITY).await;
     acknowledged.sort();
     assert_eq!(
         acknowledged,
-        (0..queue::CAPACITY).map(id).collect::<Vec<_>>()
+        (0..lines::CAPACITY).map(id).collect::<Vec<_>>()
     );
     peer.deliver("again", "C1", "two").await;
     assert_eq!(peer.acknowledged().await, "again");
@@ -682,7 +686,10 @@ async fn stop_takes_nothing_more() {
 #[tokio::test]
 async fn stop_does_not_wait_for_ever_for_what_is_in_flight() {
     let timing = Timing {
-        drain: Duration::from_millis(50),
+        patience: Patience {
+            drain: Duration::from_millis(50),
+            ..TIMING.patience
+        },
         ..TIMING
     };
     let mut bench = Bench::start_with(timing).await;

@@ -1,8 +1,9 @@
 //! Which connections there should be: a state machine without IO.
 //!
-//! There is one current connection. When Slack or the daemon asks for another, it is opened beside
-//! the current one, and only its `hello` makes the current one a retired one, which goes on until
-//! nothing is in flight on it. At most one connection is being opened at any time.
+//! There is one current connection. When the platform or the daemon asks for another, it is opened
+//! beside the current one, and only when that is there does the current one become a retired one,
+//! which goes on until nothing is in flight on it. At most one connection is being opened at any
+//! time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,43 +11,77 @@ use std::time::Duration;
 use tieline_channel::retry::RetryPolicy;
 use tokio::time::Instant;
 
-use super::verdict::Verdict;
-
-/// How many retired connections may finish at leisure; of more, the oldest are closed at once. An
-/// app has at most ten connections, all processes together.
+/// How many retired connections may finish at leisure; of more, the oldest are closed at once:
+/// platforms allow an app some ten connections, all processes together.
 const MAX_RETIRED: usize = 3;
-
-/// A connection that lived this long was a good one: the next failure is a new accident.
-const LIVED: Duration = Duration::from_secs(5);
 
 /// A connection that was asked to end before this is not replaced at once, or two peers that
 /// disagree would open connections as fast as they can.
 const BRIEF: Duration = Duration::from_millis(500);
 
+/// How patiently connections are made again.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// A connection that lived this long was a good one: the next failure is a new accident.
+    pub lived: Duration,
+    /// The longest wait between attempts.
+    pub longest: Duration,
+    /// Between attempts that need the operator first.
+    pub slow: Duration,
+}
+
+/// What to do about a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Try again: at the next turn of the backoff, and not before `after`.
+    Retry {
+        /// What the platform asked for.
+        after: Option<Duration>,
+    },
+    /// The app has too many connections: close those that are not needed, then try again.
+    Crowded,
+    /// Try again slowly: somebody must do something first.
+    Operator {
+        /// What to do, as one or two sentences.
+        remedy: String,
+    },
+}
+
 /// A connection, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct ConnectionId(pub(super) u64);
+pub struct ConnectionId(pub u64);
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    /// A new connection has its `hello`.
+pub enum Event {
+    /// A new connection is there.
     Opened(ConnectionId),
     /// The attempt failed.
-    Failed { verdict: Verdict, reason: String },
-    /// Slack asked to replace a connection, which ends soon.
+    Failed {
+        /// What to do about it.
+        verdict: Verdict,
+        /// What happened.
+        reason: String,
+    },
+    /// The platform asked to replace a connection, which ends soon.
     Announced {
+        /// Which.
         id: ConnectionId,
         /// What is to be done if it is not the routine.
         verdict: Option<Verdict>,
+        /// What happened.
         reason: String,
     },
     /// A connection is gone.
     Ended {
+        /// Which.
         id: ConnectionId,
+        /// What happened.
         reason: String,
         /// Whether anything came by it.
         has_delivered: bool,
+        /// How long the platform wants us to stay away.
+        after: Option<Duration>,
     },
     /// The daemon wants another connection.
     Forced,
@@ -56,7 +91,7 @@ pub(super) enum Event {
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub enum Action {
     /// Open a connection.
     Open,
     /// Let a connection finish what is in flight, and close it.
@@ -67,7 +102,7 @@ pub(super) enum Action {
 
 /// How it looks from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outlook {
+pub enum Outlook {
     /// Nothing is known yet.
     Connecting,
     /// There is a current connection.
@@ -80,15 +115,13 @@ pub(super) enum Outlook {
 
 /// The connections that there are, and the attempt to get another.
 #[derive(Debug)]
-pub(super) struct Life {
+pub struct Life {
     current: Option<Current>,
     /// Oldest first.
     retired: VecDeque<ConnectionId>,
     attempt: Attempt,
     trouble: Option<Trouble>,
     backoff: Backoff,
-    /// Between attempts that need the operator first.
-    slow: Duration,
 }
 
 #[derive(Debug)]
@@ -112,8 +145,8 @@ enum Attempt {
 enum Wish {
     /// We do, so the daemon may cut it short.
     Ours,
-    /// Slack does.
-    Slacks,
+    /// The platform does.
+    Platforms,
 }
 
 #[derive(Debug)]
@@ -124,19 +157,18 @@ enum Trouble {
 
 impl Life {
     /// Begins with the first attempt, which is for the caller to make.
-    pub(super) fn begin(slow: Duration) -> Self {
+    pub fn begin(habits: Habits) -> Self {
         Self {
             current: None,
             retired: VecDeque::new(),
             attempt: Attempt::Running,
             trouble: None,
-            backoff: Backoff::new(),
-            slow,
+            backoff: Backoff::new(habits),
         }
     }
 
     /// Takes note of what happened and returns what to do about it, in order.
-    pub(super) fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
+    pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match event {
             Event::Opened(id) => self.opened(id, now),
             Event::Failed { verdict, reason } => {
@@ -152,7 +184,8 @@ impl Life {
                 id,
                 reason,
                 has_delivered,
-            } => self.ended(id, reason, has_delivered, now),
+                after,
+            } => self.ended(id, reason, has_delivered, after, now),
             Event::Forced => match self.attempt {
                 Attempt::None
                 | Attempt::Waiting {
@@ -160,7 +193,8 @@ impl Life {
                 } => self.open(),
                 Attempt::Running
                 | Attempt::Waiting {
-                    wish: Wish::Slacks, ..
+                    wish: Wish::Platforms,
+                    ..
                 } => Vec::new(),
             },
             Event::Due => match self.attempt {
@@ -170,8 +204,16 @@ impl Life {
         }
     }
 
+    /// Changes the longest wait between attempts.
+    pub fn wait_at_most(&mut self, longest: Duration) {
+        if self.backoff.habits.longest != longest {
+            self.backoff.habits.longest = longest;
+            self.backoff.shorten();
+        }
+    }
+
     /// Returns when [`Event::Due`] is due.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Instant> {
         match self.attempt {
             Attempt::Waiting { until, .. } => Some(until),
             Attempt::None | Attempt::Running => None,
@@ -179,7 +221,7 @@ impl Life {
     }
 
     /// Returns how it looks from outside.
-    pub(super) fn outlook(&self) -> Outlook {
+    pub fn outlook(&self) -> Outlook {
         match (&self.current, &self.trouble) {
             (Some(_), _) => Outlook::Up,
             (None, None) => Outlook::Connecting,
@@ -210,7 +252,7 @@ impl Life {
         now: Instant,
     ) -> Vec<Action> {
         let Some(current) = self.current.take_if(|current| current.id == id) else {
-            // An old one; Slack's word on routine changes nothing about it.
+            // An old one; the platform's word on routine changes nothing about it.
             return match verdict {
                 Some(Verdict::Crowded) => self.retired.drain(..).map(Action::Close).collect(),
                 Some(Verdict::Retry { .. } | Verdict::Operator { .. }) | None => Vec::new(),
@@ -242,6 +284,7 @@ impl Life {
         id: ConnectionId,
         reason: String,
         has_delivered: bool,
+        after: Option<Duration>,
         now: Instant,
     ) -> Vec<Action> {
         self.retired.retain(|retired| *retired != id);
@@ -258,10 +301,19 @@ impl Life {
                 if has_delivered {
                     self.backoff.shorten();
                 }
-                let delay = self.backoff.next_delay();
-                self.wait(delay, Wish::Ours, now)
+                let (delay, wish) = self.delay(after);
+                self.wait(delay, wish, now)
             }
             Attempt::Running | Attempt::Waiting { .. } => Vec::new(),
+        }
+    }
+
+    /// Returns when to try again if the platform asked for `after`.
+    fn delay(&mut self, after: Option<Duration>) -> (Duration, Wish) {
+        let delay = self.backoff.next_delay();
+        match after {
+            None => (delay, Wish::Ours),
+            Some(after) => (delay.max(after), Wish::Platforms),
         }
     }
 
@@ -269,15 +321,12 @@ impl Life {
     fn follow(&mut self, verdict: Verdict, reason: String, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         let (delay, wish) = match &verdict {
-            Verdict::Retry { after: None } => (self.backoff.next_delay(), Wish::Ours),
-            Verdict::Retry { after: Some(after) } => {
-                (self.backoff.next_delay().max(*after), Wish::Slacks)
-            }
+            Verdict::Retry { after } => self.delay(*after),
             Verdict::Crowded => {
                 actions.extend(self.retired.drain(..).map(Action::Close));
                 (self.backoff.patient_delay(), Wish::Ours)
             }
-            Verdict::Operator { .. } => (self.slow, Wish::Ours),
+            Verdict::Operator { .. } => (self.backoff.habits.slow, Wish::Ours),
         };
         self.trouble = Some(match verdict {
             Verdict::Operator { remedy } => Trouble::Operator(remedy),
@@ -310,31 +359,36 @@ impl Life {
 /// The first retry is immediate, the next ones wait longer and longer.
 #[derive(Debug)]
 struct Backoff {
+    habits: Habits,
     policy: RetryPolicy,
     is_fresh: bool,
 }
 
 impl Backoff {
-    /// The least to wait when Slack has too many connections of ours.
+    /// The ceiling of the first wait.
+    const BASE: Duration = Duration::from_secs(1);
+
+    /// The least to wait when the platform has too many connections of ours.
     const PATIENT: Duration = Duration::from_secs(1);
 
-    fn new() -> Self {
+    fn new(habits: Habits) -> Self {
         Self {
-            policy: RetryPolicy::new(),
+            habits,
+            policy: RetryPolicy::between(Self::BASE, habits.longest),
             is_fresh: true,
         }
     }
 
     /// Begins anew after a connection that lived.
     fn forget_after(&mut self, age: Duration) {
-        if age >= LIVED {
-            *self = Self::new();
+        if age >= self.habits.lived {
+            *self = Self::new(self.habits);
         }
     }
 
     /// Begins anew, but not with an immediate retry, after a connection that was of some use.
     fn shorten(&mut self) {
-        self.policy = RetryPolicy::new();
+        self.policy = RetryPolicy::between(Self::BASE, self.habits.longest);
     }
 
     fn next_delay(&mut self) -> Duration {
@@ -359,6 +413,12 @@ mod tests {
     const A: ConnectionId = ConnectionId(1);
     const B: ConnectionId = ConnectionId(2);
     const SLOW: Duration = Duration::from_secs(60);
+    const LIVED: Duration = Duration::from_secs(5);
+    const HABITS: Habits = Habits {
+        lived: LIVED,
+        longest: Duration::from_secs(30),
+        slow: SLOW,
+    };
 
     /// A life on a clock that only the test moves.
     struct Bench {
@@ -369,7 +429,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             Self {
-                life: Life::begin(SLOW),
+                life: Life::begin(HABITS),
                 now: Instant::now(),
             }
         }
@@ -425,6 +485,7 @@ mod tests {
             id,
             reason: "it ended".to_owned(),
             has_delivered: false,
+            after: None,
         }
     }
 
@@ -505,6 +566,7 @@ mod tests {
                         id,
                         reason: String::new(),
                         has_delivered,
+                        after: None,
                     });
                     let wait = bench.wait().unwrap_or_default();
                     bench.pass(wait);
@@ -519,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn slack_s_own_wait_is_obeyed_and_not_cut_short() {
+    fn the_platform_s_own_wait_is_obeyed_and_not_cut_short() {
         let mut bench = Bench::new();
         let after = Duration::from_secs(40);
         let verdict = Verdict::Retry { after: Some(after) };
@@ -527,6 +589,42 @@ mod tests {
         assert_eq!(bench.wait(), Some(after));
         assert_eq!(bench.on(Event::Forced), []);
         assert_eq!(bench.on(Event::Due), [Action::Open]);
+    }
+
+    #[test]
+    fn a_platform_that_sends_us_away_is_left_alone_for_as_long_as_it_wants() {
+        let mut bench = Bench::connected();
+        let after = Some(Duration::from_secs(20));
+        let sent_away = Event::Ended {
+            id: A,
+            reason: "it ended".to_owned(),
+            has_delivered: true,
+            after,
+        };
+        assert_eq!(bench.on(sent_away), []);
+        assert_eq!(bench.wait(), after);
+        assert_eq!(bench.on(Event::Forced), []);
+        assert_eq!(bench.on(Event::Due), [Action::Open]);
+    }
+
+    #[test]
+    fn waits_grow_no_longer_than_the_longest_as_it_is_now() {
+        let longest_wait = |longest| {
+            let mut bench = Bench::new();
+            bench.life.wait_at_most(longest);
+            (0..500)
+                .map(|_| {
+                    bench.on(failed(retry()));
+                    let wait = bench.wait().unwrap_or_default();
+                    bench.pass(wait);
+                    bench.on(Event::Due);
+                    wait
+                })
+                .max()
+                .unwrap()
+        };
+        assert!(longest_wait(Duration::from_secs(5)) <= Duration::from_secs(5));
+        assert!(longest_wait(Duration::from_secs(120)) > Duration::from_secs(30));
     }
 
     #[test]

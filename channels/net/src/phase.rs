@@ -1,12 +1,25 @@
 //! How far a connection is: from its orders to its end, without IO.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
-use super::timing::Timing;
+/// How long a connection that has to go may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A replaced connection by which nothing came for this long has brought all it had.
+    pub quiet: Duration,
+    /// How long a replaced connection may go on until it is quiet.
+    pub retire: Duration,
+    /// How long what is in flight may take on a connection that has to go.
+    pub finish: Duration,
+    /// How long what is in flight may take after `stop`.
+    pub drain: Duration,
+}
 
 /// What a connection is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub enum Order {
     /// Go on.
     Serve,
     /// There is another one: end when nothing comes any longer and nothing is in flight.
@@ -19,7 +32,7 @@ pub(super) enum Order {
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub enum Phase {
     /// It reads.
     Serving,
     /// It reads until nothing comes any longer.
@@ -36,16 +49,16 @@ pub(super) enum Phase {
 
 /// What goes on on a connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Traffic {
-    /// Whether an envelope is without a settlement, or without a place in the queue.
-    pub(super) is_in_flight: bool,
-    /// When the last envelope came.
-    pub(super) delivered_at: Option<Instant>,
+pub struct Traffic {
+    /// Whether a delivery is without a settlement, or without a place in the queue.
+    pub is_in_flight: bool,
+    /// When the last delivery came.
+    pub delivered_at: Option<Instant>,
 }
 
 /// What follows from a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub enum Next {
     /// It is this phase now; ask again then, or when something happened.
     Phase(Phase, Option<Instant>),
     /// The connection ends.
@@ -54,19 +67,19 @@ pub(super) enum Next {
 
 impl Phase {
     /// Returns what an order means.
-    pub(super) fn ordered(order: Order, timing: &Timing, now: Instant) -> Self {
+    pub fn ordered(order: Order, patience: &Patience, now: Instant) -> Self {
         let until = match order {
             Order::Serve => return Self::Serving,
             Order::Retire => return Self::Retiring { since: now },
-            Order::Close => now + timing.finish,
+            Order::Close => now + patience.finish,
             // The queue drops the rest a little earlier, and then there is nothing to wait for.
-            Order::Stop => now + timing.drain + timing.finish,
+            Order::Stop => now + patience.drain + patience.finish,
         };
         Self::Finishing { until }
     }
 
-    /// Whether envelopes are taken.
-    pub(super) fn reads(self) -> bool {
+    /// Whether deliveries are taken.
+    pub fn reads(self) -> bool {
         match self {
             Self::Serving | Self::Retiring { .. } => true,
             Self::Finishing { .. } => false,
@@ -74,15 +87,15 @@ impl Phase {
     }
 
     /// Returns what follows.
-    pub(super) fn next(self, traffic: Traffic, timing: &Timing, now: Instant) -> Next {
+    pub fn next(self, traffic: Traffic, patience: &Patience, now: Instant) -> Next {
         match self {
             Self::Serving => Next::Phase(self, None),
             Self::Retiring { since } => {
-                let until = since + timing.retire;
-                let quiet_at = traffic.delivered_at.unwrap_or(since).max(since) + timing.quiet;
+                let until = since + patience.retire;
+                let quiet_at = traffic.delivered_at.unwrap_or(since).max(since) + patience.quiet;
                 if now >= until {
-                    let until = now + timing.finish;
-                    Self::Finishing { until }.next(traffic, timing, now)
+                    let until = now + patience.finish;
+                    Self::Finishing { until }.next(traffic, patience, now)
                 } else if traffic.is_in_flight {
                     Next::Phase(self, Some(until))
                 } else if now < quiet_at {
@@ -104,15 +117,18 @@ impl Phase {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use pretty_assertions::assert_eq;
 
     use super::*;
 
     #[test]
     fn phases_follow_from_orders_traffic_and_time() {
-        let timing = Timing::SLACK;
+        let patience = Patience {
+            quiet: Duration::from_millis(200),
+            retire: Duration::from_secs(3),
+            finish: Duration::from_millis(500),
+            drain: Duration::from_secs(2),
+        };
         let start = Instant::now();
         let at = |millis: u64| start + Duration::from_millis(millis);
         let retiring = Phase::Retiring { since: at(0) };
@@ -158,7 +174,7 @@ mod tests {
                 delivered_at: delivered_at.map(at),
             };
             assert_eq!(
-                phase.next(traffic, &timing, at(now)),
+                phase.next(traffic, &patience, at(now)),
                 expected,
                 "{phase:?} {traffic:?} at {now} ms"
             );
@@ -169,7 +185,7 @@ mod tests {
             (Order::Close, finishing(500)),
             (Order::Stop, finishing(2_500)),
         ] {
-            assert_eq!(Phase::ordered(order, &timing, at(0)), phase, "{order:?}");
+            assert_eq!(Phase::ordered(order, &patience, at(0)), phase, "{order:?}");
         }
     }
 }

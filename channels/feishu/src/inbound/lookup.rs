@@ -1,0 +1,180 @@
+//! Looking up what an event does not tell.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, SystemTime};
+
+use tieline_channel::{
+    ChatKind, Happening, Message, Segment, Sender, SenderKind, ThreadKey, WireId,
+};
+use tieline_net::pace::Urgency;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::content::Partial;
+use super::forward::forwarded;
+use super::readback::said;
+use super::{Delivered, Lack};
+use crate::account::Account;
+use crate::api::Failure;
+use crate::get;
+
+/// How long is waited for what decides where a message belongs. An event is to be acknowledged
+/// within 3 s.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// How long is waited for what it is good to know.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Reads a payload and looks up what it does not tell, as far as that is quick; only what decides
+/// where the message belongs is waited for.
+///
+/// # Errors
+///
+/// When that cannot be looked up now: the event must come again.
+pub(crate) async fn read(account: &Account, payload: &[u8]) -> Result<Delivered, Failure> {
+    let us = in_time("who we are", account.identity()).await?;
+    complete(account, super::read(payload, us, SystemTime::now())).await
+}
+
+/// Looks up what an event does not tell, like [`read`].
+///
+/// # Errors
+///
+/// As [`read`].
+pub(crate) async fn complete(
+    account: &Account,
+    delivered: Delivered,
+) -> Result<Delivered, Failure> {
+    let (mut event, lacks) = match delivered {
+        Delivered::Event { event, lacks } => (event, lacks),
+        nothing @ Delivered::Nothing(_) => return Ok(nothing),
+    };
+    match &mut event.happening {
+        Happening::Message(message) | Happening::Edited { message, .. } => {
+            fill(account, message, lacks).await?;
+        }
+        Happening::Pressed(press) => press.sender.name = name(account, &press.sender).await,
+        Happening::Deleted { .. } => {}
+    }
+    Ok(Delivered::event(event))
+}
+
+async fn fill(account: &Account, message: &mut Message, lacks: Vec<Lack>) -> Result<(), Failure> {
+    let (mut root, mut quoted, mut partial) = (None, None, None);
+    for lack in lacks {
+        match lack {
+            Lack::Topic(id) => root = Some(id),
+            Lack::QuotedText(id) => quoted = Some(id),
+            Lack::Content(of) => partial = Some(of),
+        }
+    }
+    let (topic, quoted, content, sender_name, chat_name) = tokio::join!(
+        topic(account, root.as_ref()),
+        briefly(quoted.map(|id| async move { account.glimpses.of(&id).await })),
+        briefly(partial.map(|of| whole(account, &message.id, of))),
+        name(account, &message.sender),
+        chat_name(account, message),
+    );
+    if let Some(topic) = topic? {
+        message.conversation.thread = Some(topic);
+    }
+    if let (Some(quote), Some(glimpse)) = (&mut message.quote, quoted) {
+        quote.sender = glimpse.sender;
+        quote.text = glimpse.text;
+    }
+    if let Some(text) = content.filter(|text| !text.is_empty()) {
+        message.body = vec![Segment::Text(text)];
+    }
+    message.sender.name = sender_name;
+    message.chat_name = chat_name;
+    for segment in &mut message.body {
+        if let Segment::Mention {
+            user,
+            name: name @ None,
+        } = segment
+        {
+            *name = account.names.user_if_known(user.as_str());
+        }
+    }
+    Ok(())
+}
+
+/// Returns the topic that a first message began, if it did.
+///
+/// Where that will never be known, the replies stay together under the first message's own name.
+async fn topic(account: &Account, root: Option<&WireId>) -> Result<Option<ThreadKey>, Failure> {
+    let Some(root) = root else {
+        return Ok(None);
+    };
+    match in_time("a topic", account.glimpses.of(root)).await {
+        Ok(glimpse) => Ok(glimpse.topic),
+        Err(failure @ Failure::Never { .. }) => {
+            debug!(%root, error = %failure, "whether a chain of replies is a topic is not told");
+            Ok(None)
+        }
+        Err(failure @ Failure::Operator { .. }) => {
+            warn!(%root, error = %failure, "whether a chain of replies is a topic cannot be asked");
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Returns the whole of what a message says; nothing if no more is to be known.
+async fn whole(account: &Account, id: &WireId, partial: Partial) -> Result<String, Failure> {
+    let items = get::message(&account.api, Urgency::Answer, id.as_str()).await?;
+    Ok(match partial {
+        Partial::Forwarded if items.len() > 1 => {
+            forwarded(&items, |id| account.names.user_if_known(id))
+        }
+        Partial::Forwarded => String::new(),
+        Partial::Card => items.first().map(said).unwrap_or_default(),
+    })
+}
+
+async fn name(account: &Account, sender: &Sender) -> Option<String> {
+    match sender.kind {
+        SenderKind::Person | SenderKind::Outsider => account.names.user(sender.id.as_str()).await,
+        // It is nobody whom the directory knows.
+        SenderKind::Bot => None,
+    }
+}
+
+async fn chat_name(account: &Account, message: &Message) -> Option<String> {
+    match message.chat_kind {
+        ChatKind::Group => {
+            let chat = message.conversation.chat.as_str();
+            account.names.chat(chat).await
+        }
+        ChatKind::Direct => None,
+    }
+}
+
+/// Waits for what must be known.
+async fn in_time<T>(
+    what: &str,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    timeout(LONGEST, answer).await.unwrap_or_else(|_elapsed| {
+        Err(Failure::Unclear {
+            reason: format!("{what} was not told within {} s", LONGEST.as_secs()),
+        })
+    })
+}
+
+/// Waits a little for what it is good to know.
+async fn briefly<T>(answer: Option<impl Future<Output = Result<T, Failure>>>) -> Option<T> {
+    match timeout(PATIENCE, answer?).await {
+        Ok(Ok(found)) => Some(found),
+        Ok(Err(failure)) => {
+            debug!(error = %failure, "a message is taken without what it does not tell");
+            None
+        }
+        Err(_elapsed) => {
+            debug!("a message is taken without what was not told in time");
+            None
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! From our posts to Feishu's messages.
+//!
+//! - `markdown`: a model's Markdown to Markdown that Feishu shows
+//! - `render`: the message in its best form, and the simpler ones for when that is refused
+//! - `place`: where it goes, and where instead when that is refused
+//! - `post`: sending it, changing it, recalling it
+//! - `upload`: files
+//!
+//! **Architecture Invariant:** only `post` and `upload` do IO. Whatever a model writes, nobody is mentioned
+//! by it, and nothing in it makes Feishu refuse the message.
+
+mod inert;
+mod markdown;
+mod place;
+mod post;
+mod render;
+mod table;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+pub(crate) use self::post::{delete, edit, post};
+pub(crate) use self::render::MAX_TEXT;
+pub(crate) use self::upload::Uploads;
