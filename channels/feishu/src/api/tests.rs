@@ -208,10 +208,12 @@ async fn a_chat_that_wants_to_be_left_alone_stops_no_other() {
 }
 
 #[tokio::test]
-async fn what_nobody_misses_does_not_wait_behind_what_somebody_waits_for() {
-    let feishu = Feishu::start(|_| ok(&json!({}))).await;
+async fn what_nobody_misses_is_refused_where_what_somebody_waits_for_waits() {
+    let headers = "x-ogw-ratelimit-reset: 3\r\n".to_owned();
+    let limited = json!({"code": 230_020, "msg": "frequency"}).to_string();
+    let feishu = Feishu::with(vec![Reply::Http(400, headers, limited), ok(&json!({}))]).await;
     let api = feishu.account().api;
-    assert!(api.call(call()).await.is_ok());
+    after(&api, call()).await;
     let outcome = api.call_as(Urgency::Low, call()).await;
     assert!(matches!(outcome, Err(Failure::Again { .. })), "{outcome:?}");
     assert!(api.call(call()).await.is_ok());

@@ -30,7 +30,7 @@ const MARGIN: Duration = Duration::from_secs(5 * 60);
 const LONGEST: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// How long a failure stands for everybody who would fetch the token too.
-const STANDS_FOR: Duration = Duration::from_secs(1);
+const STANDS_FOR: Duration = Duration::from_secs(2);
 
 /// Where the token comes from, and the one that is good now.
 pub(super) struct Tokens {
