@@ -76,6 +76,7 @@ impl Gatehouse {
             access,
             ledger: ledger.clone(),
             dispatcher: dispatcher.clone(),
+            languages: Languages::default(),
             stopping: CancellationToken::new(),
         };
         Self {

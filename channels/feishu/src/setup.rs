@@ -5,8 +5,6 @@
 
 mod needs;
 mod steps;
-mod text;
 
 pub use self::needs::{CALLBACKS, EVENTS, Need, SCOPES, Scope, Subscription, missing, scopes_json};
 pub use self::steps::{Step, steps};
-pub use self::text::Text;

@@ -17,7 +17,7 @@ use crate::cli::config_args::{ConfigArgs, Place};
 use crate::cli::failure::{Exit, Failure, usage};
 use crate::cli::init::tokens::{self, Tokens};
 use crate::cli::init::{block, steps};
-use crate::cli::{output, slack};
+use crate::cli::{findings, output, slack};
 use crate::config::{ChannelConfig, Config, SecretSource, Surroundings, defaults, id};
 
 /// The channel's name when nobody gives it another.
@@ -105,7 +105,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     let failure = findings
         .as_ref()
-        .and_then(|findings| slack::failure(&channel.id, findings));
+        .and_then(|found| findings::failure(&channel.id, &found.problems));
     // What is wrong is mended first; what comes after it is told then.
     if failure.is_none() {
         told.push(steps::render(&steps::Situation {
@@ -125,7 +125,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 /// Asks Slack about tokens, and warns of what is missing.
 async fn ask(channel: &Channel, tokens: &Tokens) -> Result<Findings, Failure> {
     let findings = slack::ask(&channel.id, &channel.api_url, &tokens.app, &tokens.bot).await?;
-    slack::warn(&channel.id, &findings);
+    findings::warn(&channel.id, &findings.problems);
     Ok(findings)
 }
 
@@ -135,7 +135,7 @@ async fn take_tokens(channel: &Channel) -> Result<(Findings, String), Failure> {
     let tokens = Tokens::read().await?;
     let findings = ask(channel, &tokens).await?;
     if findings.refuses()
-        && let Some(failure) = slack::failure(&channel.id, &findings)
+        && let Some(failure) = findings::failure(&channel.id, &findings.problems)
     {
         return Err(failure.hint("the tokens were not kept; run this again"));
     }
@@ -256,7 +256,7 @@ fn find(args: &Args, surroundings: &Surroundings) -> Result<(Channel, Standing),
             };
             Ok((channel, Standing::Declared(config)))
         }
-        Some(other @ ChannelConfig::Console(_)) => {
+        Some(other @ (ChannelConfig::Console(_) | ChannelConfig::Feishu(_))) => {
             let kind = other.kind();
             Err(
                 usage(format!("channel `{name}` is there already, of kind {kind}"))

@@ -75,6 +75,7 @@ async fn long_answer_arrives_in_order_and_settles_with_its_last_part() {
         reply_to: WireId::new("m2"),
         settles: vec![WireId::new("m1"), WireId::new("m2")],
         kind: PostKind::Answer,
+        language: Language::English,
     };
     let words: Vec<_> = (0..400).map(|index| index.to_string()).collect();
     let text = words.join(" ");

@@ -1,8 +1,7 @@
 //! What the app may do and is told, and why.
 
 use serde_json::{Value, json};
-
-use super::text::Text;
+use tieline_channel::Text;
 
 /// How much something is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

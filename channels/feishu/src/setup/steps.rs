@@ -1,8 +1,8 @@
 //! The way through the developer console.
 
+use tieline_channel::{Language, Text};
+
 use super::needs::{CALLBACKS, EVENTS, Need, SCOPES, Subscription};
-use super::text::Text;
-use crate::Language;
 use crate::registration::Brand;
 
 /// A step in the developer console.

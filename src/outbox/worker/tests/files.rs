@@ -22,6 +22,7 @@ fn reply(platform: &Platform) -> Reply {
         reply_to: WireId::new("m2"),
         settles: vec![WireId::new("m1"), WireId::new("m2")],
         kind: PostKind::Answer,
+        language: Language::English,
     }
 }
 
