@@ -8,9 +8,9 @@
 //! **Invariant**: nothing here connects, writes, or resolves a secret.
 
 mod access;
-mod address;
+pub(crate) mod address;
 mod channel;
-mod choice;
+pub(crate) mod choice;
 mod codex;
 mod daemon;
 pub(crate) mod defaults;

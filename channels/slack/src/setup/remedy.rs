@@ -4,7 +4,6 @@ use tieline_channel::setup::{Problem, Severity};
 
 use super::needs::{Need, Scope};
 
-
 /// Which of the two tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
