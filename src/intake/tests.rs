@@ -18,7 +18,7 @@ use super::fixture::message;
 use super::{ChannelIntake, Door};
 use crate::codex::protocol::ThreadSettings;
 use crate::codex::{LaunchConfig, Spawner};
-use crate::config::Config;
+use crate::config::{Config, Languages};
 use crate::dispatcher::{Dispatcher, Handle, Settings};
 use crate::id::DispatcherId;
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread, MessageState, flaky};

@@ -16,7 +16,7 @@ use crate::cli::init::place::{Standing, Written, stand, write_new};
 use crate::cli::init::tokens::{self, Tokens};
 use crate::cli::init::{block, steps};
 use crate::cli::{findings, output, slack};
-use crate::config::{ChannelConfig, Config, SecretSource, Surroundings, defaults, id};
+use crate::config::{ChannelConfig, SecretSource, Surroundings, defaults, id};
 
 /// The channel's name when nobody gives it another.
 const NAME: &str = "slack";

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use pretty_assertions::assert_eq;
-use tieline_channel::{Channel as _, Link, PostKind, Repeat, WireId};
+use tieline_channel::{Channel as _, Language, Link, PostKind, Repeat, WireId};
 use tokio::time::Instant;
 
 use self::bench::{Bench, HOUR, conversation};

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use pretty_assertions::assert_eq;
 use tieline_channel::{
-    Capabilities, Channel as _, File, FileContent, Post, PostKind, Repeat, TextLimit, WireId,
+    Capabilities, Channel as _, File, FileContent, Language, Post, PostKind, Repeat, TextLimit,
+    WireId,
 };
 
 use super::bench::{Bench, conversation};
