@@ -203,7 +203,14 @@ fn check_says_who_the_bot_is_and_what_feishu_does_not_tell() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_shows_no_secret(&ran);
     let told = shown(ran.stdout.split("\n\n").nth(1).unwrap(), &feishu);
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @r"
+    channel office
+      app         cli_a1b2c3
+      bot         coding-agent (ou_bot)
+      scopes      all that are needed
+      connection  Feishu gives one
+      events      Feishu does not tell whether the long connection is chosen, whether im.message.receive_v1, im.message.recalled_v1, card.action.trigger are subscribed to, and whether the latest version is published: look at Events & Callbacks and at Version Management & Release in $FEISHU/app/cli_a1b2c3; an answer to a direct message and to a mention shows that all is well
+    ");
     assert_eq!(feishu.asked(), ["internal", "info", "scopes", "endpoint"]);
 }
 
@@ -214,7 +221,11 @@ fn missing_scope_that_is_essential_fails_a_check_and_another_one_does_not() {
     workbench.write("secret", SECRET);
     let ran = workbench.run(&["check"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(78), ""));
-    insta::assert_snapshot!(shown(&ran.stderr, &feishu), @"");
+    insta::assert_snapshot!(shown(&ran.stderr, &feishu), @r"
+    error: channel `office` cannot work yet:
+      - the app lacks the scope `im:message:send_as_bot` (answering)
+        hint: open $FEISHU/app/cli_a1b2c3/auth?q=im:message:send_as_bot (or Permissions & Scopes → Batch import in the developer console), add it, then create a version and publish it
+    ");
 
     let feishu = Feishu::start(Way::Lacks("im:resource"));
     let workbench = configured(&feishu.url);
@@ -234,7 +245,11 @@ fn refused_secret_fails_a_check_with_where_to_get_a_good_one() {
     let ran = workbench.run(&["check"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(78), ""));
     assert_shows_no_secret(&ran);
-    insta::assert_snapshot!(ran.stderr, @"");
+    insta::assert_snapshot!(ran.stderr, @r"
+    error: channel `office` cannot work yet:
+      - auth/v3/tenant_access_token: code 10014: app_id and app_secret do not fit: app secret invalid
+        hint: check app_id and app_secret against Credentials in the developer console
+    ");
     assert_eq!(feishu.asked(), ["internal"]);
 }
 

@@ -29,7 +29,7 @@ pub(super) const FEISHU: Platform = Platform {
     name: "Feishu",
     verb: "feishu",
     conversations: "each topic is a conversation of its own",
-    chat: "oc_…\"; the log names it when the bot is mentioned there",
+    chat: "oc_…\"; `tieline messages` shows it once the bot is mentioned there",
     user: "ou_…\"; `tieline pair` shows the IDs of those who ask",
 };
 

@@ -51,7 +51,8 @@ pub(super) fn by_hand(flags: &str, feishu: &FeishuConfig) -> String {
             for detail in details {
                 step.push_str(&format!("\n- {detail}"));
             }
-            step
+            // A terminal shows no Markdown.
+            step.replace(['*', '<', '>'], "")
         })
         .collect();
     let import = scopes_json();
@@ -125,12 +126,12 @@ pub(super) fn what_is_left(situation: &Situation<'_>) -> String {
     ));
     steps.push(step(
         format!(
-            "For a group: add the bot to it and mention it with @. tieline's log then names the\n\
-             group's ID, oc_…: add \"{channel}:oc_…\" to `chats` in the configuration, start tieline\n\
+            "For a group: add the bot to it and mention it with @. `tieline messages` then names\n\
+             the group's ID, oc_…: add \"{channel}:oc_…\" to `chats` in the configuration, start tieline\n\
              again, and mention it once more."
         ),
         format!(
-            "在群聊中使用：把机器人加入群，然后 @ 它。tieline 的日志会显示群的 ID（oc_…）：把\n\
+            "在群聊中使用：把机器人加入群，然后 @ 它。`tieline messages` 会显示群的 ID（oc_…）：把\n\
              \"{channel}:oc_…\" 加到配置的 `chats` 中，重新启动 tieline，再 @ 它一次。"
         ),
     ));

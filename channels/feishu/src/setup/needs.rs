@@ -275,6 +275,18 @@ mod tests {
     }
 
     #[test]
+    fn documentation_lists_each() {
+        let manual = include_str!("../../../../docs/feishu.md");
+        let scopes = SCOPES.iter().map(|scope| scope.name);
+        let subscriptions = EVENTS.iter().chain(CALLBACKS);
+        let names = scopes.chain(subscriptions.map(|subscription| subscription.name));
+        let missing: Vec<_> = names
+            .filter(|name| !manual.contains(&format!("`{name}`")))
+            .collect();
+        assert_eq!(missing, [""; 0]);
+    }
+
+    #[test]
     fn what_the_console_imports_has_all_that_may_be_missed() {
         let imported = scopes_json();
         let names: Vec<_> = imported["scopes"]["tenant"]
