@@ -126,6 +126,21 @@ fn long_text_is_its_beginning_and_a_file_with_all_of_it_that_settles() {
 }
 
 #[test]
+fn what_is_added_to_a_text_is_in_the_language_of_its_channel() {
+    let platform = takes_all();
+    let reply = Reply {
+        language: Language::Chinese,
+        ..reply(&platform)
+    };
+    let posts = outbox::compose(&reply, &paragraphs(40), Some(platform.capabilities()));
+    let beginning = &posts[0].text;
+    assert!(
+        beginning.ends_with("*完整的回答在下面的文件里。*"),
+        "{beginning}"
+    );
+}
+
+#[test]
 fn beginning_fits_also_where_there_is_room_for_little() {
     let platform = takes_all();
     for max in [60, 100, 4_000] {
