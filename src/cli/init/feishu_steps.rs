@@ -52,7 +52,7 @@ pub(super) fn by_hand(flags: &str, feishu: &FeishuConfig) -> String {
                 step.push_str(&format!("\n- {detail}"));
             }
             // A terminal shows no Markdown.
-            step.replace(['*', '<', '>'], "")
+            step.replace('*', "")
         })
         .collect();
     let import = scopes_json();
