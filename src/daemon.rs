@@ -20,7 +20,7 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::backfill::{self, Backfill, Pace};
 use crate::codex::{self, Launch, LaunchConfig, Spawner};
-use crate::config::{Config, DispatcherConfig};
+use crate::config::{Config, DispatcherConfig, Languages};
 use crate::control::{Api, ControlServer};
 use crate::dispatcher::{Dispatcher, Handle, Line, attachments};
 use crate::id::DispatcherId;
@@ -50,6 +50,7 @@ pub struct Daemon {
     attachments: PathBuf,
     control: ControlServer,
     status: Arc<status::Reporter>,
+    languages: Languages,
 }
 
 struct Parts {
@@ -95,6 +96,7 @@ impl Daemon {
         let spawner = Spawner::new().context("the thread that starts codex cannot be started")?;
         let launcher: Arc<dyn Launch> = Arc::new(spawner);
 
+        let languages = config.languages();
         let mut builder = channels::Builder::new(&config, secrets);
         let stopping = CancellationToken::new();
         let mut lines = BTreeMap::new();
@@ -120,6 +122,7 @@ impl Daemon {
                     access: dispatcher_config.access.clone(),
                     ledger: ledger.clone(),
                     dispatcher: handle.clone(),
+                    languages: languages.clone(),
                     stopping: stopping.clone(),
                 };
                 intakes.insert(channel_id, intake);
@@ -152,6 +155,7 @@ impl Daemon {
             attachments: directories.attachments,
             control,
             status,
+            languages,
         })
     }
 
@@ -169,6 +173,7 @@ impl Daemon {
             attachments,
             control,
             status,
+            languages,
         } = self;
         let Parts {
             dispatchers,
@@ -187,12 +192,13 @@ impl Daemon {
         let mut rest = JoinSet::new();
         let api = Api {
             status,
-            pairings: PairingDesk::new(ledger.clone()),
+            pairings: PairingDesk::new(ledger.clone(), languages),
         };
         rest.spawn(control.serve(api, stop_rest.clone()));
         rest.spawn(housekeep(ledger.clone(), attachments, stop_rest.clone()));
         for line in lines.values() {
-            let worker = outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel));
+            let worker =
+                outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel), line.language);
             rest.spawn(worker.run(stop_rest.clone()));
         }
         for (id, intake) in intakes {

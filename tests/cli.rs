@@ -1,6 +1,7 @@
 //! The command line as people and scripts meet it.
 
 mod exit_codes;
+mod feishu;
 mod invalid;
 mod slack;
 mod workbench;

@@ -1,10 +1,12 @@
 //! `tieline check`: whether the configuration can be used, and what it means.
 
 use anyhow::anyhow;
+use tieline_channel::ChannelId;
+use tieline_channel::setup::Problem;
 
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure, count};
-use crate::cli::{output, slack, table};
+use crate::cli::{feishu, findings, output, slack, table};
 use crate::codex;
 use crate::config::{Access, ChannelConfig, Config, DispatcherConfig, Transport};
 use crate::daemon::{self, Secrets};
@@ -13,7 +15,7 @@ use crate::id::DispatcherId;
 /// Check the configuration and say what would run
 ///
 /// Tells every mistake at once and exits with 78 if there is one. Fetches the secrets, and asks Slack
-/// whether its tokens are good and what the app lacks. Starts no daemon and changes nothing.
+/// and Feishu whether they are good and what the app lacks. Starts no daemon and changes nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -45,23 +47,16 @@ async fn ask_platforms(config: &Config) -> Result<String, Failure> {
     let mut told = String::new();
     let mut broken = None;
     for (id, channel) in &config.channels {
-        let ChannelConfig::Slack(slack) = channel else {
+        let Some((problems, described)) = ask_platform(id, channel, &secrets).await? else {
             continue;
         };
-        let token = |key| secrets.get(id, key);
-        let (Some(app_token), Some(bot_token)) = (token("app_token"), token("bot_token")) else {
-            // No dispatcher has it, which was warned of.
-            continue;
-        };
-        let findings = slack::ask(id, &slack.api_url, app_token, bot_token).await?;
-        slack::warn(id, &findings);
+        findings::warn(id, &problems);
         // Each is told; the first is what the verb fails with.
-        if let Some(failure) = slack::failure(id, &findings)
+        if let Some(failure) = findings::failure(id, &problems)
             && let Some(earlier) = broken.replace(failure)
         {
             earlier.print();
         }
-        let described = slack::describe(id, &findings);
         if !described.is_empty() {
             told.push_str(&format!("\n{described}"));
         }
@@ -70,6 +65,36 @@ async fn ask_platforms(config: &Config) -> Result<String, Failure> {
         Some(failure) => Err(failure),
         None => Ok(told),
     }
+}
+
+/// Asks the platform of a channel; returns what is wrong and what there is to say. `None` for a
+/// channel without a platform, or whose secrets were not fetched: no dispatcher has it, which was
+/// warned of.
+async fn ask_platform(
+    id: &ChannelId,
+    channel: &ChannelConfig,
+    secrets: &Secrets,
+) -> Result<Option<(Vec<Problem>, String)>, Failure> {
+    let secret = |key| secrets.get(id, key);
+    Ok(match channel {
+        ChannelConfig::Console(_) => None,
+        ChannelConfig::Slack(slack) => match (secret("app_token"), secret("bot_token")) {
+            (Some(app_token), Some(bot_token)) => {
+                let findings = slack::ask(id, &slack.api_url, app_token, bot_token).await?;
+                let described = slack::describe(id, &findings);
+                Some((findings.problems, described))
+            }
+            _ => None,
+        },
+        ChannelConfig::Feishu(app) => match secret("app_secret") {
+            Some(app_secret) => {
+                let findings = feishu::ask(id, app, app_secret).await?;
+                let described = feishu::describe(id, app, &findings);
+                Some((findings.problems, described))
+            }
+            None => None,
+        },
+    })
 }
 
 /// Says which Codex a dispatcher has. Without a program there is nothing to run; what else is not
@@ -114,6 +139,7 @@ fn summarise(config: &Config) -> String {
                 .console_socket(id)
                 .map(|socket| socket.display().to_string()),
             ChannelConfig::Slack(slack) => Some(slack.api_url.to_string()),
+            ChannelConfig::Feishu(feishu) => Some(feishu.base_url.to_string()),
         };
         let kind = channel.kind();
         rows.add_row([

@@ -193,7 +193,8 @@ impl From<MissingSecrets> for Failure {
     fn from(error: MissingSecrets) -> Self {
         Self::new(Exit::Config, error)
             .hint("a variable is set where tieline is started, for a service in its unit")
-            .hint("`tieline init slack --tokens` asks for the tokens of a Slack app and keeps them")
+            .hint("`tieline init slack --tokens` and `tieline init feishu --app` ask for those of an app, and \
+                 keep them")
     }
 }
 

@@ -1,6 +1,9 @@
 //! `tieline init`: setting up a channel, step by step.
 
 mod block;
+mod feishu;
+mod feishu_steps;
+mod place;
 mod slack;
 mod steps;
 mod tokens;
@@ -19,11 +22,13 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Platform {
     Slack(slack::Args),
+    Feishu(feishu::Args),
 }
 
 /// Sets up a channel.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     match args.platform {
         Platform::Slack(args) => slack::run(args).await,
+        Platform::Feishu(args) => feishu::run(args).await,
     }
 }

@@ -8,6 +8,8 @@ mod config_args;
 mod console;
 mod demo;
 mod failure;
+mod feishu;
+mod findings;
 mod init;
 mod logging;
 mod messages;

@@ -1,14 +1,13 @@
 //! Asking Slack about an app, and telling people what it said.
 
-use anyhow::anyhow;
 use tieline_channel::ChannelId;
 use tieline_net::Net;
 use tieline_slack::Settings;
-use tieline_slack::setup::{self, EVENTS, Findings, Problem, Severity};
+use tieline_slack::setup::{self, EVENTS, Findings};
 use url::Url;
 
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{self, plain};
+use crate::cli::output::plain;
 use crate::cli::table;
 use crate::config::Secret;
 
@@ -29,27 +28,6 @@ pub(crate) async fn ask(
         thread_direct: false,
     };
     Ok(setup::probe(&settings, &net).await)
-}
-
-/// Warns of what is missing or could not be seen.
-pub(crate) fn warn(id: &ChannelId, findings: &Findings) {
-    for problem in of_severity(findings, Severity::Warning) {
-        let Problem { what, remedy, .. } = problem;
-        output::warn(&plain_lines(&format!(
-            "channel `{id}`: {what}\n  hint: {remedy}"
-        )));
-    }
-}
-
-/// Returns the failure that the errors among the findings are.
-pub(crate) fn failure(id: &ChannelId, findings: &Findings) -> Option<Failure> {
-    let mut text = format!("channel `{id}` cannot work yet:");
-    let mut n = 0;
-    for Problem { what, remedy, .. } in of_severity(findings, Severity::Error) {
-        n += 1;
-        text.push_str(&format!("\n  - {what}\n    hint: {remedy}"));
-    }
-    (n > 0).then(|| Failure::new(Exit::Config, anyhow!(plain_lines(&text))))
 }
 
 /// Writes who the bot is and what could not be seen; nothing when Slack told nothing.
@@ -91,17 +69,4 @@ pub(crate) fn describe(id: &ChannelId, findings: &Findings) -> String {
         );
     }
     format!("channel {id}\n{}", table::indented(&rows))
-}
-
-fn of_severity(findings: &Findings, severity: Severity) -> impl Iterator<Item = &Problem> {
-    findings
-        .problems
-        .iter()
-        .filter(move |problem| problem.severity == severity)
-}
-
-/// Keeps the lines, and replaces what else would move the cursor: Slack's words come along.
-fn plain_lines(text: &str) -> String {
-    let lines: Vec<_> = text.lines().map(plain).collect();
-    lines.join("\n")
 }

@@ -45,6 +45,28 @@ pub enum FailureKind {
     Cancelled,
 }
 
+#[cfg(test)]
+impl FailureKind {
+    /// Every kind.
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::BackendResponseInvalid,
+        Self::BackendJsonParseError,
+        Self::BackendTimeout,
+        Self::BackendSpawnFailed,
+        Self::ProviderAuthFailed,
+        Self::ProviderRateLimited,
+        Self::ProviderInvalidToolCall,
+        Self::ProviderCompactUnsupported,
+        Self::ProviderStreamDisconnected,
+        Self::ProviderHttpError,
+        Self::ProviderUnavailable,
+        Self::SecretUnavailable,
+        Self::ThreadResumeFailed,
+        Self::SessionStoreEvicted,
+        Self::Cancelled,
+    ];
+}
+
 /// A failure: its name, and what an operator wants to know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[error("{kind}: {message}")]

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use tieline_channel::ChannelId;
+use tieline_channel::{ChannelId, Language};
 
 use crate::config::document::{Named, Table, Value};
+use crate::config::feishu::FeishuConfig;
 use crate::config::secret::SecretSource;
 use crate::config::slack::SlackConfig;
 use crate::config::words::{one_of, suggest};
-use crate::config::{id, socket_path};
+use crate::config::{id, language, socket_path};
 
 /// The configuration of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum ChannelConfig {
     Console(ConsoleConfig),
     /// A Slack app in one workspace.
     Slack(SlackConfig),
+    /// A Feishu or Lark app in one organisation.
+    Feishu(FeishuConfig),
 }
 
 /// Every kind: its word in the file, and who reads the rest of the table.
@@ -30,6 +33,9 @@ const KINDS: &[(&str, ReadKind)] = &[
     }),
     ("slack", |table| {
         SlackConfig::read(table).map(ChannelConfig::Slack)
+    }),
+    ("feishu", |table| {
+        FeishuConfig::read(table).map(ChannelConfig::Feishu)
     }),
 ];
 
@@ -41,6 +47,7 @@ impl ChannelConfig {
         match self {
             Self::Console(_) => "console",
             Self::Slack(_) => "slack",
+            Self::Feishu(_) => "feishu",
         }
     }
 
@@ -52,6 +59,16 @@ impl ChannelConfig {
                 ("app_token", &slack.app_token),
                 ("bot_token", &slack.bot_token),
             ],
+            Self::Feishu(feishu) => vec![("app_secret", &feishu.app_secret)],
+        }
+    }
+
+    /// Returns what its people are spoken to in.
+    pub fn language(&self) -> Language {
+        match self {
+            Self::Console(console) => console.language,
+            Self::Slack(slack) => slack.language,
+            Self::Feishu(feishu) => feishu.language,
         }
     }
 
@@ -79,19 +96,24 @@ pub struct ConsoleConfig {
     /// The socket it listens on, an absolute path;
     /// [`Config::console_socket`](crate::config::Config::console_socket) knows the default.
     pub socket: Option<PathBuf>,
+    /// What its people are spoken to in.
+    pub language: Language,
 }
 
 impl ConsoleConfig {
     fn read(table: &mut Table<'_>) -> Option<Self> {
         let socket = match table.get("socket") {
-            None => None,
-            Some(value) => {
-                let path = value.path("the path of a socket")?;
+            None => Some(None),
+            Some(value) => value.path("the path of a socket").map(|path| {
                 socket_path::check(&value, &path);
                 Some(path)
-            }
+            }),
         };
-        Some(Self { socket })
+        let language = language::read(table);
+        Some(Self {
+            socket: socket?,
+            language: language?,
+        })
     }
 }
 

@@ -41,3 +41,22 @@ pub(crate) const MENTION: bool = true;
 pub(crate) fn slack_api_url() -> Url {
     Url::parse("https://slack.com/api/").expect("a test reads it")
 }
+
+/// Returns where the Open API of Feishu is.
+pub(crate) fn feishu_base_url() -> Url {
+    Url::parse("https://open.feishu.cn/").expect("a test reads it")
+}
+
+/// Returns where the Open API of Lark is.
+pub(crate) fn lark_base_url() -> Url {
+    Url::parse("https://open.larksuite.com/").expect("a test reads it")
+}
+
+/// Returns where the accounts are that belong to an Open API.
+pub(crate) fn feishu_accounts_url(base_url: &Url) -> Url {
+    let url = match base_url.host_str() == lark_base_url().host_str() {
+        true => "https://accounts.larksuite.com/",
+        false => "https://accounts.feishu.cn/",
+    };
+    Url::parse(url).expect("a test reads it")
+}

@@ -8,15 +8,18 @@
 //! **Invariant**: nothing here connects, writes, or resolves a secret.
 
 mod access;
+pub(crate) mod address;
 mod channel;
-mod choice;
+pub(crate) mod choice;
 mod codex;
 mod daemon;
 pub(crate) mod defaults;
 mod discover;
 mod dispatcher;
 mod document;
+mod feishu;
 pub(crate) mod id;
+mod language;
 mod problem;
 mod secret;
 mod slack;
@@ -46,6 +49,8 @@ pub use crate::config::dispatcher::{
     Sandbox, Sessions,
 };
 use crate::config::document::{Reading, Table, Value};
+pub use crate::config::feishu::FeishuConfig;
+pub use crate::config::language::Languages;
 pub use crate::config::problem::{Problem, Report, Severity};
 pub use crate::config::secret::{Secret, SecretError, SecretSource};
 pub use crate::config::slack::SlackConfig;
@@ -144,6 +149,13 @@ impl Config {
                 .clone()
                 .unwrap_or_else(|| default_console_socket(&self.daemon.state_dir, id)),
         )
+    }
+
+    /// Returns what the people of each channel are spoken to in.
+    pub fn languages(&self) -> Languages {
+        let language =
+            |(id, channel): (&ChannelId, &ChannelConfig)| (id.clone(), channel.language());
+        self.channels.iter().map(language).collect()
     }
 
     /// Returns the dispatcher that a channel belongs to.

@@ -41,6 +41,11 @@ impl Secret {
         self.0.expose_secret()
     }
 
+    /// Takes over what a platform has handed out.
+    pub fn from_secrecy(secret: &SecretString) -> Self {
+        Self(secret.clone())
+    }
+
     /// Returns a copy for a channel, which is as shy.
     pub fn to_secrecy(&self) -> SecretString {
         self.0.clone()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pretty_assertions::assert_eq;
 use proptest::prelude::*;
-use tieline_channel::{ChannelId, UserId};
+use tieline_channel::{ChannelId, Language, UserId};
 
 use super::*;
 
@@ -57,7 +57,10 @@ fn minimal_file_gets_every_default() {
         config.channels,
         [(
             terminal.clone(),
-            ChannelConfig::Console(ConsoleConfig { socket: None })
+            ChannelConfig::Console(ConsoleConfig {
+                socket: None,
+                language: Language::English,
+            })
         )]
         .into()
     );
@@ -133,6 +136,7 @@ fn slack_channel_gets_its_defaults() {
             bot_token: SecretSource::File(PathBuf::from("/etc/bot")),
             api_url: "https://slack.com/api/".parse().unwrap(),
             reactions: true,
+            language: Language::English,
         }
     );
     assert!(!slack("reactions = false").unwrap().reactions);
@@ -164,6 +168,97 @@ fn tokens_are_sent_over_tls_or_to_this_machine() {
         let report = slack(&format!("api_url = {refused:?}")).unwrap_err();
         assert_eq!(report.n_errors(), 1, "{refused}: {report}");
     }
+}
+
+fn feishu(settings: &str) -> Result<FeishuConfig, Report> {
+    let app = "app_id = \"cli_1\"\napp_secret = { file = \"secret\" }\n";
+    let text = format!("{MINIMAL}[channels.team]\nkind = \"feishu\"\n{app}{settings}");
+    let mut loaded = parse(&text)?;
+    match loaded.config.channels.remove(&ChannelId::new("team")) {
+        Some(ChannelConfig::Feishu(feishu)) => Ok(feishu),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn feishu_channel_gets_its_defaults() {
+    let by_default = FeishuConfig {
+        app_id: "cli_1".to_owned(),
+        app_secret: SecretSource::File(PathBuf::from("/etc/secret")),
+        base_url: "https://open.feishu.cn/".parse().unwrap(),
+        accounts_url: "https://accounts.feishu.cn/".parse().unwrap(),
+        reactions: true,
+        language: Language::English,
+    };
+    assert_eq!(feishu("").unwrap(), by_default);
+    assert!(!feishu("reactions = false").unwrap().reactions);
+    // The accounts of Lark are at Lark.
+    let lark = FeishuConfig {
+        base_url: "https://open.larksuite.com/".parse().unwrap(),
+        accounts_url: "https://accounts.larksuite.com/".parse().unwrap(),
+        ..by_default
+    };
+    let settings = "base_url = \"https://open.larksuite.com\"";
+    assert_eq!(feishu(settings).unwrap(), lark);
+}
+
+#[test]
+fn secret_of_feishu_is_sent_over_tls_or_to_this_machine() {
+    for key in ["base_url", "accounts_url"] {
+        let local = format!("{key} = \"http://127.0.0.1:4000\"");
+        assert!(feishu(&local).is_ok());
+        for refused in [
+            "http://open.feishu.cn",
+            "ftp://open.feishu.cn",
+            "open.feishu.cn",
+        ] {
+            let report = feishu(&format!("{key} = {refused:?}")).unwrap_err();
+            assert_eq!(report.n_errors(), 1, "{refused}: {report}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_channel_speaks_the_language_it_is_told_to() {
+    let text = r#"
+[channels.terminal]
+kind = "console"
+language = "zh"
+
+[channels.lark]
+kind = "feishu"
+app_id = "cli_1"
+app_secret = { env = "SECRET" }
+language = "zh"
+
+[channels.team]
+kind = "slack"
+app_token = { env = "APP" }
+bot_token = { env = "BOT" }
+language = "zh"
+
+[channels.other]
+kind = "console"
+language = "en"
+
+[dispatchers.flow]
+workspace = "/"
+channels = ["terminal", "lark", "team", "other"]
+"#;
+    let languages = config(text).languages();
+    let of = |name| languages.of(&ChannelId::new(name));
+    for name in ["terminal", "lark", "team"] {
+        assert_eq!(of(name), Language::Chinese, "{name}");
+    }
+    assert_eq!(of("other"), Language::English);
+    assert_eq!(of("gone"), Language::English);
+
+    let report = parse(&text.replace("\"en\"", "\"fr\"")).unwrap_err();
+    let shown = report.to_string();
+    assert!(
+        shown.contains("`channels.other.language`: expected \"en\" or \"zh\""),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -438,7 +533,10 @@ fn example_holds_the_defaults() {
     // The example writes down where the socket is by default.
     let terminal = ChannelId::new("terminal");
     let socket = expected.console_socket(&terminal);
-    let console = ChannelConfig::Console(ConsoleConfig { socket });
+    let console = ChannelConfig::Console(ConsoleConfig {
+        socket,
+        language: Language::English,
+    });
     expected.channels.insert(terminal, console);
     assert_eq!(config_at(EXAMPLE, home.path()), expected);
 }
@@ -476,7 +574,7 @@ fn example_has_every_key() {
         // The keys of [codex] need not all be shown twice.
         .filter(|key| !key.starts_with("dispatchers.flow.codex."))
         // A secret has one source of the three.
-        .filter(|key| !key.contains("_token."))
+        .filter(|key| !key.contains("_token.") && !key.contains("_secret."))
         .collect();
     assert_eq!(missing, Vec::<&String>::new());
 }

@@ -160,7 +160,7 @@ impl Running {
             Ledger::open(&directory.path().join("ledger"), LedgerSettings::standard()).unwrap();
         let api = Api {
             status: source,
-            pairings: PairingDesk::new(ledger.clone()),
+            pairings: PairingDesk::new(ledger.clone(), Default::default()),
         };
         #[expect(clippy::disallowed_methods, reason = "`end` awaits it")]
         let served = tokio::spawn(server.serve(api, stop.clone()));

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use secrecy::SecretString;
 use tieline_channel::{Channel, ChannelId};
 use tieline_console::ConsoleChannel;
+use tieline_feishu::FeishuChannel;
 use tieline_net::Net;
 use tieline_slack::SlackChannel;
 
 use super::Secrets;
-use crate::config::{ChannelConfig, Config, DispatcherConfig, Secret, Sessions, SlackConfig};
+use crate::config::{
+    ChannelConfig, Config, DispatcherConfig, FeishuConfig, Secret, Sessions, SlackConfig,
+};
 use crate::dispatcher::Line;
 
 /// Makes the channels of a configuration.
@@ -57,10 +61,15 @@ impl<'a> Builder<'a> {
                 let settings = of_slack(id, slack, thread_direct, self.secrets)?;
                 Arc::new(SlackChannel::new(settings, self.net()?))
             }
+            ChannelConfig::Feishu(feishu) => {
+                let settings = of_feishu(id, feishu, self.secrets)?;
+                Arc::new(FeishuChannel::new(settings, self.net()?))
+            }
         };
         Ok(Line {
             kind: declared.kind(),
             channel,
+            language: declared.language(),
         })
     }
 
@@ -84,12 +93,7 @@ fn of_slack(
     thread_direct: bool,
     secrets: &Secrets,
 ) -> anyhow::Result<tieline_slack::Settings> {
-    let token = |key| {
-        secrets
-            .get(id, key)
-            .map(Secret::to_secrecy)
-            .with_context(|| format!("channels.{id}.{key} was not fetched"))
-    };
+    let token = |key| secret(id, key, secrets);
     Ok(tieline_slack::Settings {
         id: id.clone(),
         app_token: token("app_token")?,
@@ -98,4 +102,31 @@ fn of_slack(
         reactions: slack.reactions,
         thread_direct,
     })
+}
+
+/// Returns what a Feishu channel is told.
+///
+/// # Errors
+///
+/// When its secret was not fetched.
+fn of_feishu(
+    id: &ChannelId,
+    feishu: &FeishuConfig,
+    secrets: &Secrets,
+) -> anyhow::Result<tieline_feishu::Settings> {
+    Ok(tieline_feishu::Settings {
+        id: id.clone(),
+        app_id: feishu.app_id.clone(),
+        app_secret: secret(id, "app_secret", secrets)?,
+        base_url: feishu.base_url.clone(),
+        reactions: feishu.reactions,
+        language: feishu.language,
+    })
+}
+
+fn secret(id: &ChannelId, key: &'static str, secrets: &Secrets) -> anyhow::Result<SecretString> {
+    secrets
+        .get(id, key)
+        .map(Secret::to_secrecy)
+        .with_context(|| format!("channels.{id}.{key} was not fetched"))
 }

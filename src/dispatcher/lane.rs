@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
-use tieline_channel::{ChannelId, WithCauses};
+use tieline_channel::{ChannelId, Conversation, Language, Text, WithCauses};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ use super::{Line, Settings, TELL_AFTER, waiting, words};
 use crate::codex::protocol::{Role, UserInput};
 use crate::codex::{CallError, HistoryError, Refusal, Thread};
 use crate::id::{LaneId, TurnKey};
-use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, OpenTurn, Outcome};
+use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, NewPost, OpenTurn, Outcome};
 use crate::outbox;
 use tieline_channel::retry::RetryPolicy;
 
@@ -59,6 +59,21 @@ pub(super) struct LaneContext {
     /// Loading threads is the one thing that keeps codex busy for long: without a limit many
     /// lanes at once would make it look deaf.
     pub(super) loading: Semaphore,
+}
+
+impl LaneContext {
+    /// Returns what the people of a channel are spoken to in.
+    fn language(&self, channel: &ChannelId) -> Language {
+        self.lines
+            .get(channel)
+            .map(|line| line.language)
+            .unwrap_or_default()
+    }
+
+    /// Makes the post by which a conversation is told something of our own.
+    pub(super) fn notice(&self, channel: &ChannelId, to: &Conversation, text: Text) -> NewPost {
+        outbox::notice(channel, to, text.within(self.language(channel)))
+    }
 }
 
 /// One lane at work.
@@ -237,7 +252,8 @@ impl Lane {
                 .iter()
                 .map(|origin| {
                     let text = words::held_up(&refusal);
-                    outbox::notice(&origin.channel, &origin.conversation, text)
+                    self.context
+                        .notice(&origin.channel, &origin.conversation, text)
                 })
                 .collect();
             self.context.ledger.enqueue(posts).await.map(drop)

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tieline_channel::{Capabilities, Channel, ChannelId, Conversation};
+use tieline_channel::{Capabilities, Channel, ChannelId, Conversation, Language};
 
 pub use self::actor::{Dispatcher, Handle};
 pub use self::supervisor::Condition;
@@ -104,6 +104,8 @@ pub struct Line {
     pub kind: &'static str,
     /// The channel.
     pub channel: Arc<dyn Channel>,
+    /// What its people are spoken to in.
+    pub language: Language,
 }
 
 impl Line {

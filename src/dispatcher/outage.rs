@@ -11,7 +11,6 @@ use super::waiting::{self, has_work};
 use super::{TELL_AFTER, words};
 use crate::id::LaneId;
 use crate::ledger::{LedgerError, Origin};
-use crate::outbox;
 
 /// An outage of the child, and whom it has been told to.
 #[derive(Debug)]
@@ -73,7 +72,7 @@ impl Outage {
 async fn tell_over(context: &LaneContext, told: &HashSet<Origin>) {
     let posts = told
         .iter()
-        .map(|origin| outbox::notice(&origin.channel, &origin.conversation, words::BACK))
+        .map(|origin| context.notice(&origin.channel, &origin.conversation, words::BACK))
         .collect();
     if let Err(failure) = context.ledger.enqueue(posts).await {
         warn!(error = %failure, "the chats were not told that codex is back");
@@ -105,7 +104,7 @@ async fn tell_waiting(
     }
     let posts = new
         .iter()
-        .map(|origin| outbox::notice(&origin.channel, &origin.conversation, text))
+        .map(|origin| context.notice(&origin.channel, &origin.conversation, text))
         .collect();
     match context.ledger.enqueue(posts).await {
         Ok(_) => told.extend(new),

@@ -1,137 +1,185 @@
-//! What tieline itself says to people. Each failure has one sentence with what to do; causes are
-//! for the operator's log and never shown in a chat.
+//! What tieline itself says to people, in every language. Each failure has one sentence with what to
+//! do; causes are for the operator's log and never shown in a chat.
+
+use tieline_channel::Text;
 
 use crate::codex::{FailureKind, Refusal};
 
 /// Returns the sentence for a turn that failed.
-pub(super) fn failure(kind: FailureKind) -> &'static str {
+pub(super) fn failure(kind: FailureKind) -> Text {
     match kind {
-        FailureKind::ProviderAuthFailed => {
-            "⚠️ Codex could not sign in to its model. Run `codex login` on the machine (or mend the \
-             API key), then send the message again."
-        }
-        FailureKind::SecretUnavailable => {
-            "⚠️ Codex has no credential for its model. Set the key it is configured with on the \
-             machine, then send the message again."
-        }
-        FailureKind::ProviderRateLimited => {
-            "⚠️ The model's usage limit is reached. Wait a while, then send the message again."
-        }
-        FailureKind::ProviderUnavailable => {
-            "⚠️ The model cannot be reached at the moment. Send the message again in a few minutes."
-        }
-        FailureKind::ProviderStreamDisconnected => {
-            "⚠️ The connection to the model broke off in the middle of the answer. Send “continue” \
-             to go on."
-        }
-        FailureKind::ProviderHttpError => {
-            "⚠️ The model refused the request. Rephrase or shorten the message and send it again; \
-             if it happens every time, look at the log on the machine."
-        }
-        FailureKind::ProviderInvalidToolCall => {
-            "⚠️ The model refused a tool call of this conversation. Send “continue” to try another \
-             way."
-        }
-        FailureKind::ProviderCompactUnsupported => {
-            "⚠️ The conversation is too long for the model and could not be shortened. Begin a new \
-             one."
-        }
-        FailureKind::BackendTimeout => {
-            "⚠️ Codex gave no sign of life for too long, so I stopped it. Send “continue” to go on."
-        }
-        FailureKind::BackendSpawnFailed => {
-            "⚠️ Codex does not start. `tieline status` on the machine shows why; then send the \
-             message again."
-        }
-        FailureKind::BackendResponseInvalid => {
-            "⚠️ Codex finished without an answer. Send the message again, perhaps in other words."
-        }
-        FailureKind::BackendJsonParseError => {
-            "⚠️ Codex answered with something unreadable. Send the message again; if it happens \
-             every time, update codex on the machine."
-        }
-        FailureKind::ThreadResumeFailed => {
-            "⚠️ The conversation's thread could not be opened. `tieline status` on the machine shows \
-             why; then send the message again."
-        }
-        FailureKind::SessionStoreEvicted => {
-            "⚠️ The conversation's thread is gone from the machine, and the configuration says not \
-             to begin a new one (`on_lost_thread = \"stop\"`). Restore it or change that setting, \
-             then send the message again."
-        }
+        FailureKind::ProviderAuthFailed => Text {
+            en: "⚠️ Codex could not sign in to its model. Run `codex login` on the machine (or mend \
+                 the API key), then send the message again.",
+            zh: "⚠️ Codex 无法登录模型服务。请在机器上执行 `codex login`（或修正 API key），然后重新发送这条消息。",
+        },
+        FailureKind::SecretUnavailable => Text {
+            en: "⚠️ Codex has no credential for its model. Set the key it is configured with on the \
+                 machine, then send the message again.",
+            zh: "⚠️ Codex 缺少访问模型的凭证。请在机器上设置好配置所要求的密钥，然后重新发送这条消息。",
+        },
+        FailureKind::ProviderRateLimited => Text {
+            en: "⚠️ The model's usage limit is reached. Wait a while, then send the message again.",
+            zh: "⚠️ 模型的用量已达上限。请稍等一段时间，再重新发送这条消息。",
+        },
+        FailureKind::ProviderUnavailable => Text {
+            en: "⚠️ The model cannot be reached at the moment. Send the message again in a few \
+                 minutes.",
+            zh: "⚠️ 暂时无法连接到模型。请过几分钟再重新发送这条消息。",
+        },
+        FailureKind::ProviderStreamDisconnected => Text {
+            en: "⚠️ The connection to the model broke off in the middle of the answer. Send \
+                 “continue” to go on.",
+            zh: "⚠️ 回答到一半时，与模型的连接断开了。发送“继续”即可接着进行。",
+        },
+        FailureKind::ProviderHttpError => Text {
+            en: "⚠️ The model refused the request. Rephrase or shorten the message and send it \
+                 again; if it happens every time, look at the log on the machine.",
+            zh: "⚠️ 模型拒绝了这次请求。请换一种说法或缩短内容后重新发送；如果每次都这样，请查看机器上的日志。",
+        },
+        FailureKind::ProviderInvalidToolCall => Text {
+            en: "⚠️ The model refused a tool call of this conversation. Send “continue” to try \
+                 another way.",
+            zh: "⚠️ 模型拒绝了这个会话中的一次工具调用。发送“继续”，换一种方式再试。",
+        },
+        FailureKind::ProviderCompactUnsupported => Text {
+            en: "⚠️ The conversation is too long for the model and could not be shortened. Begin a \
+                 new one.",
+            zh: "⚠️ 会话太长，模型已无法处理，也无法压缩。请开始一个新会话。",
+        },
+        FailureKind::BackendTimeout => Text {
+            en: "⚠️ Codex gave no sign of life for too long, so I stopped it. Send “continue” to go \
+                 on.",
+            zh: "⚠️ Codex 太久没有任何动静，我已将它停止。发送“继续”即可接着进行。",
+        },
+        FailureKind::BackendSpawnFailed => Text {
+            en: "⚠️ Codex does not start. `tieline status` on the machine shows why; then send the \
+                 message again.",
+            zh: "⚠️ Codex 无法启动。在机器上运行 `tieline status` 可以查看原因；处理好之后，请重新发送这条消息。",
+        },
+        FailureKind::BackendResponseInvalid => Text {
+            en: "⚠️ Codex finished without an answer. Send the message again, perhaps in other words.",
+            zh: "⚠️ Codex 已结束，但没有给出回答。请重新发送这条消息，也可以换一种说法。",
+        },
+        FailureKind::BackendJsonParseError => Text {
+            en: "⚠️ Codex answered with something unreadable. Send the message again; if it happens \
+                 every time, update codex on the machine.",
+            zh: "⚠️ Codex 返回了无法读取的内容。请重新发送这条消息；如果每次都这样，请更新机器上的 codex。",
+        },
+        FailureKind::ThreadResumeFailed => Text {
+            en: "⚠️ The conversation's thread could not be opened. `tieline status` on the machine \
+                 shows why; then send the message again.",
+            zh: "⚠️ 无法打开这个会话的记录。在机器上运行 `tieline status` 可以查看原因；处理好之后，请重新发送这条消息。",
+        },
+        FailureKind::SessionStoreEvicted => Text {
+            en: "⚠️ The conversation's thread is gone from the machine, and the configuration says \
+                 not to begin a new one (`on_lost_thread = \"stop\"`). Restore it or change that \
+                 setting, then send the message again.",
+            zh: "⚠️ 机器上已找不到这个会话的记录，而配置要求不要另开新会话（`on_lost_thread = \"stop\"`）。请恢复记录或修改这项设置，然后重新发送这条消息。",
+        },
         FailureKind::Cancelled => STOPPED,
     }
 }
 
 /// A turn was stopped because somebody asked for it.
-pub(super) const STOPPED: &str = "⏹️ Stopped.";
+pub(super) const STOPPED: Text = Text {
+    en: "⏹️ Stopped.",
+    zh: "⏹️ 已停止。",
+};
 
 /// A turn was stopped because a newer message is to be taken instead.
-pub(super) const SUPERSEDED: &str = "⏹️ Stopped; taking your newer message instead.";
+pub(super) const SUPERSEDED: Text = Text {
+    en: "⏹️ Stopped; taking your newer message instead.",
+    zh: "⏹️ 已停止，改为处理你的新消息。",
+};
 
 /// A turn was cut off and people are to decide.
-pub(super) const INTERRUPTED: &str =
-    "⚠️ I was interrupted while working on this. Send “continue” to go on.";
+pub(super) const INTERRUPTED: Text = Text {
+    en: "⚠️ I was interrupted while working on this. Send “continue” to go on.",
+    zh: "⚠️ 处理这条消息时我被中断了。发送“继续”即可接着进行。",
+};
 
 /// A turn was cut off so often that it may be the cause.
-pub(super) const INTERRUPTED_TOO_OFTEN: &str = "❓ I was interrupted again and again while working on this, so I stopped trying. Some of it may \
-     be done. Look at `tieline status` on the machine, then send “continue” to go on.";
+pub(super) const INTERRUPTED_TOO_OFTEN: Text = Text {
+    en: "❓ I was interrupted again and again while working on this, so I stopped trying. Some of it \
+         may be done. Look at `tieline status` on the machine, then send “continue” to go on.",
+    zh: "❓ 处理这条消息时我一再被中断，所以不再重试，其中一部分可能已经完成。请先在机器上查看 `tieline status`，再发送“继续”接着进行。",
+};
 
 /// It is not known what became of a message.
-pub(super) const UNCLEAR: &str = "❓ I cannot tell whether this message was worked on before I was interrupted, so I did not run \
-     it again. Check, and send it again if it is needed.";
+pub(super) const UNCLEAR: Text = Text {
+    en: "❓ I cannot tell whether this message was worked on before I was interrupted, so I did not \
+         run it again. Check, and send it again if it is needed.",
+    zh: "❓ 我无法确定这条消息在中断之前是否已经处理过，所以没有再次执行。请检查一下，需要的话请重新发送。",
+};
 
 /// The child is away for longer than people should wait in silence.
-pub(super) const RESTARTING: &str =
-    "🔄 Codex is restarting. Your message is kept and runs as soon as it is back.";
+pub(super) const RESTARTING: Text = Text {
+    en: "🔄 Codex is restarting. Your message is kept and runs as soon as it is back.",
+    zh: "🔄 Codex 正在重启。你的消息已保存，恢复后会立即处理。",
+};
 
 /// The child does not start. The message is kept, so unlike for a failed turn nobody has to send it
 /// again.
-pub(super) fn not_starting(kind: FailureKind) -> &'static str {
+pub(super) fn not_starting(kind: FailureKind) -> Text {
     match kind {
-        FailureKind::ProviderAuthFailed => {
-            "🔄 Codex is not logged in on the machine: run `codex login` there. Your message is kept \
-             and runs as soon as that is done."
-        }
-        _ => {
-            "🔄 Codex does not start; I keep trying. `tieline status` on the machine shows why. Your \
-             message is kept and runs as soon as it is back."
-        }
+        FailureKind::ProviderAuthFailed => Text {
+            en: "🔄 Codex is not logged in on the machine: run `codex login` there. Your message is \
+                 kept and runs as soon as that is done.",
+            zh: "🔄 机器上的 Codex 尚未登录：请在那里执行 `codex login`。你的消息已保存，登录后会立即处理。",
+        },
+        _ => Text {
+            en: "🔄 Codex does not start; I keep trying. `tieline status` on the machine shows why. \
+                 Your message is kept and runs as soon as it is back.",
+            zh: "🔄 Codex 无法启动，我会不断重试。在机器上运行 `tieline status` 可以查看原因。你的消息已保存，恢复后会立即处理。",
+        },
     }
 }
 
 /// Codex is there and does not take this one conversation up. The message is kept.
-pub(super) fn held_up(refusal: &Refusal) -> &'static str {
+pub(super) fn held_up(refusal: &Refusal) -> Text {
     match refusal {
-        Refusal::ActiveWriter => {
-            "🔄 This conversation is open in another Codex on the machine. Close it there; your \
-             message is kept and runs as soon as that is done."
-        }
-        Refusal::BadConfiguration => {
-            "🔄 Codex cannot load its configuration; the log on the machine says what is wrong. Your \
-             message is kept and runs as soon as that is mended."
-        }
-        Refusal::McpServerFailed => {
-            "🔄 An MCP server that Codex needs does not start; the log on the machine says which. \
-             Your message is kept and runs as soon as it does."
-        }
-        _ => {
-            "🔄 Codex does not take this conversation up at the moment; I keep trying, and the log \
-             on the machine says why. Your message is kept."
-        }
+        Refusal::ActiveWriter => Text {
+            en: "🔄 This conversation is open in another Codex on the machine. Close it there; your \
+                 message is kept and runs as soon as that is done.",
+            zh: "🔄 机器上的另一个 Codex 正打开着这个会话，请在那里将它关闭。你的消息已保存，关闭后会立即处理。",
+        },
+        Refusal::BadConfiguration => Text {
+            en: "🔄 Codex cannot load its configuration; the log on the machine says what is wrong. \
+                 Your message is kept and runs as soon as that is mended.",
+            zh: "🔄 Codex 无法加载它的配置，机器上的日志写明了问题所在。你的消息已保存，修好后会立即处理。",
+        },
+        Refusal::McpServerFailed => Text {
+            en: "🔄 An MCP server that Codex needs does not start; the log on the machine says which. \
+                 Your message is kept and runs as soon as it does.",
+            zh: "🔄 Codex 所需的一个 MCP 服务器无法启动，机器上的日志写明了是哪一个。你的消息已保存，它启动后会立即处理。",
+        },
+        _ => Text {
+            en: "🔄 Codex does not take this conversation up at the moment; I keep trying, and the \
+                 log on the machine says why. Your message is kept.",
+            zh: "🔄 Codex 暂时无法继续这个会话，我会不断重试，原因见机器上的日志。你的消息已保存。",
+        },
     }
 }
 
 /// The child is back after people were told that it is away.
-pub(super) const BACK: &str = "✅ Codex is back. Working on your message now.";
+pub(super) const BACK: Text = Text {
+    en: "✅ Codex is back. Working on your message now.",
+    zh: "✅ Codex 已恢复，正在处理你的消息。",
+};
 
 /// The daemon was restarted while a message was worked on.
-pub(super) const RESUMED: &str =
-    "🔄 I was restarted while working on your message. It was kept; going on with it now.";
+pub(super) const RESUMED: Text = Text {
+    en: "🔄 I was restarted while working on your message. It was kept; going on with it now.",
+    zh: "🔄 处理你的消息时我重启了。消息已保存，现在继续处理。",
+};
 
 /// A thread was lost and a new one begun.
-pub(super) const THREAD_LOST: &str = "⚠️ The history of this conversation was lost on the machine, so I begin anew. What was said \
-     before, I no longer know.";
+pub(super) const THREAD_LOST: Text = Text {
+    en: "⚠️ The history of this conversation was lost on the machine, so I begin anew. What was said \
+         before, I no longer know.",
+    zh: "⚠️ 机器上这个会话的历史记录丢失了，我只能重新开始；之前说过的内容，我已经不知道了。",
+};
 
 /// What the model is told when a turn was cut off by a restart and nothing live came first.
 pub(super) const RESTART_NOTICE: &str =
@@ -140,3 +188,40 @@ pub(super) const RESTART_NOTICE: &str =
 /// What the model is told when it begins anew.
 pub(super) const LOST_NOTICE: &str = "The earlier history of this conversation was lost; people have been told. Ask when you need \
      to know what was said before.";
+
+#[cfg(test)]
+mod tests {
+    use tieline_channel::language::assert_speaks_both;
+
+    use super::*;
+
+    #[test]
+    fn every_text_is_there_in_both_languages_and_mixes_none() {
+        let fixed = [
+            STOPPED,
+            SUPERSEDED,
+            INTERRUPTED,
+            INTERRUPTED_TOO_OFTEN,
+            UNCLEAR,
+            RESTARTING,
+            BACK,
+            RESUMED,
+            THREAD_LOST,
+        ];
+        let failures = FailureKind::ALL.iter().copied();
+        let refusals = [
+            Refusal::ActiveWriter,
+            Refusal::BadConfiguration,
+            Refusal::McpServerFailed,
+            Refusal::Other,
+        ];
+        let all = fixed
+            .into_iter()
+            .chain(failures.clone().map(failure))
+            .chain(failures.map(not_starting))
+            .chain(refusals.iter().map(held_up));
+        for text in all {
+            assert_speaks_both(|language| text.within(language).to_owned());
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use tieline_channel::{
     AcceptError, ChannelId, Conversation, Event, EventKey, Happening, Intake, Message, PostKind,
-    Press, Receipt, RefusalReason, Segment, SenderKind, WireId,
+    Press, Receipt, RefusalReason, Segment, SenderKind, Text, WireId,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
@@ -15,12 +15,12 @@ use tracing::{debug, error, info};
 use super::command::Command;
 use super::gate::{Door, is_admin, is_too_long, judge, judge_press};
 use super::{desk, whereabouts, words};
-use crate::config::Access;
+use crate::config::{Access, Languages};
 use crate::dispatcher::Handle;
 use crate::id::LaneId;
 use crate::ledger::{
-    Admission, Admitted, Conditions, Fate, Ledger, LedgerError, NewMessage, NewPost, PairingCode,
-    Revised,
+    Admission, Admitted, Conditions, Fate, Ledger, LedgerError, NewMessage, NewPost, NotACode,
+    PairingCode, Revised,
 };
 
 /// Takes what one channel hands in, for the dispatcher that the channel belongs to.
@@ -33,6 +33,8 @@ pub struct ChannelIntake {
     pub ledger: Ledger,
     /// Who works on it.
     pub dispatcher: Handle,
+    /// What the people of each channel are spoken to in.
+    pub languages: Languages,
     /// From then on nothing is accepted.
     pub stopping: CancellationToken,
 }
@@ -66,7 +68,7 @@ impl ChannelIntake {
             conditions,
             fate: verdict.fate(),
         };
-        let asked = Asked::of(&self.door, &message);
+        let asked = Asked::of(&self.door, &message, &self.languages);
         let say = move |admitted: &Admitted| asked.answer(&verdict, admitted);
         match self.ledger.admit(admission, say).await? {
             Admitted::Queued { id, waiting } => {
@@ -102,6 +104,8 @@ impl ChannelIntake {
             Ok(conditions) => conditions,
             Err(reason) => return Ok((Conditions::default(), Verdict::Refuse(reason))),
         };
+        let language = self.languages.of(&self.door.channel);
+        let answer = |text: Text| Verdict::Answer(text.within(language).to_owned());
         let verdict = if is_too_long(message) {
             // Last, for its sender is allowed to know.
             Verdict::Refuse(RefusalReason::TooLong)
@@ -110,18 +114,19 @@ impl ChannelIntake {
         } else {
             match Command::of(message) {
                 None => Verdict::Queue,
-                Some(Command::Help) => Verdict::Answer(words::help()),
+                Some(Command::Help) => answer(words::HELP),
                 Some(Command::Where) => {
                     let (channel, here) = (&self.door.channel, &message.conversation);
-                    Verdict::Answer(whereabouts::tell(&self.ledger, lane, channel, here).await?)
+                    let found = whereabouts::find(&self.ledger, lane, channel, here).await?;
+                    Verdict::Answer(words::whereabouts(&found, SystemTime::now(), language))
                 }
                 Some(Command::Pair(_))
                     if !is_admin(&self.access, &self.door, &message.sender.id) =>
                 {
-                    Verdict::Answer(words::only_admins())
+                    answer(words::ONLY_ADMINS)
                 }
                 Some(Command::Pair(Ok(code))) => Verdict::Pair(code),
-                Some(Command::Pair(Err(error))) => Verdict::Answer(words::not_a_code(error)),
+                Some(Command::Pair(Err(NotACode))) => answer(words::NOT_A_CODE),
             }
         };
         Ok((conditions, verdict))
@@ -189,42 +194,48 @@ struct Asked {
     channel: ChannelId,
     conversation: Conversation,
     message: WireId,
+    languages: Languages,
 }
 
 impl Asked {
-    fn of(door: &Door, message: &Message) -> Self {
+    fn of(door: &Door, message: &Message, languages: &Languages) -> Self {
         Self {
             channel: door.channel.clone(),
             conversation: message.conversation.clone(),
             message: message.id.clone(),
+            languages: languages.clone(),
         }
     }
 
     /// Returns what is said about what became of the message: strangers hear nothing but how they
     /// can be let in.
     fn answer(self, verdict: &Verdict, admitted: &Admitted) -> Vec<NewPost> {
+        let language = self.languages.of(&self.channel);
         match admitted {
             Admitted::Queued { .. } | Admitted::Duplicate { .. } => Vec::new(),
             Admitted::Refused {
                 invitation: Some(code),
                 ..
-            } => vec![self.post(PostKind::Notice, words::invitation(code))],
+            } => vec![self.post(PostKind::Notice, words::invitation(code, language))],
             Admitted::Refused {
                 reason: RefusalReason::TooLong,
                 ..
-            } => vec![self.post(PostKind::Failure, words::too_long())],
+            } => vec![self.post(PostKind::Failure, words::too_long(language))],
             Admitted::Refused { .. } => Vec::new(),
             Admitted::Commanded {
                 paired: Some(Ok(paired)),
                 ..
             } => vec![
-                desk::welcome(paired),
-                self.post(PostKind::Notice, words::let_in(paired)),
+                desk::welcome(paired, &self.languages),
+                self.post(PostKind::Notice, words::let_in(paired, language)),
             ],
             Admitted::Commanded {
                 paired: Some(Err(error)),
                 ..
-            } => vec![self.post(PostKind::Failure, words::not_let_in(*error))],
+            } => {
+                let text = words::not_let_in(*error).within(language);
+                vec![self.post(PostKind::Failure, text.to_owned())]
+            }
             Admitted::Commanded { paired: None, .. } => match verdict {
                 Verdict::Answer(text) => vec![self.post(PostKind::Notice, text.clone())],
                 Verdict::Queue | Verdict::Refuse(_) | Verdict::Pair(_) => Vec::new(),

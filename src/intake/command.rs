@@ -7,11 +7,11 @@ use crate::ledger::{NotACode, PairingCode};
 /// A message that tieline answers itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Command {
-    /// `pair CODE`: lets in whoever was given the code.
+    /// `pair CODE` or `配对 CODE`: lets in whoever was given the code.
     Pair(Result<PairingCode, NotACode>),
-    /// `where`: says where the messages of the conversation are.
+    /// `where` or `进度`: says where the messages of the conversation are.
     Where,
-    /// `help`: says which commands there are.
+    /// `help` or `帮助`: says which commands there are.
     Help,
 }
 
@@ -26,24 +26,52 @@ impl Command {
             return None;
         }
         let text = text_after_mentions(&message.body)?;
-        let (text, has_slash) = match text.strip_prefix('/') {
+        let (text, has_slash) = match text.strip_prefix(['/', '／']) {
             Some(rest) => (rest, true),
             None => (text, false),
         };
-        let mut words = text.split_whitespace();
-        let word = words.next()?.to_ascii_lowercase();
-        let rest: Vec<_> = words.collect();
-        match word.as_str() {
-            "help" if has_slash || rest.is_empty() => Some(Self::Help),
-            "where" if has_slash || rest.is_empty() => Some(Self::Where),
-            "pair" => {
-                let code = rest.concat().parse();
-                let looks_like_one = code.is_ok()
-                    || matches!(rest.as_slice(), [only] if only.contains(|c: char| c.is_ascii_digit()));
-                (has_slash || looks_like_one).then_some(Self::Pair(code))
-            }
-            _ => None,
+        if let Some(rest) = HELP.rest_of(text) {
+            return (has_slash || rest.trim().is_empty()).then_some(Self::Help);
         }
+        if let Some(rest) = WHERE.rest_of(text) {
+            return (has_slash || rest.trim().is_empty()).then_some(Self::Where);
+        }
+        let rest: Vec<_> = PAIR.rest_of(text)?.split_whitespace().collect();
+        let code = rest.concat().parse();
+        let looks_like_one = code.is_ok()
+            || matches!(rest.as_slice(), [only] if only.is_ascii() && only.contains(|c: char| c.is_ascii_digit()));
+        (has_slash || looks_like_one).then_some(Self::Pair(code))
+    }
+}
+
+/// The word of a command. Both are understood everywhere, whatever the channel speaks.
+struct Word {
+    en: &'static str,
+    zh: &'static str,
+}
+
+const HELP: Word = Word {
+    en: "help",
+    zh: "帮助",
+};
+const WHERE: Word = Word {
+    en: "where",
+    zh: "进度",
+};
+const PAIR: Word = Word {
+    en: "pair",
+    zh: "配对",
+};
+
+impl Word {
+    /// Returns what follows the word at the beginning of a text. Chinese needs no space there.
+    fn rest_of<'a>(&self, text: &'a str) -> Option<&'a str> {
+        if let Some(rest) = text.strip_prefix(self.zh) {
+            return Some(rest);
+        }
+        let end = text.find(char::is_whitespace).unwrap_or(text.len());
+        let (word, rest) = text.split_at(end);
+        word.eq_ignore_ascii_case(self.en).then_some(rest)
     }
 }
 
@@ -98,7 +126,20 @@ mod tests {
             ("where", Some(Command::Where)),
             ("/where is it", Some(Command::Where)),
             ("where is it", None),
+            ("进度", Some(Command::Where)),
+            ("进度条怎么做", None),
             ("please help", None),
+            ("帮助", Some(Command::Help)),
+            ("／帮助", Some(Command::Help)),
+            ("/帮助 我", Some(Command::Help)),
+            ("帮助我写一个函数", None),
+            ("配对 ABCD-2345", Some(code())),
+            ("配对abcd2345", Some(code())),
+            ("配对 ABCD-1111", Some(bad())),
+            ("配对 2 个列表", None),
+            ("配对这2个列表", None),
+            ("配对", None),
+            ("/配对", Some(bad())),
             ("/unknown", None),
             ("/", None),
             ("", None),

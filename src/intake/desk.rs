@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use tieline_channel::{ChannelId, PostKind, UserId};
 
 use super::words;
+use crate::config::Languages;
 use crate::ledger::{
     Confirmation, Host, Invitation, Ledger, LedgerError, NewPost, Paired, PairingCode, PairingError,
 };
@@ -13,12 +14,13 @@ use crate::ledger::{
 #[derive(Clone, Debug)]
 pub struct PairingDesk {
     ledger: Ledger,
+    languages: Languages,
 }
 
 impl PairingDesk {
-    /// Makes a desk of this ledger.
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+    /// Makes a desk of this ledger, which speaks to people as their channels do.
+    pub fn new(ledger: Ledger, languages: Languages) -> Self {
+        Self { ledger, languages }
     }
 
     /// Returns the codes that are open, and everybody who was let in.
@@ -45,8 +47,11 @@ impl PairingDesk {
             dispatcher: None,
             by: Host::Operator,
         };
+        let languages = self.languages.clone();
         self.ledger
-            .pair(confirmation, |paired| vec![welcome(paired)])
+            .pair(confirmation, move |paired| {
+                vec![welcome(paired, &languages)]
+            })
             .await
     }
 
@@ -65,14 +70,15 @@ impl PairingDesk {
 }
 
 /// Returns what somebody who was let in is told.
-pub(super) fn welcome(paired: &Paired) -> NewPost {
+pub(super) fn welcome(paired: &Paired, languages: &Languages) -> NewPost {
+    let language = languages.of(&paired.guest.channel);
     NewPost {
         channel: paired.guest.channel.clone(),
         to: paired.guest.conversation.clone(),
         reply_to: None,
         settles: Vec::new(),
         kind: PostKind::Notice,
-        text: words::you_are_in(),
+        text: words::YOU_ARE_IN.within(language).to_owned(),
         buttons: Vec::new(),
         as_file: None,
     }

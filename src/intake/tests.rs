@@ -9,8 +9,8 @@ use pretty_assertions::assert_eq;
 use tempfile::TempDir;
 use tieline_channel::{
     AcceptError, ChannelId, ChatId, ChatKind, Event, EventKey, EventKind, Happening, Intake,
-    Message, PostKind, Press, Receipt, RefusalReason, Segment, Sender, SenderKind, ThreadKey,
-    UserId, WireId,
+    Language, Message, PostKind, Press, Receipt, RefusalReason, Segment, Sender, SenderKind,
+    ThreadKey, UserId, WireId,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,7 @@ use super::fixture::message;
 use super::{ChannelIntake, Door};
 use crate::codex::protocol::ThreadSettings;
 use crate::codex::{LaunchConfig, Spawner};
-use crate::config::Config;
+use crate::config::{Config, Languages};
 use crate::dispatcher::{Dispatcher, Handle, Settings};
 use crate::id::DispatcherId;
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread, MessageState, flaky};
@@ -76,6 +76,7 @@ impl Gatehouse {
             access,
             ledger: ledger.clone(),
             dispatcher: dispatcher.clone(),
+            languages: Languages::default(),
             stopping: CancellationToken::new(),
         };
         Self {
@@ -277,6 +278,51 @@ async fn help_is_answered_and_is_no_turn() {
     // A stranger learns nothing by it.
     let receipt = gate.accept("2", says("U1", "help")).await;
     assert_eq!(receipt, refused(RefusalReason::NotPaired));
+}
+
+fn in_chinese(channel: &str) -> Languages {
+    [(ChannelId::new(channel), Language::Chinese)]
+        .into_iter()
+        .collect()
+}
+
+#[tokio::test]
+async fn people_are_told_in_the_language_of_their_channel_and_may_answer_in_it() {
+    let mut gate = Gatehouse::new();
+    gate.intake.languages = in_chinese("team");
+    gate.accept("1", says("U1", "你好")).await;
+    let invitation = gate.posts().await[0].1.clone();
+    let (greeting, rest) = invitation.split_once("`配对 ").unwrap();
+    assert!(greeting.starts_with("我还不认识你。"), "{invitation}");
+    let (code, _) = rest.split_once('`').unwrap();
+    gate.accept("2", says("U-admin", &format!("配对{code}")))
+        .await;
+    gate.accept("3", says("U-admin", "帮助")).await;
+    let posts = gate.posts().await;
+    let begins: Vec<_> = posts[1..]
+        .iter()
+        .map(|(_, text, _)| text.chars().take(4).collect::<String>())
+        .collect();
+    assert_eq!(begins, ["配对成功", "已与 U", "像跟同事"]);
+    let again = gate.accept("4", says("U1", "你好")).await;
+    assert_eq!(again, Receipt::Accepted);
+}
+
+#[tokio::test]
+async fn who_is_let_in_from_elsewhere_is_told_in_their_own_language() {
+    let mut gate = Gatehouse::new();
+    gate.accept("1", says("U1", "hi")).await;
+    let code = code_in(&gate.posts().await[0].1);
+    gate.intake.languages = in_chinese("team");
+    let terminal = ChannelId::new("terminal");
+    gate.intake.door.channel = terminal.clone();
+    gate.intake.door.operator_only = true;
+    gate.accept("2", says("anybody", &format!("pair {code}")))
+        .await;
+    let welcome = gate.posts().await[1].1.clone();
+    assert!(welcome.starts_with("配对成功"), "{welcome}");
+    let posts = gate.ledger.undelivered(&terminal, None, 10).await.unwrap();
+    assert!(posts[0].post.text.starts_with("U1 is in."), "{posts:?}");
 }
 
 #[tokio::test]

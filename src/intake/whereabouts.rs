@@ -4,7 +4,6 @@ use std::time::SystemTime;
 
 use tieline_channel::{ChannelId, Conversation};
 
-use super::words;
 use crate::id::LaneId;
 use crate::ledger::{Ledger, LedgerError, MessageRecord, MessageState};
 
@@ -44,17 +43,17 @@ pub(super) struct Entry {
     pub(super) since: SystemTime,
 }
 
-/// Finds out where the messages of a conversation are, and says so.
+/// Finds out where the messages of a conversation are.
 ///
 /// # Errors
 ///
 /// When the ledger cannot be read.
-pub(super) async fn tell(
+pub(super) async fn find(
     ledger: &Ledger,
     lane: &LaneId,
     channel: &ChannelId,
     conversation: &Conversation,
-) -> Result<String, LedgerError> {
+) -> Result<Whereabouts, LedgerError> {
     // What others say elsewhere is not for this chat.
     let is_here = |record: &MessageRecord| {
         record.channel == *channel && record.message.conversation == *conversation
@@ -86,7 +85,7 @@ pub(super) async fn tell(
             }
         }
     }
-    Ok(words::whereabouts(&found, SystemTime::now()))
+    Ok(found)
 }
 
 impl Entry {

@@ -1,157 +1,241 @@
-//! What the gate says to people, and nowhere else.
+//! What the gate says to people, and nowhere else: in every language, side by side.
 
 use std::time::SystemTime;
 
+use tieline_channel::{Language, Text};
+
 use crate::intake::gate::MAX_MESSAGE_CHARS;
 use crate::intake::whereabouts::{Entry, Whereabouts};
-use crate::ledger::{MessageState, NotACode, Paired, PairingCode, PairingError};
+use crate::ledger::{MessageState, Paired, PairingCode, PairingError};
 
 /// To somebody who is let in and wrote too much.
-pub(super) fn too_long() -> String {
-    format!(
-        "That message is too long for one turn (the limit is {MAX_MESSAGE_CHARS} characters). Send \
-         it in parts, or as a file."
-    )
+pub(super) fn too_long(language: Language) -> String {
+    match language {
+        Language::English => format!(
+            "That message is too long for one turn (the limit is {MAX_MESSAGE_CHARS} characters). \
+             Send it in parts, or as a file."
+        ),
+        Language::Chinese => format!(
+            "这条消息太长，一次处理不了（上限是 {MAX_MESSAGE_CHARS} 个字符）。请分成几条发送，或者作为文件发送。"
+        ),
+    }
 }
 
 /// To a stranger.
-pub(super) fn invitation(code: &PairingCode) -> String {
-    format!(
-        "I do not know you yet. Ask an administrator to let you in: they write `pair {code}` to me, \
-         or run `tieline pair {code}` on the machine I run on. The code is good for an hour. Your \
-         message was not kept: send it again once you are in."
-    )
+pub(super) fn invitation(code: &PairingCode, language: Language) -> String {
+    match language {
+        Language::English => format!(
+            "I do not know you yet. Ask an administrator to let you in: they write `pair {code}` to \
+             me, or run `tieline pair {code}` on the machine I run on. The code is good for an \
+             hour. Your message was not kept: send it again once you are in."
+        ),
+        Language::Chinese => format!(
+            "我还不认识你。请管理员为你配对：给我发送 `配对 {code}`，或者在运行我的机器上执行 \
+             `tieline pair {code}`。配对码一小时内有效。你刚才的消息没有保存，配对之后请重新发送。"
+        ),
+    }
 }
 
 /// To a stranger who is none any more.
-pub(super) fn you_are_in() -> String {
-    "You are in. What you wrote before was not kept: please send it again.".to_owned()
-}
+pub(super) const YOU_ARE_IN: Text = Text {
+    en: "You are in. What you wrote before was not kept: please send it again.",
+    zh: "配对成功。你之前发的消息没有保存，请重新发送。",
+};
 
 /// To the administrator who let somebody in.
-pub(super) fn let_in(paired: &Paired) -> String {
+pub(super) fn let_in(paired: &Paired, language: Language) -> String {
     let guest = &paired.guest;
     let who = guest.name.as_deref().unwrap_or(guest.user.as_str());
-    format!(
-        "{who} is in. `tieline pair --revoke {}:{}` on the machine takes it back.",
-        guest.channel, guest.user
-    )
+    let revoke = format!("tieline pair --revoke {}:{}", guest.channel, guest.user);
+    match language {
+        Language::English => format!("{who} is in. `{revoke}` on the machine takes it back."),
+        Language::Chinese => {
+            format!("已与 {who} 配对。如需撤销，请在机器上执行 `{revoke}`。")
+        }
+    }
 }
 
 /// To an administrator whose code lets nobody in.
-pub(super) fn not_let_in(error: PairingError) -> String {
+pub(super) fn not_let_in(error: PairingError) -> Text {
     match error {
-        PairingError::Unknown => {
-            "Nobody was given this code, or it has been used. Compare it with what I told whoever \
-             asked."
-        }
-        PairingError::Expired => {
-            "This code is no longer good: codes live for an hour. Whoever asked gets a new one by \
-             writing to me again."
-        }
+        PairingError::Unknown => Text {
+            en: "Nobody was given this code, or it has been used. Compare it with what I told \
+                 whoever asked.",
+            zh: "这个配对码不存在，或者已经用过。请与我发给对方的配对码核对一下。",
+        },
+        PairingError::Expired => Text {
+            en: "This code is no longer good: codes live for an hour. Whoever asked gets a new one \
+                 by writing to me again.",
+            zh: "这个配对码已经过期：有效期只有一小时。请对方再给我发一条消息，就会得到新的配对码。",
+        },
     }
-    .to_owned()
 }
 
 /// To an administrator who gave something else than a code.
-pub(super) fn not_a_code(error: NotACode) -> String {
-    format!("That is not a code: {error}.")
-}
+pub(super) const NOT_A_CODE: Text = Text {
+    en: "That is not a code: a code is four letters and four digits, like ABCD-2345.",
+    zh: "这不是配对码：配对码由四个字母和四个数字组成，例如 ABCD-2345。",
+};
 
 /// To somebody else who tries.
-pub(super) fn only_admins() -> String {
-    "Only an administrator can let people in. Who that is stands in the configuration of the \
-     machine I run on."
-        .to_owned()
-}
+pub(super) const ONLY_ADMINS: Text = Text {
+    en: "Only an administrator can let people in. Who that is stands in the configuration of the \
+         machine I run on.",
+    zh: "只有管理员才能配对。谁是管理员，写在运行我的机器的配置里。",
+};
 
 /// To whoever asks for help.
-pub(super) fn help() -> String {
-    "Write to me as to a colleague; what I cannot do I will say. These words I answer myself:\n\n\
-     - `help`: this list\n\
-     - `where`: what became of the messages of this conversation\n\
-     - `pair CODE`: lets in whoever was given the code (administrators)\n\n\
-     A message that begins with `!` goes before everything that waits."
-        .to_owned()
-}
+pub(super) const HELP: Text = Text {
+    en: "Write to me as to a colleague; what I cannot do I will say. These words I answer myself:\n\n\
+         - `help`: this list\n\
+         - `where`: what became of the messages of this conversation\n\
+         - `pair CODE`: lets in whoever was given the code (administrators)\n\n\
+         A message that begins with `!` goes before everything that waits.",
+    zh: "像跟同事说话一样给我发消息就行，做不到的我会说明。下面这些由我自己来回答：\n\n\
+         - `帮助`：显示这份说明\n\
+         - `进度`：这个会话里的消息处理到哪一步了\n\
+         - `配对 CODE`：允许持有配对码的人使用（仅限管理员）\n\n\
+         以 `!` 开头的消息会排到所有等待的消息前面。",
+};
 
 /// To whoever asks where their messages are.
-pub(super) fn whereabouts(found: &Whereabouts, now: SystemTime) -> String {
+pub(super) fn whereabouts(found: &Whereabouts, now: SystemTime, language: Language) -> String {
+    let say = |en: String, zh: String| match language {
+        Language::English => en,
+        Language::Chinese => zh,
+    };
     let mut lines = Vec::new();
     for entry in &found.in_turn {
-        lines.push(format!(
-            "⏳ in a turn for {}: {}",
-            age(entry, now),
-            quoted(entry)
+        let (age, text) = (age(entry, now, language), quoted(entry, language));
+        lines.push(say(
+            format!("⏳ in a turn for {age}: {text}"),
+            format!("⏳ 正在处理，已 {age}：{text}"),
         ));
     }
     for (place, entry) in &found.queued {
-        let place = if *place == 1 {
-            "next".to_owned()
+        let (age, text) = (age(entry, now, language), quoted(entry, language));
+        let waiting = found.waiting;
+        lines.push(if *place == 1 {
+            say(
+                format!("🕓 waits for {age}, next: {text}"),
+                format!("🕓 已等待 {age}，下一个就是：{text}"),
+            )
         } else {
-            format!("{place} of {}", found.waiting)
-        };
-        lines.push(format!(
-            "🕓 waits for {}, {place}: {}",
-            age(entry, now),
-            quoted(entry)
-        ));
+            say(
+                format!("🕓 waits for {age}, {place} of {waiting}: {text}"),
+                format!("🕓 已等待 {age}，排在第 {place} 位，共 {waiting} 条：{text}"),
+            )
+        });
     }
     if lines.is_empty() {
-        lines.push(match found.waiting {
-            0 => "Nothing of this conversation waits or is worked on.".to_owned(),
-            waiting => format!(
-                "Nothing of this conversation waits among the first, or is worked on; {waiting} of \
-                 others wait."
-            ),
+        let waiting = found.waiting;
+        lines.push(if waiting == 0 {
+            say(
+                "Nothing of this conversation waits or is worked on.".to_owned(),
+                "这个会话里没有正在等待或处理的消息。".to_owned(),
+            )
+        } else {
+            say(
+                format!(
+                    "Nothing of this conversation waits among the first, or is worked on; {waiting} \
+                     of others wait."
+                ),
+                format!("这个会话里没有排在前面或正在处理的消息；其他会话有 {waiting} 条在等待。"),
+            )
         });
     }
     for entry in &found.settled {
-        let (sign, state) = match &entry.state {
-            MessageState::Answered => ("✅", "answered".to_owned()),
-            MessageState::Failed { kind } => ("⚠️", format!("failed ({kind})")),
-            MessageState::Cancelled => ("⏹️", "stopped".to_owned()),
+        let (age, text) = (age(entry, now, language), quoted(entry, language));
+        lines.push(match &entry.state {
+            MessageState::Answered => say(
+                format!("✅ answered {age} ago: {text}"),
+                format!("✅ {age}前已回答：{text}"),
+            ),
+            MessageState::Failed { kind } => say(
+                format!("⚠️ failed (`{kind}`) {age} ago: {text}"),
+                format!("⚠️ {age}前失败（`{kind}`）：{text}"),
+            ),
+            MessageState::Cancelled => say(
+                format!("⏹️ stopped {age} ago: {text}"),
+                format!("⏹️ {age}前已停止：{text}"),
+            ),
             MessageState::Unclear
             | MessageState::Queued
             | MessageState::InTurn
-            | MessageState::Refused { .. } => ("❓", "unclear".to_owned()),
-        };
-        lines.push(format!(
-            "{sign} {state} {} ago: {}",
-            age(entry, now),
-            quoted(entry)
-        ));
+            | MessageState::Refused { .. } => say(
+                format!("❓ unclear {age} ago: {text}"),
+                format!("❓ {age}前结果不明：{text}"),
+            ),
+        });
     }
     let lines: Vec<_> = lines.iter().map(|line| format!("- {line}")).collect();
     lines.join("\n")
 }
 
-fn quoted(entry: &Entry) -> String {
-    if entry.text.is_empty() {
-        return "(only files)".to_owned();
+fn quoted(entry: &Entry, language: Language) -> String {
+    match (entry.text.is_empty(), language) {
+        (false, _) => format!("“{}”", entry.text),
+        (true, Language::English) => "(only files)".to_owned(),
+        (true, Language::Chinese) => "（只有文件）".to_owned(),
     }
-    format!("“{}”", entry.text)
 }
 
 /// Returns how long a message has been in its state, in its greatest unit.
-fn age(entry: &Entry, now: SystemTime) -> String {
+fn age(entry: &Entry, now: SystemTime, language: Language) -> String {
     let seconds = now
         .duration_since(entry.since)
         .unwrap_or_default()
         .as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..86_400 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
+    let (number, en, zh) = match seconds {
+        0..60 => (seconds, "s", "秒"),
+        60..3_600 => (seconds / 60, "min", "分钟"),
+        3_600..86_400 => (seconds / 3_600, "h", "小时"),
+        _ => (seconds / 86_400, "d", "天"),
+    };
+    let unit = match language {
+        Language::English => en,
+        Language::Chinese => zh,
+    };
+    format!("{number} {unit}")
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use tieline_channel::language::assert_speaks_both;
+    use tieline_channel::{ChannelId, ChatId, Conversation, UserId};
+
     use super::*;
+    use crate::id::DispatcherId;
+    use crate::ledger::{Guest, Host};
+
+    #[test]
+    fn every_text_is_there_in_both_languages_and_mixes_none() {
+        let errors = [PairingError::Unknown, PairingError::Expired];
+        let fixed = [YOU_ARE_IN, NOT_A_CODE, ONLY_ADMINS, HELP];
+        for text in fixed.into_iter().chain(errors.map(not_let_in)) {
+            assert_speaks_both(|language| text.within(language).to_owned());
+        }
+        let code = "ABCD-2345".parse().unwrap();
+        let paired = Paired {
+            guest: Guest {
+                dispatcher: DispatcherId::new("flow"),
+                channel: ChannelId::new("team"),
+                user: UserId::new("ou_1"),
+                name: None,
+                conversation: Conversation {
+                    chat: ChatId::new("oc_1"),
+                    thread: None,
+                },
+            },
+            by: Host::Operator,
+            at: SystemTime::UNIX_EPOCH,
+        };
+        assert_speaks_both(too_long);
+        assert_speaks_both(|language| invitation(&code, language));
+        assert_speaks_both(|language| let_in(&paired, language));
+    }
 
     fn entry(text: &str, state: MessageState, seconds: u64) -> Entry {
         Entry {
@@ -162,10 +246,19 @@ mod tests {
     }
 
     fn told(found: &Whereabouts) -> String {
-        whereabouts(
-            found,
-            SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
-        )
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let mut silent = found.clone();
+        let queued = silent.queued.iter_mut().map(|(_, entry)| entry);
+        for entry in silent
+            .in_turn
+            .iter_mut()
+            .chain(queued)
+            .chain(&mut silent.settled)
+        {
+            entry.text.clear(); // people write in the language they like
+        }
+        assert_speaks_both(|language| whereabouts(&silent, now, language));
+        whereabouts(found, now, Language::English)
     }
 
     #[test]
@@ -195,7 +288,7 @@ mod tests {
         - 🕓 waits for 30 s, next: “and the docs”
         - 🕓 waits for 2 s, 3 of 4: (only files)
         - ✅ answered 1 d ago: “hello”
-        - ⚠️ failed (provider-rate-limited) 2 h ago: “again”
+        - ⚠️ failed (`provider-rate-limited`) 2 h ago: “again”
         - ⏹️ stopped 3 min ago: “stop it”
         - ❓ unclear 1 min ago: “who knows”
         ");

@@ -3,18 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use tieline_channel::{
-    Channel, File, FileContent, Post, PostKey, Posted, Repeat, SendError, TextLimit,
+    Channel, File, FileContent, Language, Post, PostKey, Posted, Repeat, SendError, TextLimit,
 };
 use tracing::{debug, error};
 
 use crate::id::OutboxId;
 use crate::ledger::{Ledger, LedgerError, NewPost, OutboxEntry, PostEvent, PostState};
 use crate::outbox::pace::Pace;
-use crate::outbox::{instead_of_file, split};
-
-/// What is put before a post that may be there already, on platforms that cannot tell.
-const REPEAT_MARK: &str =
-    "*(tieline was interrupted while it sent this; you may have seen it already)*\n\n";
+use crate::outbox::{instead_of_file, split, words};
 
 /// What comes after an attempt.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,12 +62,14 @@ enum Before {
 pub(super) async fn deliver(
     ledger: &Ledger,
     channel: &dyn Channel,
+    language: Language,
     pace: &Pace,
     entry: &OutboxEntry,
 ) -> Result<Next, LedgerError> {
     let attempt = Attempt {
         ledger,
         channel,
+        language,
         pace,
         entry,
     };
@@ -81,6 +79,7 @@ pub(super) async fn deliver(
 struct Attempt<'a> {
     ledger: &'a Ledger,
     channel: &'a dyn Channel,
+    language: Language,
     pace: &'a Pace,
     entry: &'a OutboxEntry,
 }
@@ -102,7 +101,9 @@ impl Attempt<'_> {
                     Ok(None) => before = Before::LookedUp,
                     Err(failure) => return self.failed(failure, before).await,
                 },
-                Repeat::Blind => posts = marked(posts.remove(0), capabilities.text),
+                Repeat::Blind => {
+                    posts = marked(posts.remove(0), capabilities.text, self.language);
+                }
             }
         }
         if self.entry.post.as_file.is_some() && !self.channel.capabilities().files {
@@ -139,7 +140,8 @@ impl Attempt<'_> {
     async fn failed(&self, failure: SendError, before: Before) -> Result<Next, LedgerError> {
         let mut instead = Vec::new();
         if matches!(failure, SendError::Never { .. }) {
-            instead = instead_of_file(&self.entry.post, self.channel.capabilities().text);
+            let limit = self.channel.capabilities().text;
+            instead = instead_of_file(&self.entry.post, limit, self.language);
             if instead.is_empty() {
                 error!(error = %failure, "a post cannot be delivered and is given up");
             } else {
@@ -232,8 +234,8 @@ fn after_failure(
 
 /// Marks a post as a possible repeat, in as many parts as that takes; the last one settles, and has
 /// the file if there is one.
-fn marked(post: Post, limit: TextLimit) -> Vec<Post> {
-    let text = format!("{REPEAT_MARK}{}", post.text);
+fn marked(post: Post, limit: TextLimit, language: Language) -> Vec<Post> {
+    let text = format!("{}\n\n{}", words::REPEAT_MARK.within(language), post.text);
     let mut parts = split::split(text.trim_end(), limit);
     let last = Post {
         text: parts.pop().unwrap_or_default(),
@@ -419,10 +421,10 @@ mod tests {
             buttons: Vec::new(),
             file: None,
         };
-        let posts = marked(post.clone(), limit);
+        let posts = marked(post.clone(), limit, Language::English);
         assert!(posts.len() > 1, "it does not fit in one");
         assert!(posts.iter().all(|part| limit.allows(&part.text)));
-        assert!(posts[0].text.starts_with(REPEAT_MARK.trim_end()));
+        assert!(posts[0].text.starts_with(words::REPEAT_MARK.en));
         let text = posts.iter().map(|part| part.text.as_str());
         let found = text.collect::<Vec<_>>().join(" ").matches("word").count();
         assert_eq!(found, 20);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
-use tieline_channel::{Channel, Conversation, Health, Link};
+use tieline_channel::{Channel, Conversation, Health, Language, Link};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
@@ -31,6 +31,7 @@ const MAX_DEFECTS: u32 = 3;
 pub(super) struct Outlet {
     pub(super) ledger: Ledger,
     pub(super) channel: Arc<dyn Channel>,
+    pub(super) language: Language,
     pub(super) pace: Pace,
     slots: Semaphore,
     /// What the operator has been asked to do; each is said once, not by every line.
@@ -38,10 +39,16 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(ledger: Ledger, channel: Arc<dyn Channel>, pace: Pace) -> Self {
+    pub(super) fn new(
+        ledger: Ledger,
+        channel: Arc<dyn Channel>,
+        language: Language,
+        pace: Pace,
+    ) -> Self {
         Self {
             ledger,
             channel,
+            language,
             pace,
             slots: Semaphore::new(MAX_CONCURRENT),
             remedies: Mutex::default(),
@@ -212,7 +219,13 @@ impl Line {
         }
         // It fails only when closed, which nobody does.
         let slot = self.unless_stopped(outlet.slots.acquire()).await?.ok();
-        let attempt = attempt::deliver(&outlet.ledger, &*outlet.channel, &outlet.pace, &entry);
+        let attempt = attempt::deliver(
+            &outlet.ledger,
+            &*outlet.channel,
+            outlet.language,
+            &outlet.pace,
+            &entry,
+        );
         let outcome = AssertUnwindSafe(attempt).catch_unwind().await;
         drop(slot);
         Ok(match outcome {
@@ -234,7 +247,7 @@ impl Line {
                     _ => PostEvent::Failed { reason, at },
                 };
                 let limit = self.outlet.channel.capabilities().text;
-                let instead = instead_of_file(&entry.post, limit);
+                let instead = instead_of_file(&entry.post, limit, self.outlet.language);
                 ledger.replace_post(id, event, instead).await.map(drop)
             }
             Ok(None) => Ok(()),

@@ -7,9 +7,12 @@ mod attempt;
 mod line;
 mod pace;
 pub mod split;
+mod words;
 mod worker;
 
-use tieline_channel::{Capabilities, ChannelId, Conversation, PostKind, TextLimit, WireId};
+use tieline_channel::{
+    Capabilities, ChannelId, Conversation, Language, PostKind, TextLimit, WireId,
+};
 
 pub use self::worker::Worker;
 use crate::ledger::NewPost;
@@ -27,6 +30,8 @@ pub struct Reply {
     pub settles: Vec<WireId>,
     /// What kind of thing it says.
     pub kind: PostKind,
+    /// What we add to it in.
+    pub language: Language,
 }
 
 /// How many posts a text may take before it becomes a file, where there are files.
@@ -34,12 +39,6 @@ const MAX_PARTS: usize = 4;
 
 /// The name of the file that has a very long text.
 const ANSWER_FILE: &str = "answer.md";
-
-/// What ends the beginning of a text whose whole is in a file.
-const FILE_BELOW: &str = "*The whole answer is in the file below.*";
-
-/// What begins a text that was to be a file.
-const NO_FILE: &str = "*The file could not be sent, so here is the whole answer.*";
 
 /// Makes the posts that carry a text; the last one settles.
 ///
@@ -64,7 +63,7 @@ pub fn compose(reply: &Reply, text: &str, capabilities: Option<&Capabilities>) -
         return in_parts(template, parts);
     }
     let beginning = NewPost {
-        text: beginning(text, capabilities.text),
+        text: beginning(text, capabilities.text, reply.language),
         settles: Vec::new(),
         ..template.clone()
     };
@@ -76,8 +75,8 @@ pub fn compose(reply: &Reply, text: &str, capabilities: Option<&Capabilities>) -
 }
 
 /// Returns the first part of a text, with a line that says where the rest is.
-fn beginning(text: &str, limit: TextLimit) -> String {
-    let closing = format!("\n\n{FILE_BELOW}");
+fn beginning(text: &str, limit: TextLimit, language: Language) -> String {
+    let closing = format!("\n\n{}", words::FILE_BELOW.within(language));
     let room = TextLimit {
         max: limit.max.saturating_sub(limit.measure(&closing)),
         ..limit
@@ -87,7 +86,7 @@ fn beginning(text: &str, limit: TextLimit) -> String {
 }
 
 /// Makes the posts that say what `post` was to say by a file; none if it was to be no file.
-fn instead_of_file(post: &NewPost, limit: TextLimit) -> Vec<NewPost> {
+fn instead_of_file(post: &NewPost, limit: TextLimit, language: Language) -> Vec<NewPost> {
     if post.as_file.is_none() {
         return Vec::new();
     }
@@ -95,7 +94,7 @@ fn instead_of_file(post: &NewPost, limit: TextLimit) -> Vec<NewPost> {
         as_file: None,
         ..post.clone()
     };
-    let text = format!("{NO_FILE}\n\n{}", post.text);
+    let text = format!("{}\n\n{}", words::NO_FILE.within(language), post.text);
     in_parts(template, split::split(&text, limit))
 }
 

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use tieline_channel::{Channel, Conversation};
+use tieline_channel::{Channel, Conversation, Language};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -40,14 +40,19 @@ struct Running {
 }
 
 impl Worker {
-    /// Makes the worker of `channel`.
-    pub fn new(ledger: Ledger, channel: Arc<dyn Channel>) -> Self {
-        Self::with_pace(ledger, channel, Pace::standard())
+    /// Makes the worker of `channel`, whose people are spoken to in `language`.
+    pub fn new(ledger: Ledger, channel: Arc<dyn Channel>, language: Language) -> Self {
+        Self::with_pace(ledger, channel, language, Pace::standard())
     }
 
-    fn with_pace(ledger: Ledger, channel: Arc<dyn Channel>, pace: Pace) -> Self {
+    fn with_pace(
+        ledger: Ledger,
+        channel: Arc<dyn Channel>,
+        language: Language,
+        pace: Pace,
+    ) -> Self {
         Self {
-            outlet: Arc::new(Outlet::new(ledger, channel, pace)),
+            outlet: Arc::new(Outlet::new(ledger, channel, language, pace)),
             read_to: None,
             lines: HashMap::new(),
             tasks: JoinSet::new(),

@@ -277,7 +277,7 @@ async fn with_a_ledger<T: Send + 'static>(
     prepare(ledger.clone()).await;
     let api = Api {
         status: Arc::new(Quiet),
-        pairings: PairingDesk::new(ledger),
+        pairings: PairingDesk::new(ledger, Default::default()),
     };
     serving.spawn(server.serve(api, stop.clone()));
     let result = std::thread::spawn(move || scene(&workbench));

@@ -202,7 +202,7 @@ fn missing_secrets_stop_the_daemon_and_the_check_and_not_one_that_is_offline() {
               channels.team.app_token: secret unavailable: cannot read $DIR/app: No such file or directory (os error 2)
               channels.team.bot_token: secret unavailable: cannot read $DIR/bot: No such file or directory (os error 2)
             hint: a variable is set where tieline is started, for a service in its unit
-            hint: `tieline init slack --tokens` asks for the tokens of a Slack app and keeps them
+            hint: `tieline init slack --tokens` and `tieline init feishu --app` ask for those of an app, and keep them
             ");
         }
     }

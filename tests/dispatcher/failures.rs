@@ -124,6 +124,24 @@ async fn each_failure_of_the_model_has_its_sentence_and_the_lane_goes_on() {
 }
 
 #[tokio::test]
+async fn people_are_told_of_a_failure_in_the_language_of_their_channel() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard().in_chinese()).await;
+    echo.once("fail.", Fault::Status(429, "{}", None));
+    let id = world.platform.write("a", "fail.");
+    let posts = world.platform.settled(&id).await;
+    assert!(posts[0].text.contains("模型的用量已达上限"), "{posts:?}");
+    let help = world.platform.write("a", "help");
+    let posts = world.platform.settled(&help).await;
+    assert!(posts[0].text.contains("`配对 CODE`"), "{posts:?}");
+    // What Codex says is left as it is.
+    let next = world.platform.write("a", "and now?");
+    let posts = world.platform.settled(&next).await;
+    assert_eq!(posts[0].text, "echo: and now?");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_silent_model_ends_at_the_idle_limit() {
     let echo = Echo::new();
     let choices = Choices::standard().with("turn_idle_timeout = \"1s\"");

@@ -44,6 +44,8 @@ pub(crate) struct Choices {
     pub(crate) bin: Option<PathBuf>,
     /// More tables of the configuration.
     pub(crate) tables: String,
+    /// More lines of `[channels.term]`.
+    console: String,
     /// The channels of the dispatcher; `term`, the console, is always declared.
     pub(crate) channels: Vec<String>,
     /// More of the daemon's environment.
@@ -60,6 +62,7 @@ impl Choices {
             transport: None,
             bin: None,
             tables: String::new(),
+            console: String::new(),
             channels: vec!["term".to_owned()],
             environment: Vec::new(),
             files: Vec::new(),
@@ -81,6 +84,12 @@ impl Choices {
              [dispatchers.test.access]\ndirect = \"everyone\"\ngroups = \"everyone\"\n",
             url = slack.api_url(),
         ));
+        self
+    }
+
+    /// With a console that speaks Chinese.
+    pub(crate) fn in_chinese(mut self) -> Self {
+        self.console.push_str("language = \"zh\"\n");
         self
     }
 
@@ -110,7 +119,7 @@ impl World {
         let config = format!(
             "[daemon]\nstate_dir = {state:?}\nlog = \"info,tieline=debug\"\n\n\
              [codex]\nbin = {bin:?}\nhome = {home:?}\ntransport = {transport:?}\nconfig = [{settings}]\n\n\
-             [channels.term]\nkind = \"console\"\n\n\
+             [channels.term]\nkind = \"console\"\n{console}\n\
              [dispatchers.test]\nworkspace = {work:?}\nchannels = {channels:?}\nsandbox = \"read-only\"\n{more}\n{tables}",
             state = at.join("state"),
             bin = choices.bin.as_deref().unwrap_or_else(|| codex_bin()),
@@ -119,6 +128,7 @@ impl World {
             settings = settings.join(", "),
             channels = choices.channels,
             more = choices.dispatcher,
+            console = choices.console,
             tables = choices.tables,
         );
         fs::write(at.join("tieline.toml"), config).unwrap();

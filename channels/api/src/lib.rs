@@ -11,9 +11,11 @@
 //! - [`capability`]: what a platform can and cannot do
 //! - [`error`]: failures, cut by what to do about them
 //! - [`health`]: whether the connection lives
+//! - [`language`]: what people are spoken to in
 //! - [`channel`]: the trait itself
 //! - [`retry`]: when to try again
 //! - [`lookups`]: names, asked for once and remembered for a while
+//! - [`setup`]: what a check of an app finds wrong
 //! - [`socket`]: a private Unix socket, for what listens on this machine
 //! - `conformance`: the suite that every channel passes (feature `conformance`)
 
@@ -26,9 +28,11 @@ pub mod error;
 pub mod health;
 pub mod id;
 pub mod inbound;
+pub mod language;
 pub mod lookups;
 pub mod outbound;
 pub mod retry;
+pub mod setup;
 pub mod socket;
 
 pub use crate::capability::{Capabilities, Repeat, TextLimit, TextUnit};
@@ -41,4 +45,5 @@ pub use crate::inbound::{
     Attachment, CaughtUp, ChatKind, Conversation, Event, EventKey, EventKind, Happening, Message,
     Press, Quote, Receipt, RefusalReason, Said, Segment, Sender, SenderKind, cut, plain_text,
 };
+pub use crate::language::{Language, Text};
 pub use crate::outbound::{Button, File, FileContent, Post, PostKey, PostKind, Posted, Status};

@@ -38,4 +38,4 @@ pub mod setup;
 mod status;
 
 pub use self::channel::FeishuChannel;
-pub use self::settings::{Language, Settings};
+pub use self::settings::Settings;

@@ -1,7 +1,7 @@
 //! What a channel is told when it is made.
 
 use secrecy::SecretString;
-use tieline_channel::ChannelId;
+use tieline_channel::{ChannelId, Language};
 use url::Url;
 
 /// What a channel is told when it is made.
@@ -20,13 +20,4 @@ pub struct Settings {
     pub reactions: bool,
     /// What tieline's own words are written in.
     pub language: Language,
-}
-
-/// What tieline's own words are written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// `"en"`
-    English,
-    /// `"zh"`
-    Chinese,
 }

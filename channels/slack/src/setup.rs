@@ -12,7 +12,7 @@ mod remedy;
 mod tests;
 
 pub use self::needs::{EVENTS, Event, Need, SCOPES, Scope};
-pub use self::probe::{Bot, Findings, Problem, Severity, probe};
+pub use self::probe::{Bot, Findings, probe};
 
 /// The manifest to paste when the app is made, in YAML.
 pub const MANIFEST: &str = include_str!("setup/manifest.yaml");

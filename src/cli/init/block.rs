@@ -1,17 +1,40 @@
-//! What stands in the configuration for a Slack channel.
+//! What stands in the configuration for a channel.
 
 use std::path::Path;
 
-use tieline_channel::ChannelId;
+use tieline_channel::{ChannelId, Language};
 
-use crate::config::SecretSource;
+use crate::config::choice::Choice as _;
+use crate::config::{FeishuConfig, SecretSource, defaults};
 
-/// Returns the table of the channel.
-pub(super) fn channel(
-    id: &ChannelId,
-    app_token: &SecretSource,
-    bot_token: &SecretSource,
-) -> String {
+/// What a file for a platform says.
+pub(super) struct Platform {
+    name: &'static str,
+    verb: &'static str,
+    /// How the comments describe conversations, and where ids are found.
+    conversations: &'static str,
+    chat: &'static str,
+    user: &'static str,
+}
+
+pub(super) const SLACK: Platform = Platform {
+    name: "Slack",
+    verb: "slack",
+    conversations: "each thread is a conversation of its own",
+    chat: "C0123456789\"; a channel's details end with its ID",
+    user: "U0123456789\"; a profile's menu ⋮ has \"Copy member ID\"",
+};
+
+pub(super) const FEISHU: Platform = Platform {
+    name: "Feishu",
+    verb: "feishu",
+    conversations: "each topic is a conversation of its own",
+    chat: "oc_…\"; `tieline messages` shows it once the bot is mentioned there",
+    user: "ou_…\"; `tieline pair` shows the IDs of those who ask",
+};
+
+/// Returns the table of a Slack channel.
+pub(super) fn slack(id: &ChannelId, app_token: &SecretSource, bot_token: &SecretSource) -> String {
     format!(
         "[channels.{id}]\nkind = \"slack\"\napp_token = {}\nbot_token = {}\n",
         source(app_token),
@@ -19,26 +42,66 @@ pub(super) fn channel(
     )
 }
 
+/// Returns the table of a Feishu channel: what differs from the defaults.
+pub(super) fn feishu(id: &ChannelId, feishu: &FeishuConfig) -> String {
+    let text = |text: &str| toml::Value::from(text);
+    let mut table = format!(
+        "[channels.{id}]\nkind = \"feishu\"\napp_id = {}\napp_secret = {}\n",
+        text(&feishu.app_id),
+        source(&feishu.app_secret)
+    );
+    if feishu.base_url != defaults::feishu_base_url() {
+        let url = feishu.base_url.as_str().trim_end_matches('/');
+        table.push_str(&format!("base_url = {}\n", text(url)));
+    }
+    if feishu.accounts_url != defaults::feishu_accounts_url(&feishu.base_url) {
+        let url = feishu.accounts_url.as_str().trim_end_matches('/');
+        table.push_str(&format!("accounts_url = {}\n", text(url)));
+    }
+    if feishu.language != Language::default() {
+        table.push_str(&format!("language = {}\n", text(feishu.language.word())));
+    }
+    table
+}
+
 /// Returns a whole file, for one dispatcher that works in `workspace`.
-pub(super) fn file(id: &ChannelId, channel: &str, workspace: &Path) -> String {
+pub(super) fn file(
+    platform: &Platform,
+    id: &ChannelId,
+    channel: &str,
+    workspace: &Path,
+    admins: &[String],
+) -> String {
+    let Platform {
+        name,
+        verb,
+        conversations,
+        chat,
+        user,
+    } = platform;
+    let admins: Vec<_> = admins
+        .iter()
+        .map(|user| toml::Value::from(format!("{id}:{user}")).to_string())
+        .collect();
     format!(
         "\
-# tieline: Slack to Codex. Written by `tieline init slack`; `tieline check` says what it means.
+# tieline: {name} to Codex. Written by `tieline init {verb}`; `tieline check` says what it means.
 
 {channel}
 [dispatchers.main]
 workspace = {workspace}   # where Codex works
 channels = [\"{id}\"]
 sandbox = \"workspace-write\"   # or \"read-only\", \"danger-full-access\"
-sessions = \"thread\"           # each thread is a conversation of its own; or \"chat\", \"shared\"
+sessions = \"thread\"           # {conversations}; or \"chat\", \"shared\"
 
 [dispatchers.main.access]
 direct = \"pairing\"   # who writes to the bot gets a code; `tieline pair CODE` lets them in
 groups = \"listed\"    # in channels it answers mentions, in those that are listed here:
-chats = []           # \"{id}:C0123456789\"; a channel's details end with its ID
-admins = []          # \"{id}:U0123456789\"; a profile's menu ⋮ has \"Copy member ID\"
+chats = []           # \"{id}:{chat}
+admins = [{admins}]          # \"{id}:{user}
 ",
         workspace = quoted(workspace),
+        admins = admins.join(", "),
     )
 }
 
@@ -73,7 +136,8 @@ mod tests {
         let id = ChannelId::new("team");
         let app_token = SecretSource::File(PathBuf::from("/home/mei/a \"token\""));
         let bot_token = SecretSource::Env("SLACK_BOT_TOKEN".to_owned());
-        let text = file(&id, &channel(&id, &app_token, &bot_token), &workspace);
+        let table = super::slack(&id, &app_token, &bot_token);
+        let text = file(&SLACK, &id, &table, &workspace, &[]);
         let loaded = Config::parse(&text, Path::new("/etc/tieline.toml"), Some(Path::new("/h")));
         let loaded = loaded.unwrap_or_else(|report| panic!("{report}"));
         assert_eq!(loaded.warnings.to_string(), "");
@@ -87,5 +151,49 @@ mod tests {
         let dispatcher = loaded.config.dispatchers.values().next().unwrap();
         assert_eq!(dispatcher.workspace, workspace);
         assert_eq!(dispatcher.channels, [id]);
+    }
+
+    #[test]
+    fn written_file_of_feishu_reads_back_with_all_that_differs_from_the_defaults() {
+        let directory = tempfile::tempdir().unwrap();
+        let id = ChannelId::new("feishu");
+        for (base_url, accounts_url, language) in [
+            (
+                "https://open.feishu.cn/",
+                "https://accounts.feishu.cn/",
+                Language::English,
+            ),
+            (
+                "https://open.larksuite.com/",
+                "https://accounts.larksuite.com/",
+                Language::Chinese,
+            ),
+            (
+                "http://127.0.0.1:9/",
+                "http://127.0.0.1:8/",
+                Language::Chinese,
+            ),
+        ] {
+            let feishu = FeishuConfig {
+                app_id: "cli_1".to_owned(),
+                app_secret: SecretSource::File(PathBuf::from("/home/mei/secret")),
+                base_url: base_url.parse().unwrap(),
+                accounts_url: accounts_url.parse().unwrap(),
+                reactions: true,
+                language,
+            };
+            let table = super::feishu(&id, &feishu);
+            let admins = ["ou_1".to_owned()];
+            let text = file(&FEISHU, &id, &table, directory.path(), &admins);
+            let loaded =
+                Config::parse(&text, Path::new("/etc/tieline.toml"), Some(Path::new("/h")));
+            let loaded = loaded.unwrap_or_else(|report| panic!("{report}"));
+            let Some(ChannelConfig::Feishu(read)) = loaded.config.channels.get(&id) else {
+                panic!("{text}");
+            };
+            assert_eq!(read, &feishu);
+            let dispatcher = loaded.config.dispatchers.values().next().unwrap();
+            assert_eq!(dispatcher.access.admins.len(), 1);
+        }
     }
 }

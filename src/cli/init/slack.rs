@@ -3,10 +3,7 @@
 //! Writes what is not there and never changes what is: a file that exists is left as it is, and
 //! what belongs into it is printed. May be run again at any time; it then says what is left to do.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use tieline_channel::{ChannelId, WithCauses};
@@ -15,10 +12,11 @@ use url::Url;
 
 use crate::cli::config_args::{ConfigArgs, Place};
 use crate::cli::failure::{Exit, Failure, usage};
+use crate::cli::init::place::{Standing, Written, stand, write_new};
 use crate::cli::init::tokens::{self, Tokens};
 use crate::cli::init::{block, steps};
-use crate::cli::{output, slack};
-use crate::config::{ChannelConfig, Config, SecretSource, Surroundings, defaults, id};
+use crate::cli::{findings, output, slack};
+use crate::config::{ChannelConfig, SecretSource, Surroundings, defaults, id};
 
 /// The channel's name when nobody gives it another.
 const NAME: &str = "slack";
@@ -65,16 +63,6 @@ struct Channel {
     api_url: Url,
 }
 
-/// Where the channel stands.
-enum Standing {
-    /// In a configuration that is there.
-    Declared(Box<Config>),
-    /// Not in the configuration that is there.
-    Undeclared(Box<Config>),
-    /// There is no configuration; it would be here.
-    Nowhere(PathBuf),
-}
-
 /// Sets up a Slack channel.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     if args.print {
@@ -99,13 +87,15 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             }
         }
     };
-    told.push(stand(&channel, &standing, &surroundings)?);
+    let table = block::slack(&channel.id, &channel.app_token, &channel.bot_token);
+    let file = |workspace: &Path| block::file(&block::SLACK, &channel.id, &table, workspace, &[]);
+    told.push(stand(&channel.id, &standing, &surroundings, &table, file)?);
     if let Some(findings) = &findings {
         told.push(slack::describe(&channel.id, findings));
     }
     let failure = findings
         .as_ref()
-        .and_then(|findings| slack::failure(&channel.id, findings));
+        .and_then(|found| findings::failure(&channel.id, &found.problems));
     // What is wrong is mended first; what comes after it is told then.
     if failure.is_none() {
         told.push(steps::render(&steps::Situation {
@@ -125,7 +115,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 /// Asks Slack about tokens, and warns of what is missing.
 async fn ask(channel: &Channel, tokens: &Tokens) -> Result<Findings, Failure> {
     let findings = slack::ask(&channel.id, &channel.api_url, &tokens.app, &tokens.bot).await?;
-    slack::warn(&channel.id, &findings);
+    findings::warn(&channel.id, &findings.problems);
     Ok(findings)
 }
 
@@ -135,7 +125,7 @@ async fn take_tokens(channel: &Channel) -> Result<(Findings, String), Failure> {
     let tokens = Tokens::read().await?;
     let findings = ask(channel, &tokens).await?;
     if findings.refuses()
-        && let Some(failure) = slack::failure(&channel.id, &findings)
+        && let Some(failure) = findings::failure(&channel.id, &findings.problems)
     {
         return Err(failure.hint("the tokens were not kept; run this again"));
     }
@@ -256,7 +246,7 @@ fn find(args: &Args, surroundings: &Surroundings) -> Result<(Channel, Standing),
             };
             Ok((channel, Standing::Declared(config)))
         }
-        Some(other @ ChannelConfig::Console(_)) => {
+        Some(other @ (ChannelConfig::Console(_) | ChannelConfig::Feishu(_))) => {
             let kind = other.kind();
             Err(
                 usage(format!("channel `{name}` is there already, of kind {kind}"))
@@ -277,98 +267,4 @@ fn write_manifest(directory: &Path) -> Result<String, Failure> {
              tieline init slack --print\n"
         ),
     })
-}
-
-/// Sees to it that the channel stands in the configuration, or says what belongs into it.
-fn stand(
-    channel: &Channel,
-    standing: &Standing,
-    surroundings: &Surroundings,
-) -> Result<String, Failure> {
-    let id = &channel.id;
-    let table = block::channel(id, &channel.app_token, &channel.bot_token);
-    match standing {
-        Standing::Declared(config) if config.dispatcher_of(id).is_some() => Ok(String::new()),
-        Standing::Declared(config) => Ok(format!(
-            "No dispatcher in {} has channel `{id}` yet: add \"{id}\" to the `channels` of one.\n",
-            config.path.display()
-        )),
-        Standing::Undeclared(config) => Ok(format!(
-            "{} is there already and is left as it is. Add to it\n\n{}\nand \"{id}\" to the \
-             `channels` of a dispatcher, such as [dispatchers.{}].\n",
-            config.path.display(),
-            indent(&table),
-            config
-                .dispatchers
-                .keys()
-                .next()
-                .map_or("main", |dispatcher| dispatcher.as_str()),
-        )),
-        Standing::Nowhere(path) => {
-            let workspace = &surroundings.directory;
-            let text = block::file(id, &table, workspace);
-            match write_new(path, &text)? {
-                Written::New | Written::SameBefore => {
-                    if surroundings.home.as_ref() == Some(workspace) {
-                        output::warn(
-                            "Codex is going to work in your whole home directory: change \
-                             `workspace` in the configuration",
-                        );
-                    }
-                    Ok(format!(
-                        "Wrote {}\n  channel `{id}`, with Codex working in {}\n",
-                        path.display(),
-                        workspace.display()
-                    ))
-                }
-                Written::OtherBefore => Err(usage(format!(
-                    "{} has come up meanwhile; run this again",
-                    path.display()
-                ))),
-            }
-        }
-    }
-}
-
-fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
-}
-
-/// What became of a file that was to be written.
-enum Written {
-    /// It was not there.
-    New,
-    /// It is there with the same content.
-    SameBefore,
-    /// It is there with another content, and is left as it is.
-    OtherBefore,
-}
-
-fn write_new(path: &Path, text: &str) -> Result<Written, Failure> {
-    try_write_new(path, text)
-        .with_context(|| format!("cannot write {}", path.display()))
-        .map_err(|error| Failure::new(Exit::Io, error))
-}
-
-fn try_write_new(path: &Path, text: &str) -> io::Result<Written> {
-    if let Some(directory) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)?;
-    }
-    match OpenOptions::new().write(true).create_new(true).open(path) {
-        Ok(mut file) => {
-            file.write_all(text.as_bytes())?;
-            Ok(Written::New)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if fs::read(path)? == text.as_bytes() {
-                Ok(Written::SameBefore)
-            } else {
-                Ok(Written::OtherBefore)
-            }
-        }
-        Err(error) => Err(error),
-    }
 }

@@ -3,6 +3,7 @@
 use tieline_channel::ChannelId;
 use tieline_slack::setup::Bot;
 
+use crate::cli::init::place::numbered;
 use crate::config::SecretSource;
 
 /// How far the set-up is.
@@ -65,17 +66,7 @@ pub(super) fn render(situation: &Situation<'_>) -> String {
          \"{channel}:C…\" to `chats` in the configuration, start tieline again, and mention\n\
          @{bot} in the channel."
     ));
-    let mut text = "What is left to do:\n".to_owned();
-    for (index, step) in steps.iter().enumerate() {
-        let mut lines = step.lines();
-        let first = lines.next().unwrap_or_default();
-        text.push_str(&format!("\n{:>2}. {first}\n", index + 1));
-        for line in lines {
-            let indent = if line.is_empty() { "" } else { "    " };
-            text.push_str(&format!("{indent}{line}\n"));
-        }
-    }
-    text
+    format!("What is left to do:\n{}", numbered(&steps))
 }
 
 /// How the tokens get to where they are looked for.

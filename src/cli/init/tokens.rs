@@ -1,4 +1,4 @@
-//! The two tokens: asked for at the terminal, kept in files that only their owner can read.
+//! Tokens and secrets: asked for at the terminal, kept in files that only their owner can read.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -26,36 +26,18 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// Reads both from standard input, a line each. At a terminal they are asked for, and not
-    /// shown while they are pasted.
+    /// Reads both from standard input, a line each.
     pub(super) async fn read() -> Result<Self, Failure> {
-        let at_terminal = io::stdin().is_terminal();
-        // Before the terminal is changed, so that an interruption does not leave it so.
-        let mut interrupt = signal(SignalKind::interrupt())
-            .context("cannot listen for signals")
-            .map_err(|error| Failure::new(Exit::Internal, error))?;
-        let hidden = at_terminal.then(Hidden::begin).flatten();
-        let input = stdin()
-            .context("cannot read standard input")
-            .map_err(io_failure)?;
-        let mut input = BufReader::new(input);
-        let mut ask = async |question: &str| {
-            if at_terminal {
-                say(question);
-            }
-            let line = tokio::select! {
-                line = read_line(&mut input) => line,
-                _ = interrupt.recv() => Err(Failure::new(Exit::Signal(2), anyhow!("given up; nothing was changed"))),
-            };
-            if at_terminal {
-                say("\n");
-            }
-            line
+        let asked = Asked {
+            intro: "Paste the two tokens; they are not shown.\n",
+            questions: [
+                "App-level token, xapp-… (Basic Information → App-Level Tokens): ",
+                "Bot token, xoxb-… (OAuth & Permissions → Bot User OAuth Token): ",
+            ],
+            nothing: "no token was given; nothing was changed",
+            hint: "standard input has two lines: the app-level token, then the bot token",
         };
-        say_if(at_terminal, "Paste the two tokens; they are not shown.\n");
-        let app = ask("App-level token, xapp-… (Basic Information → App-Level Tokens): ").await?;
-        let bot = ask("Bot token, xoxb-… (OAuth & Permissions → Bot User OAuth Token): ").await?;
-        drop(hidden);
+        let [app, bot] = asked.read().await?;
         Ok(Self::sort_out(app, bot))
     }
 
@@ -68,6 +50,60 @@ impl Tokens {
     }
 }
 
+/// What is asked for on standard input.
+pub(super) struct Asked<const N: usize> {
+    /// What is said first, at a terminal.
+    pub(super) intro: &'static str,
+    /// What is said before each line, at a terminal.
+    pub(super) questions: [&'static str; N],
+    /// What is wrong when a line is empty.
+    pub(super) nothing: &'static str,
+    /// What standard input must have.
+    pub(super) hint: &'static str,
+}
+
+impl<const N: usize> Asked<N> {
+    /// Reads a line for each question from standard input. At a terminal they are asked for, and
+    /// not shown while they are pasted.
+    pub(super) async fn read(self) -> Result<[Secret; N], Failure> {
+        let at_terminal = io::stdin().is_terminal();
+        // Before the terminal is changed, so that an interruption does not leave it so.
+        let mut interrupt = signal(SignalKind::interrupt())
+            .context("cannot listen for signals")
+            .map_err(|error| Failure::new(Exit::Internal, error))?;
+        let hidden = at_terminal.then(Hidden::begin).flatten();
+        let input = stdin()
+            .context("cannot read standard input")
+            .map_err(io_failure)?;
+        let mut input = BufReader::new(input);
+        say_if(at_terminal, self.intro);
+        let mut answers = Vec::with_capacity(N);
+        for question in self.questions {
+            say_if(at_terminal, question);
+            let line = tokio::select! {
+                line = read_line(&mut input) => line?,
+                _ = interrupt.recv() => {
+                    let given_up = anyhow!("given up; nothing was changed");
+                    return Err(Failure::new(Exit::Signal(2), given_up));
+                }
+            };
+            say_if(at_terminal, "\n");
+            answers.extend(line);
+        }
+        drop(hidden);
+        // An empty line is none.
+        <[Secret; N]>::try_from(answers).map_err(|_few| usage(self.nothing).hint(self.hint))
+    }
+}
+
+/// Sees to it that a token can be kept in a file: makes its directory.
+pub(super) fn prepare(path: &Path) -> Result<(), Failure> {
+    make_directory(path)
+        .map(drop)
+        .with_context(|| format!("cannot keep a token in {}", path.display()))
+        .map_err(io_failure)
+}
+
 /// Keeps a token in a file with mode 0600, which is replaced at once or not at all.
 pub(super) fn store(path: &Path, token: &Secret) -> Result<(), Failure> {
     write_private(path, token)
@@ -75,12 +111,17 @@ pub(super) fn store(path: &Path, token: &Secret) -> Result<(), Failure> {
         .map_err(io_failure)
 }
 
-fn write_private(path: &Path, token: &Secret) -> io::Result<()> {
+fn make_directory(path: &Path) -> io::Result<&Path> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)?;
+    Ok(directory)
+}
+
+fn write_private(path: &Path, token: &Secret) -> io::Result<()> {
+    let directory = make_directory(path)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let new = directory.join(name);
@@ -103,7 +144,8 @@ fn write_private(path: &Path, token: &Secret) -> io::Result<()> {
     written
 }
 
-async fn read_line(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Secret, Failure> {
+/// Reads a line; `None` when it is empty.
+async fn read_line(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Secret>, Failure> {
     let mut line = String::new();
     input
         .take(MAX_LINE)
@@ -111,11 +153,8 @@ async fn read_line(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Secret, Fa
         .await
         .context("cannot read standard input")
         .map_err(io_failure)?;
-    match line.trim() {
-        "" => Err(usage("no token was given; nothing was changed")
-            .hint("standard input has two lines: the app-level token, then the bot token")),
-        token => Ok(Secret::new(token)),
-    }
+    let line = line.trim();
+    Ok((!line.is_empty()).then(|| Secret::new(line)))
 }
 
 /// A terminal that does not show what is typed, until this is dropped.
@@ -144,7 +183,7 @@ fn say_if(wanted: bool, text: &str) {
     }
 }
 
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     // Nobody is left to be asked when standard error is closed.
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }
@@ -186,10 +225,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_are_trimmed_and_an_empty_one_is_bad_usage() {
+    async fn lines_are_trimmed_and_an_empty_one_is_none() {
         let mut input = BufReader::new(&b"  xapp-1 \r\nxoxb-1"[..]);
-        assert_eq!(read_line(&mut input).await.unwrap().expose(), "xapp-1");
-        assert_eq!(read_line(&mut input).await.unwrap().expose(), "xoxb-1");
-        assert_eq!(read_line(&mut input).await.unwrap_err().exit(), Exit::Usage);
+        let mut read = async || {
+            let line = read_line(&mut input).await.unwrap();
+            line.map(|line| line.expose().to_owned())
+        };
+        assert_eq!(read().await.as_deref(), Some("xapp-1"));
+        assert_eq!(read().await.as_deref(), Some("xoxb-1"));
+        assert_eq!(read().await, None);
     }
 }

@@ -3,6 +3,7 @@
 use tieline_channel::Status;
 
 use super::newcomers::{Joined, Joining};
+use super::settle::Told;
 use super::*;
 use crate::codex::protocol::AgentPhase;
 use crate::codex::{Failure, Lost, LostReason, Turn, TurnEnd, TurnEvent, TurnOptions};
@@ -58,7 +59,7 @@ impl Lane {
         match followed {
             Followed::Superseded => {
                 self.attached = Some(attached);
-                self.settle(&open, Outcome::Cancelled, words::SUPERSEDED)
+                self.settle(&open, Outcome::Cancelled, Told::Notice(words::SUPERSEDED))
                     .await?;
                 Ok(Next::Again)
             }
@@ -212,7 +213,8 @@ impl Lane {
                         let open = self.current(&open).await?;
                         self.return_lost(&open, self.messages(&open).await?).await?;
                     }
-                    self.settle(&open, Outcome::Answered, &answer).await?;
+                    self.settle(&open, Outcome::Answered, Told::Answer(&answer))
+                        .await?;
                 }
                 None => self.settle_failed(&open, &Failure::no_answer()).await?,
             },

@@ -2,6 +2,7 @@
 
 use tieline_channel::PostKind;
 
+use super::settle::Told;
 use super::*;
 use crate::codex::FailureKind;
 use crate::codex::protocol::{InjectedItem, ThreadStatus};
@@ -170,7 +171,8 @@ impl Lane {
                     reason,
                 };
                 let notice = record.last_from.as_ref().map(|origin| {
-                    outbox::notice(&origin.channel, &origin.conversation, words::THREAD_LOST)
+                    self.context
+                        .notice(&origin.channel, &origin.conversation, words::THREAD_LOST)
                 });
                 ledger
                     .lose_thread(&self.id, lost, notice.into_iter().collect())
@@ -185,11 +187,12 @@ impl Lane {
                     kind: kind.as_str().to_owned(),
                     message: reason,
                 };
+                let told = Told::Notice(words::failure(kind));
                 match &record.open {
-                    Some(open) => self.settle(open, outcome, words::failure(kind)).await?,
+                    Some(open) => self.settle(open, outcome, told).await?,
                     None => {
                         let batch = self.batch().await?;
-                        let posts = self.reply(&batch, PostKind::Failure, words::failure(kind));
+                        let posts = self.reply(&batch, PostKind::Failure, told);
                         let ids = batch.iter().map(|message| message.id).collect();
                         ledger.settle_waiting(&self.id, ids, outcome, posts).await?;
                     }

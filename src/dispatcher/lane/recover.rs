@@ -1,5 +1,6 @@
 //! A turn that was open when something broke, taken up again by what the thread itself says.
 
+use super::settle::Told;
 use super::*;
 use crate::codex::TurnEnd;
 use crate::codex::protocol::TurnStatus;
@@ -58,14 +59,16 @@ impl Lane {
             }
             Step::Deliver(answer) => {
                 self.return_lost(&open, messages).await?;
-                self.settle(&open, Outcome::Answered, &answer).await?;
+                self.settle(&open, Outcome::Answered, Told::Answer(&answer))
+                    .await?;
             }
             Step::Fail(failure) => return self.end(open, TurnEnd::Failed(failure)).await,
             Step::Ask => {
                 let outcome = Outcome::Unclear {
                     reason: "interrupted".to_owned(),
                 };
-                self.settle(&open, outcome, words::INTERRUPTED).await?;
+                self.settle(&open, outcome, Told::Notice(words::INTERRUPTED))
+                    .await?;
             }
             Step::StopTrying => {
                 let reason = format!("interrupted {} times", open.continuations + 1);
@@ -73,7 +76,7 @@ impl Lane {
                 self.settle(
                     &open,
                     Outcome::Unclear { reason },
-                    words::INTERRUPTED_TOO_OFTEN,
+                    Told::Notice(words::INTERRUPTED_TOO_OFTEN),
                 )
                 .await?;
             }
@@ -196,7 +199,8 @@ impl Lane {
 
     async fn tell_resumed(&self, messages: &[MessageRecord]) -> Result<(), StepError> {
         if let Some(last) = messages.last() {
-            let post = outbox::notice(&last.channel, &last.message.conversation, words::RESUMED);
+            let to = &last.message.conversation;
+            let post = self.context.notice(&last.channel, to, words::RESUMED);
             self.context.ledger.enqueue(vec![post]).await?;
         }
         Ok(())

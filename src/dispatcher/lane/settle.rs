@@ -1,10 +1,19 @@
 //! What a turn leads to: its messages settled and their people told, in one commit.
 
-use tieline_channel::{PostKind, Status};
+use tieline_channel::{PostKind, Status, Text};
 
 use super::*;
 use crate::codex::Failure;
 use crate::ledger::NewPost;
+
+/// What people are told at the end.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Told<'a> {
+    /// Codex's own words.
+    Answer(&'a str),
+    /// Ours, in the language of their channel.
+    Notice(Text),
+}
 
 impl Lane {
     pub(super) async fn settle_failed(
@@ -17,8 +26,8 @@ impl Lane {
             kind: failure.kind.as_str().to_owned(),
             message: failure.message.clone(),
         };
-        self.settle(open, outcome, words::failure(failure.kind))
-            .await
+        let words = Told::Notice(words::failure(failure.kind));
+        self.settle(open, outcome, words).await
     }
 
     /// Ends a turn of which nobody can say what became of it.
@@ -28,8 +37,8 @@ impl Lane {
         reason: String,
     ) -> Result<(), StepError> {
         warn!(%reason, "it cannot be told what became of a message");
-        self.settle(open, Outcome::Unclear { reason }, words::UNCLEAR)
-            .await
+        let words = Told::Notice(words::UNCLEAR);
+        self.settle(open, Outcome::Unclear { reason }, words).await
     }
 
     /// Returns a turn as it is now: messages may have joined it.
@@ -44,7 +53,7 @@ impl Lane {
         &self,
         open: &OpenTurn,
         outcome: Outcome,
-        text: &str,
+        words: Told<'_>,
     ) -> Result<(), StepError> {
         let ledger = &self.context.ledger;
         let messages = self.messages(&self.current(open).await?).await?;
@@ -53,7 +62,7 @@ impl Lane {
             Outcome::Cancelled => (PostKind::Notice, Status::Failed),
             Outcome::Failed { .. } | Outcome::Unclear { .. } => (PostKind::Failure, Status::Failed),
         };
-        let posts = self.reply(&messages, kind, text);
+        let posts = self.reply(&messages, kind, words);
         ledger
             .settle_turn(&self.id, open.key, outcome, posts)
             .await?;
@@ -66,10 +75,15 @@ impl Lane {
         &self,
         messages: &[MessageRecord],
         kind: PostKind,
-        text: &str,
+        words: Told<'_>,
     ) -> Vec<NewPost> {
         let Some(last) = messages.last() else {
             return Vec::new();
+        };
+        let language = self.context.language(&last.channel);
+        let text = match words {
+            Told::Answer(text) => text,
+            Told::Notice(text) => text.within(language),
         };
         let reply = outbox::Reply {
             channel: last.channel.clone(),
@@ -80,6 +94,7 @@ impl Lane {
                 .map(|message| message.message.id.clone())
                 .collect(),
             kind,
+            language,
         };
         let capabilities = self
             .context

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use pretty_assertions::assert_eq;
-use tieline_channel::{Channel as _, Link, PostKind, Repeat, WireId};
+use tieline_channel::{Channel as _, Language, Link, PostKind, Repeat, WireId};
 use tokio::time::Instant;
 
 use self::bench::{Bench, HOUR, conversation};
@@ -75,6 +75,7 @@ async fn long_answer_arrives_in_order_and_settles_with_its_last_part() {
         reply_to: WireId::new("m2"),
         settles: vec![WireId::new("m1"), WireId::new("m2")],
         kind: PostKind::Answer,
+        language: Language::English,
     };
     let words: Vec<_> = (0..400).map(|index| index.to_string()).collect();
     let text = words.join(" ");

@@ -20,3 +20,4 @@ mod transport;
 pub(crate) use self::client::{Api, Call};
 pub(crate) use self::failure::{Cure, Failure};
 pub(crate) use self::judge::brief;
+pub(crate) use self::judge::judge;

@@ -9,9 +9,9 @@ use tracing::{info, warn};
 use super::place::{Place, Route};
 use super::render::{Form, Rendered, forms};
 use super::upload::upload;
-use crate::Language;
 use crate::account::Account;
 use crate::api::{Call, Cure, Failure};
+use tieline_channel::Language;
 
 const MESSAGES: &str = "/open-apis/im/v1/messages";
 

@@ -1,8 +1,7 @@
 //! What the app may do and is told, and why.
 
 use serde_json::{Value, json};
-
-use super::text::Text;
+use tieline_channel::Text;
 
 /// How much something is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -273,6 +272,18 @@ mod tests {
             assert!(en.is_ascii() && !en.is_empty(), "{name}");
             assert!(!zh.is_ascii(), "{name}");
         }
+    }
+
+    #[test]
+    fn documentation_lists_each() {
+        let manual = include_str!("../../../../docs/feishu.md");
+        let scopes = SCOPES.iter().map(|scope| scope.name);
+        let subscriptions = EVENTS.iter().chain(CALLBACKS);
+        let names = scopes.chain(subscriptions.map(|subscription| subscription.name));
+        let missing: Vec<_> = names
+            .filter(|name| !manual.contains(&format!("`{name}`")))
+            .collect();
+        assert_eq!(missing, [""; 0]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The way through the developer console.
 
+use tieline_channel::{Language, Text};
+
 use super::needs::{CALLBACKS, EVENTS, Need, SCOPES, Subscription};
-use super::text::Text;
-use crate::Language;
 use crate::registration::Brand;
 
 /// A step in the developer console.
@@ -55,10 +55,10 @@ const PERMISSIONS: Text = Text {
     zh: "在**权限管理**中开通以下应用身份权限（也可以用*批量导入*一次粘贴）：",
 };
 const RUN: Text = Text {
-    en: "Write App ID and App Secret into the configuration and start `tieline run`: the next two \
-        steps can only be saved while it is connected. (If Feishu refuses the connection with code \
+    en: "Give App ID and App Secret to `tieline init feishu --app` and start `tieline run`: the next \
+        two steps can only be saved while it is connected. (If Feishu refuses the connection with code \
         1000040345 although the secret is right, publish a first version as in step 7.)",
-    zh: "将 App ID 和 App Secret 写入配置并启动 `tieline run`：后面两步只有在连接建立后才能保存。（如果密钥正确但连接被拒绝（错误码 1000040345），请先按第 7 步发布一个版本。）",
+    zh: "运行 `tieline init feishu --app` 输入 App ID 和 App Secret，再启动 `tieline run`：后面两步只有在连接建立后才能保存。（如果密钥正确但连接被拒绝（错误码 1000040345），请先按第 7 步发布一个版本。）",
 };
 const LISTEN: Text = Text {
     en: "Under **Events & Callbacks → Event Configuration**, choose **Receive events through \

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use secrecy::ExposeSecret as _;
 use serde::Deserialize as _;
+use tieline_channel::setup::{Problem, Severity};
 use tieline_net::Net;
 
 use super::ask::{Answer, ask};
@@ -36,26 +37,6 @@ pub struct Bot {
     pub workspace: String,
     /// The workspace, `T…`.
     pub team: String,
-}
-
-/// Something that is wrong. Neither text has a token in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What is wrong.
-    pub what: String,
-    /// What to do about it: where to click.
-    pub remedy: String,
-}
-
-/// How bad a problem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// The channel does not work.
-    Error,
-    /// Something is missing, or could not be seen.
-    Warning,
 }
 
 impl Findings {

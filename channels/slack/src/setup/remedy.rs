@@ -1,7 +1,8 @@
 //! What to do about what Slack says: where to click, in the words of its own pages.
 
+use tieline_channel::setup::{Problem, Severity};
+
 use super::needs::{Need, Scope};
-use super::probe::{Problem, Severity};
 
 /// Which of the two tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use pretty_assertions::assert_eq;
 use tieline_channel::ChannelId;
+use tieline_channel::setup::Severity;
 use tieline_net::Net;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::{Bot, Findings, SCOPES, Severity, probe};
+use super::{Bot, Findings, SCOPES, probe};
 use crate::Settings;
 
 const BOT: &str = "xoxb-1-hunter2";

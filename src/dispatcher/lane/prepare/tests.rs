@@ -57,6 +57,7 @@ impl Bench {
         let line = Line {
             kind: "slack",
             channel: Arc::clone(&channel) as Arc<dyn Channel>,
+            language: Language::English,
         };
         let context = LaneContext {
             settings: Arc::new(Settings {

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tieline_channel::{Channel as _, ChatId, Conversation, PostKind, WireId};
+use tieline_channel::{Channel as _, ChatId, Conversation, Language, PostKind, WireId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +63,12 @@ impl Bench {
 
     pub(super) fn worker(&self) -> Worker {
         let channel = Arc::clone(&self.platform);
-        Worker::with_pace(self.ledger.clone(), channel, self.pace.clone())
+        Worker::with_pace(
+            self.ledger.clone(),
+            channel,
+            Language::English,
+            self.pace.clone(),
+        )
     }
 
     pub(super) fn start_worker(&mut self, worker: Worker) {

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use pretty_assertions::assert_eq;
 use tieline_channel::{
-    Capabilities, Channel as _, File, FileContent, Post, PostKind, Repeat, TextLimit, WireId,
+    Capabilities, Channel as _, File, FileContent, Language, Post, PostKind, Repeat, TextLimit,
+    WireId,
 };
 
 use super::bench::{Bench, conversation};
@@ -22,6 +23,7 @@ fn reply(platform: &Platform) -> Reply {
         reply_to: WireId::new("m2"),
         settles: vec![WireId::new("m1"), WireId::new("m2")],
         kind: PostKind::Answer,
+        language: Language::English,
     }
 }
 
@@ -121,6 +123,21 @@ fn long_text_is_its_beginning_and_a_file_with_all_of_it_that_settles() {
     assert_eq!(file.text, text);
     assert!(file.as_file.is_some());
     assert_eq!(file.settles, reply(&platform).settles);
+}
+
+#[test]
+fn what_is_added_to_a_text_is_in_the_language_of_its_channel() {
+    let platform = takes_all();
+    let reply = Reply {
+        language: Language::Chinese,
+        ..reply(&platform)
+    };
+    let posts = outbox::compose(&reply, &paragraphs(40), Some(platform.capabilities()));
+    let beginning = &posts[0].text;
+    assert!(
+        beginning.ends_with("*完整的回答在下面的文件里。*"),
+        "{beginning}"
+    );
 }
 
 #[test]

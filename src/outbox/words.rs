@@ -1,0 +1,35 @@
+//! What is added to posts, in every language.
+
+use tieline_channel::Text;
+
+/// Ends the beginning of a text whose whole is in a file.
+pub(super) const FILE_BELOW: Text = Text {
+    en: "*The whole answer is in the file below.*",
+    zh: "*完整的回答在下面的文件里。*",
+};
+
+/// Begins a text that was to be a file.
+pub(super) const NO_FILE: Text = Text {
+    en: "*The file could not be sent, so here is the whole answer.*",
+    zh: "*文件发送失败，以下是完整的回答。*",
+};
+
+/// Begins a post that may be there already, on platforms that cannot tell.
+pub(super) const REPEAT_MARK: Text = Text {
+    en: "*(tieline was interrupted while it sent this; you may have seen it already)*",
+    zh: "*（发送这条消息时 tieline 被中断，你可能已经看过它）*",
+};
+
+#[cfg(test)]
+mod tests {
+    use tieline_channel::language::assert_speaks_both;
+
+    use super::*;
+
+    #[test]
+    fn every_text_is_there_in_both_languages_and_mixes_none() {
+        for text in [FILE_BELOW, NO_FILE, REPEAT_MARK] {
+            assert_speaks_both(|language| text.within(language).to_owned());
+        }
+    }
+}
