@@ -64,6 +64,7 @@ async fn direct_messages_are_answered_where_they_were_written() {
     let (slack, mei) = (&scene.slack, &scene.mei);
     let direct = slack.direct(mei);
     let top = slack.ask_directly(mei, "apples");
+    slack.all_answered(std::slice::from_ref(&top)).await;
     let again = slack.ask_directly(mei, "bananas");
     slack.all_answered(&[top.clone(), again.clone()]).await;
     let below = slack.ask_below(mei, &direct, &top.ts, "cherries");
@@ -105,7 +106,7 @@ async fn in_the_middle_of_a_thread_the_earlier_messages_come_along_once_and_boun
         slack.reply(&kim, ops, &root, &format!("remark {number}"));
     }
     slack.reply(mei, ops, &root, &slack.mention("what now?"));
-    scene.said("echo: @coding-agent what now?").await;
+    scene.said("@coding-agent what now?").await;
     slack.reply(mei, ops, &root, &slack.mention("and then?"));
     scene.said("echo: @coding-agent and then?").await;
 

@@ -51,7 +51,8 @@ async fn files_reach_the_model_as_paths_and_images_as_images() {
         .file(&text)
         .file(&image)
         .send();
-    scene.said("look at these").await;
+    // The echo is of what Codex says behind an image.
+    slack.wait_for_posts(1).await;
 
     let told = scene.told_once("look at these");
     let files = attachments(&told);
@@ -158,18 +159,14 @@ fn paragraphs(length: usize) -> String {
     text.trim_end().to_owned()
 }
 
-async fn answer(scene: &Scene, key: &str, text: &str) -> Vec<Post> {
+/// Asks something, has the model answer with this text, and returns what people see of it: all
+/// until `last`.
+async fn answer(scene: &Scene, key: &str, text: &str, last: &str) -> Vec<Post> {
     scene.will_say(key, text);
     let root = scene
         .slack
         .say(&scene.mei, &scene.ops, &scene.slack.mention(key));
-    scene
-        .slack
-        .until("✅", |slack| {
-            let is_done = slack.reactions(&scene.ops, &root) == ["white_check_mark"];
-            is_done.then_some(())
-        })
-        .await;
+    scene.said(last).await;
     scene.slack.posts_in(&scene.ops, Some(&root))
 }
 
@@ -177,7 +174,13 @@ async fn answer(scene: &Scene, key: &str, text: &str) -> Vec<Post> {
 async fn a_very_long_answer_arrives_complete_as_a_file_with_its_beginning_as_text() {
     let scene = Setting::of("thread").start().await;
     let text = paragraphs(200_000);
-    let posts = answer(&scene, "much", &text).await;
+    scene.will_say("much", &text);
+    let root = scene.slack.ask(&scene.mei, &scene.ops, "much").ts;
+    scene
+        .slack
+        .wait_for_post("a file", |it| !it.files.is_empty())
+        .await;
+    let posts = scene.slack.posts_in(&scene.ops, Some(&root));
     let mut files = posts.iter().flat_map(|it| &it.files);
     let (name, content) = files.next().expect("a file");
     assert_eq!(files.next(), None);
@@ -196,7 +199,7 @@ async fn a_very_long_answer_arrives_complete_as_a_file_with_its_beginning_as_tex
 async fn a_long_answer_is_cut_between_blocks_and_comes_in_order() {
     let scene = Setting::of("thread").start().await;
     let text = paragraphs(30_000);
-    let posts = answer(&scene, "more", &text).await;
+    let posts = answer(&scene, "more", &text, text.rsplit("\n\n").next().unwrap()).await;
     assert!(posts.len() > 2, "{} posts", posts.len());
     let parts: Vec<String> = posts.iter().map(Post::visible).collect();
     assert!(
@@ -214,7 +217,7 @@ async fn tables_and_code_stay_what_they_are() {
     let text = format!(
         "# Two tables\n\n{table}\n\nand\n\n{table}\n\n```rust\nfn main() {{ a < b && c > d; }}\n```\n\n- one\n  - two\n- [x] done"
     );
-    let posts = answer(&scene, "shapes", &text).await;
+    let posts = answer(&scene, "shapes", &text, "[x] done").await;
     let all: Vec<String> = posts.iter().map(Post::visible).collect();
     let all = all.join("\n\n");
     for piece in [
@@ -232,7 +235,7 @@ async fn tables_and_code_stay_what_they_are() {
 async fn the_model_alarms_nobody() {
     let scene = Setting::of("thread").start().await;
     let text = "Hello <!channel>, <!here> and <@U0000001>, see <#C1|x> and `<!everyone>`.";
-    let posts = answer(&scene, "shout", text).await;
+    let posts = answer(&scene, "shout", text, "Hello").await;
     assert_eq!(posts.len(), 1);
     let sent = format!(
         "{} {}",
@@ -252,7 +255,7 @@ async fn what_slack_refuses_as_blocks_is_posted_as_text() {
         let has_blocks = call.method == "chat.postMessage";
         has_blocks.then_some(Fault::Error("invalid_blocks"))
     });
-    let posts = answer(&scene, "plain", "**bold** & <plain>").await;
+    let posts = answer(&scene, "plain", "**bold** & <plain>", "bold").await;
     assert_eq!(posts.len(), 1);
     assert!(posts[0].blocks.is_empty(), "{posts:#?}");
     assert_eq!(posts[0].text, "*bold* &amp; &lt;plain&gt;");

@@ -59,7 +59,7 @@ async fn what_was_said_while_the_daemon_was_away_is_answered_once() {
     assert_eq!(scene.told("not for the bot"), Vec::<String>::new());
     let status = scene.tieline(&["status"]).await.stdout;
     assert!(
-        status.contains("3 messages read back from the history"),
+        status.contains("4 messages read back from the history"),
         "{status}"
     );
     scene.finish().await;

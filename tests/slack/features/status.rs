@@ -32,8 +32,13 @@ async fn troubled(method: &'static str, error: &'static str) -> Scene {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_is_said_by_name_with_what_to_do() {
     let table = [
-        ("auth.test", "invalid_auth", "bot token", "Install App"),
-        ("auth.test", "account_inactive", "bot token", "Reinstall"),
+        (
+            "auth.test",
+            "invalid_auth",
+            "bot token",
+            "OAuth & Permissions",
+        ),
+        ("auth.test", "account_inactive", "bot token", "Install App"),
         ("auth.test", "not_allowed_token_type", "bot_token", "xoxb-"),
         (
             "apps.connections.open",
