@@ -67,7 +67,12 @@ async fn files_reach_the_model_as_paths_and_images_as_images() {
     let path = attribute(files[1], "path").unwrap();
     assert_eq!(std::fs::read(path).unwrap(), PNG);
     let images = images(&scene);
-    assert_eq!(images.len(), 1, "{images:#?}");
+    assert_eq!(
+        images.len(),
+        1,
+        "{:#?}",
+        scene.world.model.requests().last().unwrap().items()
+    );
     let url = images[0]["image_url"].as_str().unwrap();
     assert!(url.starts_with("data:image/png;base64,"), "{url}");
     scene.finish().await;
@@ -153,7 +158,7 @@ fn paragraphs(length: usize) -> String {
         number += 1;
         text.push_str(&format!(
             "Paragraph {number}. {}\n\n",
-            "Some words. ".repeat(40)
+            "Some words. ".repeat(40).trim_end()
         ));
     }
     text.trim_end().to_owned()
@@ -213,7 +218,7 @@ async fn a_long_answer_is_cut_between_blocks_and_comes_in_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_and_code_stay_what_they_are() {
     let scene = Setting::of("thread").start().await;
-    let table = "| a | b |\n| --- | --- |\n| 1 | `x | y` |";
+    let table = "| a | b |\n| --- | --- |\n| 1 | `x` |";
     let text = format!(
         "# Two tables\n\n{table}\n\nand\n\n{table}\n\n```rust\nfn main() {{ a < b && c > d; }}\n```\n\n- one\n  - two\n- [x] done"
     );
@@ -223,11 +228,13 @@ async fn tables_and_code_stay_what_they_are() {
     for piece in [
         "```rust\nfn main() { a < b && c > d; }\n```",
         "- one\n  - two",
-        "| 1 | `x",
+        "| 1 | `x` |",
     ] {
         assert!(all.contains(piece), "{piece:?} in {all}");
     }
-    assert_eq!(all.matches("| a | b |").count(), 2, "{all}");
+    // Slack takes one table a message; the other is code, which keeps its columns.
+    assert_eq!(all.matches("| a | b |").count(), 1, "{all}");
+    assert!(all.contains("```\na | b\n--|--\n1 | x\n```"), "{all}");
     scene.finish().await;
 }
 

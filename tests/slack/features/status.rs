@@ -48,12 +48,6 @@ async fn what_is_wrong_is_said_by_name_with_what_to_do() {
         ),
         (
             "apps.connections.open",
-            "missing_scope",
-            "connections:write",
-            "App-Level Tokens",
-        ),
-        (
-            "apps.connections.open",
             "link_disabled",
             "Socket Mode",
             "Socket Mode",
