@@ -7,6 +7,7 @@ mod conversation;
 mod files;
 mod history;
 mod marks;
+mod newcomer;
 mod pairing;
 mod scene;
 mod status;

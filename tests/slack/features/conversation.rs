@@ -1,6 +1,7 @@
 //! Which messages share a conversation, and where answers go.
 
 use super::scene::Setting;
+use crate::support::slack::ChannelKind;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thread_goes_on_without_mention_and_another_is_another_conversation() {
@@ -128,5 +129,23 @@ async fn in_the_middle_of_a_thread_the_earlier_messages_come_along_once_and_boun
     // Not again.
     assert_eq!(scene.told("remark 49").len(), 1);
     assert!(!scene.told_once("and then?").contains("<earlier"));
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn group_chats_and_private_channels_are_like_channels() {
+    let scene = Setting::of("thread").start().await;
+    let (slack, mei) = (&scene.slack, &scene.mei);
+    let kim = slack.person("Kim");
+    for (kind, name) in [(ChannelKind::Group, "trio"), (ChannelKind::Private, "den")] {
+        let chat = slack.channel(kind, name, &[mei, &kim]);
+        slack.say(&kim, &chat, &format!("{name}: not for the bot"));
+        let asked = slack.ask(mei, &chat, &format!("{name}: hello"));
+        slack.all_answered(std::slice::from_ref(&asked)).await;
+        let below = slack.ask_below(&kim, &chat, &asked.ts, &format!("{name}: and on"));
+        slack.all_answered(std::slice::from_ref(&below)).await;
+        slack.tally(&[asked, below]).assert_exactly_once();
+    }
+    assert_eq!(scene.told("not for the bot"), Vec::<String>::new());
     scene.finish().await;
 }

@@ -5,7 +5,11 @@ use serde_json::Value;
 use super::scene::{Scene, Setting};
 use crate::support::slack::{Fault, Post};
 
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89\x00\x00\x00\rIDATx\x9cc\xf8\xff\xff\xff\x7f\x00\t\xfb\x03\xfd\x05CE\xca\x00\x00\x00\x00IEND\xaeB`\x82";
+/// One red pixel.
+const PNG: &[u8] =
+    b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90\x77\x53\xde\
+    \0\0\0\x0cIDAT\x78\x9c\x63\xf8\xcf\xc0\0\0\x03\x01\x01\0\xc9\xfe\x92\xef\
+    \0\0\0\0IEND\xae\x42\x60\x82";
 
 /// Returns the value of an attribute, unescaped as far as paths need it.
 fn attribute<'a>(text: &'a str, name: &str) -> Option<&'a str> {

@@ -57,7 +57,6 @@ async fn what_is_wrong_is_said_by_name_with_what_to_do() {
         let scene = troubled(method, error).await;
         scene.becomes(Link::NeedsOperator).await;
         let lines = lines(&scene).await;
-        eprintln!("{error}:\n{lines}");
         assert!(
             lines.contains(names) && lines.contains(click),
             "{error}: {lines}"
@@ -76,7 +75,6 @@ async fn an_unreachable_slack_is_down_and_the_channel_recovers_by_itself() {
     scene.world.ready(0).await;
     scene.becomes(Link::Down).await;
     let shown = lines(&scene).await;
-    eprintln!("{shown}");
     scene.slack.heal();
     scene.becomes(Link::Up).await;
     let asked = scene.slack.ask(&scene.mei, &scene.ops, "here again?");
@@ -92,7 +90,6 @@ async fn socket_mode_that_is_switched_off_and_on_again_is_found() {
     scene.slack.disable_link(true);
     scene.becomes(Link::NeedsOperator).await;
     let shown = lines(&scene).await;
-    eprintln!("{shown}");
     assert!(shown.contains("Socket Mode"), "{shown}");
     scene.slack.disable_link(false);
     scene.finish().await;
@@ -103,8 +100,6 @@ async fn a_missing_scope_is_named_by_status_and_check() {
     let options = Options::default().hasty().without_scope("channels:history");
     let scene = Setting::of("chat").options(options).start().await;
     let check = scene.tieline(&["check"]).await;
-    eprintln!("{:?}\n{}\n{}", check.code, check.stdout, check.stderr);
-    eprintln!("{}", lines(&scene).await);
     assert!(format!("{}{}", check.stdout, check.stderr).contains("channels:history"));
     scene.finish().await;
 }
