@@ -62,7 +62,9 @@ async fn people_of_another_organisation_are_refused_in_silence() {
     assert_eq!(scene.told("secrets"), Vec::<String>::new());
     let messages = scene.tieline(&["messages"]).await;
     assert!(
-        messages.stdout.contains("another organisation") || messages.stdout.contains("outsider"),
+        messages
+            .stdout
+            .contains("it comes from another organisation"),
         "{}",
         messages.stdout
     );

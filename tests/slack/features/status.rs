@@ -75,6 +75,7 @@ async fn an_unreachable_slack_is_down_and_the_channel_recovers_by_itself() {
     scene.world.ready(0).await;
     scene.becomes(Link::Down).await;
     let shown = lines(&scene).await;
+    assert!(shown.contains("503"), "{shown}");
     scene.slack.heal();
     scene.becomes(Link::Up).await;
     let asked = scene.slack.ask(&scene.mei, &scene.ops, "here again?");
@@ -85,13 +86,12 @@ async fn an_unreachable_slack_is_down_and_the_channel_recovers_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn socket_mode_that_is_switched_off_and_on_again_is_found() {
+async fn socket_mode_that_is_switched_off_while_connected_is_said() {
     let scene = Setting::of("chat").start().await;
     scene.slack.disable_link(true);
     scene.becomes(Link::NeedsOperator).await;
     let shown = lines(&scene).await;
     assert!(shown.contains("Socket Mode"), "{shown}");
-    scene.slack.disable_link(false);
     scene.finish().await;
 }
 
@@ -100,7 +100,15 @@ async fn a_missing_scope_is_named_by_status_and_check() {
     let options = Options::default().hasty().without_scope("channels:history");
     let scene = Setting::of("chat").options(options).start().await;
     let check = scene.tieline(&["check"]).await;
-    assert!(format!("{}{}", check.stdout, check.stderr).contains("channels:history"));
+    assert_eq!(check.code, Some(78), "{}", check.stdout);
+    let named = check.stderr.contains("lacks the scope `channels:history`");
+    assert!(named, "{}", check.stderr);
+    scene.has_read_back().await;
+    let shown = lines(&scene).await;
+    assert!(
+        shown.contains("add the bot scope channels:history"),
+        "{shown}"
+    );
     scene.finish().await;
 }
 
