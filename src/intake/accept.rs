@@ -14,9 +14,10 @@ use tracing::{debug, error, info};
 
 use super::command::Command;
 use super::gate::{Door, is_admin, is_too_long, judge, judge_press};
-use super::{desk, words};
+use super::{desk, whereabouts, words};
 use crate::config::Access;
 use crate::dispatcher::Handle;
+use crate::id::LaneId;
 use crate::ledger::{
     Admission, Admitted, Conditions, Fate, Ledger, LedgerError, NewMessage, NewPost, PairingCode,
     Revised,
@@ -48,10 +49,10 @@ impl ChannelIntake {
         mut message: Message,
     ) -> Result<Receipt, LedgerError> {
         let urgent = take_urgency(&mut message);
-        let (conditions, verdict) = self.verdict(&message);
         let lane = self
             .dispatcher
             .lane_of(&self.door.channel, &message.conversation);
+        let (conditions, verdict) = self.verdict(&message, &lane).await?;
         let admission = Admission {
             message: NewMessage {
                 channel: self.door.channel.clone(),
@@ -92,10 +93,14 @@ impl ChannelIntake {
     }
 
     /// Judges a message by the configuration and by what it says.
-    fn verdict(&self, message: &Message) -> (Conditions, Verdict) {
+    async fn verdict(
+        &self,
+        message: &Message,
+        lane: &LaneId,
+    ) -> Result<(Conditions, Verdict), LedgerError> {
         let conditions = match judge(&self.access, &self.door, message) {
             Ok(conditions) => conditions,
-            Err(reason) => return (Conditions::default(), Verdict::Refuse(reason)),
+            Err(reason) => return Ok((Conditions::default(), Verdict::Refuse(reason))),
         };
         let verdict = if is_too_long(message) {
             // Last, for its sender is allowed to know.
@@ -106,6 +111,10 @@ impl ChannelIntake {
             match Command::of(message) {
                 None => Verdict::Queue,
                 Some(Command::Help) => Verdict::Answer(words::help()),
+                Some(Command::Where) => {
+                    let (channel, here) = (&self.door.channel, &message.conversation);
+                    Verdict::Answer(whereabouts::tell(&self.ledger, lane, channel, here).await?)
+                }
                 Some(Command::Pair(_))
                     if !is_admin(&self.access, &self.door, &message.sender.id) =>
                 {
@@ -115,7 +124,7 @@ impl ChannelIntake {
                 Some(Command::Pair(Err(error))) => Verdict::Answer(words::not_a_code(error)),
             }
         };
-        (conditions, verdict)
+        Ok((conditions, verdict))
     }
 
     /// Judges an edit like a message, for nobody is let in by editing. What must be on record was,

@@ -9,6 +9,8 @@ use crate::ledger::{NotACode, PairingCode};
 pub(super) enum Command {
     /// `pair CODE`: lets in whoever was given the code.
     Pair(Result<PairingCode, NotACode>),
+    /// `where`: says where the messages of the conversation are.
+    Where,
     /// `help`: says which commands there are.
     Help,
 }
@@ -33,6 +35,7 @@ impl Command {
         let rest: Vec<_> = words.collect();
         match word.as_str() {
             "help" if has_slash || rest.is_empty() => Some(Self::Help),
+            "where" if has_slash || rest.is_empty() => Some(Self::Where),
             "pair" => {
                 let code = rest.concat().parse();
                 let looks_like_one = code.is_ok()
@@ -92,6 +95,9 @@ mod tests {
             ("/help", Some(Command::Help)),
             ("/help me", Some(Command::Help)),
             ("help me", None),
+            ("where", Some(Command::Where)),
+            ("/where is it", Some(Command::Where)),
+            ("where is it", None),
             ("please help", None),
             ("/unknown", None),
             ("/", None),

@@ -15,6 +15,7 @@ mod fixture;
 mod gate;
 #[cfg(test)]
 mod tests;
+mod whereabouts;
 mod words;
 
 pub use self::accept::ChannelIntake;

@@ -408,3 +408,23 @@ async fn edit_lets_nobody_in_and_an_ignored_one_may_come_again() {
     ];
     assert_eq!(receipts, [Receipt::Accepted, Receipt::Duplicate]);
 }
+
+#[tokio::test]
+async fn where_tells_of_this_conversation_and_not_what_others_say_elsewhere() {
+    let gate = Gatehouse::new();
+    let mut elsewhere = in_thread("U1", true);
+    elsewhere.conversation.thread = Some(ThreadKey::new("t2"));
+    gate.accept("1", elsewhere).await;
+    gate.accept("2", in_thread("U1", true)).await;
+    let mut question = in_thread("U2", true);
+    question.body = vec![Segment::Text("/where".to_owned())];
+    assert_eq!(gate.accept("3", question).await, Receipt::Accepted);
+    assert_eq!(gate.state("3").await, MessageState::Answered);
+    let posts = gate.posts().await;
+    let [(PostKind::Notice, told, Some(_))] = posts.as_slice() else {
+        panic!("{posts:?}");
+    };
+    assert!(told.starts_with("- 🕓 waits for "), "{told}");
+    assert!(told.ends_with("next: “and then?”"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}

@@ -1,7 +1,10 @@
 //! What the gate says to people, and nowhere else.
 
+use std::time::SystemTime;
+
 use crate::intake::gate::MAX_MESSAGE_CHARS;
-use crate::ledger::{NotACode, Paired, PairingCode, PairingError};
+use crate::intake::whereabouts::{Entry, Whereabouts};
+use crate::ledger::{MessageState, NotACode, Paired, PairingCode, PairingError};
 
 /// To somebody who is let in and wrote too much.
 pub(super) fn too_long() -> String {
@@ -66,7 +69,143 @@ pub(super) fn only_admins() -> String {
 pub(super) fn help() -> String {
     "Write to me as to a colleague; what I cannot do I will say. These words I answer myself:\n\n\
      - `help`: this list\n\
+     - `where`: what became of the messages of this conversation\n\
      - `pair CODE`: lets in whoever was given the code (administrators)\n\n\
      A message that begins with `!` goes before everything that waits."
         .to_owned()
+}
+
+/// To whoever asks where their messages are.
+pub(super) fn whereabouts(found: &Whereabouts, now: SystemTime) -> String {
+    let mut lines = Vec::new();
+    for entry in &found.in_turn {
+        lines.push(format!(
+            "⏳ in a turn for {}: {}",
+            age(entry, now),
+            quoted(entry)
+        ));
+    }
+    for (place, entry) in &found.queued {
+        let place = if *place == 1 {
+            "next".to_owned()
+        } else {
+            format!("{place} of {}", found.waiting)
+        };
+        lines.push(format!(
+            "🕓 waits for {}, {place}: {}",
+            age(entry, now),
+            quoted(entry)
+        ));
+    }
+    if lines.is_empty() {
+        lines.push(match found.waiting {
+            0 => "Nothing of this conversation waits or is worked on.".to_owned(),
+            waiting => format!(
+                "Nothing of this conversation waits among the first, or is worked on; {waiting} of \
+                 others wait."
+            ),
+        });
+    }
+    for entry in &found.settled {
+        let (sign, state) = match &entry.state {
+            MessageState::Answered => ("✅", "answered".to_owned()),
+            MessageState::Failed { kind } => ("⚠️", format!("failed ({kind})")),
+            MessageState::Cancelled => ("⏹️", "stopped".to_owned()),
+            MessageState::Unclear
+            | MessageState::Queued
+            | MessageState::InTurn
+            | MessageState::Refused { .. } => ("❓", "unclear".to_owned()),
+        };
+        lines.push(format!(
+            "{sign} {state} {} ago: {}",
+            age(entry, now),
+            quoted(entry)
+        ));
+    }
+    let lines: Vec<_> = lines.iter().map(|line| format!("- {line}")).collect();
+    lines.join("\n")
+}
+
+fn quoted(entry: &Entry) -> String {
+    if entry.text.is_empty() {
+        return "(only files)".to_owned();
+    }
+    format!("“{}”", entry.text)
+}
+
+/// Returns how long a message has been in its state, in its greatest unit.
+fn age(entry: &Entry, now: SystemTime) -> String {
+    let seconds = now
+        .duration_since(entry.since)
+        .unwrap_or_default()
+        .as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn entry(text: &str, state: MessageState, seconds: u64) -> Entry {
+        Entry {
+            text: text.to_owned(),
+            state,
+            since: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 - seconds),
+        }
+    }
+
+    fn told(found: &Whereabouts) -> String {
+        whereabouts(
+            found,
+            SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
+        )
+    }
+
+    #[test]
+    fn every_state_is_told_with_its_age() {
+        let found = Whereabouts {
+            in_turn: vec![entry("fix the test", MessageState::InTurn, 61)],
+            waiting: 4,
+            queued: vec![
+                (1, entry("and the docs", MessageState::Queued, 30)),
+                (3, entry("", MessageState::Queued, 2)),
+            ],
+            settled: vec![
+                entry("hello", MessageState::Answered, 90_000),
+                entry(
+                    "again",
+                    MessageState::Failed {
+                        kind: "provider-rate-limited".to_owned(),
+                    },
+                    7_300,
+                ),
+                entry("stop it", MessageState::Cancelled, 200),
+                entry("who knows", MessageState::Unclear, 100),
+            ],
+        };
+        insta::assert_snapshot!(told(&found), @r"
+        - ⏳ in a turn for 1 min: “fix the test”
+        - 🕓 waits for 30 s, next: “and the docs”
+        - 🕓 waits for 2 s, 3 of 4: (only files)
+        - ✅ answered 1 d ago: “hello”
+        - ⚠️ failed (provider-rate-limited) 2 h ago: “again”
+        - ⏹️ stopped 3 min ago: “stop it”
+        - ❓ unclear 1 min ago: “who knows”
+        ");
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_nothing() {
+        let mut found = Whereabouts::default();
+        insta::assert_snapshot!(told(&found), @"- Nothing of this conversation waits or is worked on.");
+        found.waiting = 12;
+        insta::assert_snapshot!(told(&found), @"- Nothing of this conversation waits among the first, or is worked on; 12 of others wait.");
+    }
 }
