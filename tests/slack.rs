@@ -3,6 +3,7 @@
 
 mod conformance;
 mod connection;
+mod features;
 mod mock;
 mod pace;
 mod running;

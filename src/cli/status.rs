@@ -160,9 +160,9 @@ fn render_channels(channels: &[ChannelStatus], now: SystemTime) -> String {
             heard,
         ]);
     }
-    let errors = channels
-        .iter()
-        .map(|channel| (channel.id.as_str(), channel.last_error.as_deref()));
+    // What was wrong before the connection came up is over.
+    let troubled = channels.iter().filter(|it| it.state != Link::Up);
+    let errors = troubled.map(|channel| (channel.id.as_str(), channel.last_error.as_deref()));
     let mut text = section(&table, errors);
     for channel in channels {
         if let Some(history) = channel
@@ -361,7 +361,7 @@ mod tests {
                     state: Link::Up,
                     since: ago(11_540),
                     heard_at: Some(ago(250)),
-                    last_error: None,
+                    last_error: Some("it was gone for a moment".into()),
                     history: None,
                 },
                 ChannelStatus {

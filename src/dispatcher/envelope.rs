@@ -17,6 +17,13 @@ use std::time::{Duration, SystemTime};
 
 use tieline_channel::{Attachment, ChannelId, ChatId, Message, Quote, Said, Segment, WireId};
 
+/// How many earlier messages of a thread are asked for: more than are told, so that it is known how
+/// many are left out.
+pub const MAX_EARLIER_KNOWN: usize = 200;
+
+/// How many earlier messages of a thread are told.
+const MAX_EARLIER_TOLD: usize = 20;
+
 /// How many characters what was said earlier may take, as the model gets it.
 pub const MAX_EARLIER_CHARS: usize = 20_000;
 
@@ -197,10 +204,11 @@ impl Block {
         self.0.push('>');
     }
 
-    /// Adds what was said earlier, within [`MAX_EARLIER_CHARS`]: the first message, for it says what
-    /// the thread is about, and the latest ones. What is left out between them is counted.
+    /// Adds what was said earlier, within [`MAX_EARLIER_TOLD`] and [`MAX_EARLIER_CHARS`]: the first
+    /// message, for it says what the thread is about, and the latest ones. What is left out between
+    /// them is counted.
     fn earlier(&mut self, said: &[Said]) {
-        let mut room = MAX_EARLIER_CHARS - Self::omitted(usize::MAX).0.chars().count();
+        let mut room = MAX_EARLIER_CHARS - Self::omitted(usize::MAX, true).0.chars().count();
         let mut fitting = |block: Self| {
             room = room.checked_sub(block.0.chars().count())?;
             Some(block)
@@ -209,11 +217,13 @@ impl Block {
             return;
         };
         let first = fitting(Self::said(first));
-        let latest = others.iter().rev().map(Self::said);
+        let latest = others.iter().rev().take(MAX_EARLIER_TOLD - 1);
+        let latest = latest.map(Self::said);
         let mut latest: Vec<Self> = latest.map_while(fitting).collect();
         let told = latest.len() + usize::from(first.is_some());
         if told < said.len() {
-            latest.push(Self::omitted(said.len() - told));
+            let is_cut_off = said.len() >= MAX_EARLIER_KNOWN;
+            latest.push(Self::omitted(said.len() - told, is_cut_off));
         }
         for block in first.into_iter().chain(latest.into_iter().rev()) {
             self.0.push_str(&block.0);
@@ -239,10 +249,11 @@ impl Block {
         block
     }
 
-    fn omitted(count: usize) -> Self {
+    fn omitted(count: usize, or_more: bool) -> Self {
         let mut block = Self::default();
         block.0.push_str("<earlier");
-        block.attribute("omitted", count);
+        let or_more = if or_more { " or more" } else { "" };
+        block.attribute("omitted", format_args!("{count}{or_more}"));
         block.0.push_str("/>\n");
         block
     }

@@ -71,7 +71,13 @@ impl Choices {
 
     /// With a Slack channel `team`, one token in the environment and one in a file, to which
     /// everybody may speak; `more` is for `[channels.team]`.
-    pub(crate) fn with_slack(mut self, slack: &MockSlack, more: &str) -> Self {
+    pub(crate) fn with_slack(self, slack: &MockSlack, more: &str) -> Self {
+        let everyone = "direct = \"everyone\"\ngroups = \"everyone\"";
+        self.with_slack_for(slack, more, everyone)
+    }
+
+    /// With such a channel, to which may speak whom `access` lets.
+    pub(crate) fn with_slack_for(mut self, slack: &MockSlack, more: &str, access: &str) -> Self {
         self.channels.push("team".to_owned());
         self.environment
             .push(("SLACK_APP_TOKEN".to_owned(), slack::APP_TOKEN.to_owned()));
@@ -81,7 +87,7 @@ impl Choices {
             "[channels.team]\nkind = \"slack\"\napi_url = {url:?}\n\
              app_token = {{ env = \"SLACK_APP_TOKEN\" }}\n\
              bot_token = {{ file = \"~/{BOT_TOKEN_FILE}\" }}\n{more}\n\
-             [dispatchers.test.access]\ndirect = \"everyone\"\ngroups = \"everyone\"\n",
+             [dispatchers.test.access]\n{access}\n",
             url = slack.api_url(),
         ));
         self

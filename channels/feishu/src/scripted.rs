@@ -9,8 +9,9 @@ use tieline_net::Net;
 use tieline_net::scripted::{Call, Reply, Scripted};
 use url::Url;
 
+use crate::Settings;
 use crate::account::Account;
-use crate::{Language, Settings};
+use tieline_channel::Language;
 
 pub(crate) const APP_ID: &str = "cli_scripted";
 pub(crate) const APP_SECRET: &str = "scripted-secret-of-the-app";

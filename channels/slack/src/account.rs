@@ -23,6 +23,9 @@ pub(crate) struct Account {
 pub(crate) struct Identity {
     /// The bot's user, `U…`.
     pub(crate) user_id: String,
+    /// The name of that user, by which it is mentioned.
+    #[serde(default)]
+    pub(crate) user: String,
     /// The bot itself, `B…`; absent for the token of a person.
     #[serde(default)]
     pub(crate) bot_id: Option<String>,
@@ -51,8 +54,13 @@ impl Account {
     ///
     /// As the call.
     pub(crate) async fn identity(&self) -> Result<&Identity, CallError> {
-        self.identity
-            .get_or_try_init(|| self.web.call(Method::AuthTest, Vec::new()))
-            .await
+        let ask = async || {
+            let identity: Identity = self.web.call(Method::AuthTest, Vec::new()).await?;
+            // Nearly every message in a channel mentions us; the first one, too, is to say whom.
+            self.names
+                .heard_of_user(&identity.user_id, &identity.user, &identity.team_id);
+            Ok(identity)
+        };
+        self.identity.get_or_try_init(ask).await
     }
 }

@@ -187,6 +187,24 @@ fn of_a_long_thread_the_first_and_the_latest_messages_are_told_and_the_others_co
 }
 
 #[test]
+fn of_many_earlier_messages_those_that_are_left_out_are_counted() {
+    let table = [
+        (20, None),
+        (21, Some("1")),
+        (199, Some("179")),
+        (200, Some("180 or more")),
+    ];
+    for (count, omitted) in table {
+        let text = told_earlier((0..count).map(|n| said(n, "so")).collect());
+        let told = text.matches(">so</earlier>").count();
+        assert_eq!(told, 20, "{count}");
+        let found = text.split_once("omitted=\"");
+        let found = found.and_then(|(_, rest)| rest.split('"').next());
+        assert_eq!(found, omitted, "{count}");
+    }
+}
+
+#[test]
 fn a_message_as_long_as_a_book_leaves_room_for_the_latest() {
     for text in [
         "x".repeat(1 << 20),

@@ -16,9 +16,6 @@ use crate::dispatcher::patience::{Patience, patiently};
 /// How many images are shown to the model in one turn; the others are still files.
 const MAX_IMAGES: usize = 10;
 
-/// How many earlier messages of a thread are asked for.
-const MAX_EARLIER: usize = 20;
-
 /// How patiently earlier messages are asked for.
 const PATIENCE: Patience = Patience {
     retry_for: Duration::from_secs(20),
@@ -147,7 +144,9 @@ async fn earlier(channel: &dyn Channel, record: &MessageRecord) -> Option<Earlie
         return None;
     }
     let message = &record.message;
-    let said = patiently(PATIENCE, || channel.earlier(message, MAX_EARLIER));
+    let said = patiently(PATIENCE, || {
+        channel.earlier(message, envelope::MAX_EARLIER_KNOWN)
+    });
     Some(match said.await {
         Ok(said) => Earlier::Said(said),
         Err(failure) => {

@@ -55,11 +55,20 @@ impl Names {
 
     /// Takes a chat's name that came by the way.
     pub(crate) fn heard_of_chat(&self, id: &str, name: &str) {
+        self.heard_of(Key::Chat(id.to_owned()), name, None);
+    }
+
+    /// Takes somebody's name and workspace that came by the way.
+    pub(crate) fn heard_of_user(&self, id: &str, name: &str, team: &str) {
+        self.heard_of(Key::User(id.to_owned()), name, Some(team.to_owned()));
+    }
+
+    fn heard_of(&self, key: Key, name: &str, team: Option<String>) {
         let found = Person {
-            name: Some(name.to_owned()),
-            team: None,
+            name: Some(name.to_owned()).filter(|name| !name.is_empty()),
+            team,
         };
-        self.lookups.heard(Key::Chat(id.to_owned()), found);
+        self.lookups.heard(key, found);
     }
 
     /// Looks up what is asked for, until `stop` is cancelled.

@@ -16,6 +16,7 @@ const ROOT: &str = "1731990000.000001";
 
 fn us() -> Identity {
     Identity {
+        user: "coding-agent".to_owned(),
         user_id: "U0".to_owned(),
         bot_id: Some("B0".to_owned()),
         team_id: "T1".to_owned(),

@@ -43,13 +43,16 @@ pub(super) fn on_disconnect(channel: &ChannelId, reason: &DisconnectReason) -> O
         | DisconnectReason::Other(_) => None,
         DisconnectReason::TooManyWebsockets => Some(Verdict::Crowded),
         DisconnectReason::LinkDisabled => Some(Verdict::Operator {
-            remedy: format!(
-                "Socket Mode is switched off for the app of channel `{channel}`: switch it on at \
-                 https://api.slack.com/apps → the app → Socket Mode → Enable Socket Mode \
-                 (link_disabled)"
-            ),
+            remedy: format!("{} (link_disabled)", switch_on(channel)),
         }),
     }
+}
+
+fn switch_on(channel: &ChannelId) -> String {
+    format!(
+        "Socket Mode is switched off for the app of channel `{channel}`: switch it on at \
+         https://api.slack.com/apps → the app → Socket Mode → Enable Socket Mode"
+    )
 }
 
 fn on_call(channel: &ChannelId, error: &CallError) -> Verdict {
@@ -109,11 +112,13 @@ fn remedy(
     let app = "https://api.slack.com/apps → the app";
     let renewal = match token {
         TokenKind::App => format!(
-            "make one with the scope connections:write at {app} → {place}, put it there and \
-             restart tieline"
+            "make one with the scope connections:write at {app} → {place}, put it in place of \
+             the old one and restart tieline"
         ),
         TokenKind::Bot => {
-            format!("copy it from {app} → {place}, put it there and restart tieline")
+            format!(
+                "copy it from {app} → {place}, put it in place of the old one and restart tieline"
+            )
         }
     };
     Some(match error {
@@ -133,7 +138,7 @@ fn remedy(
                 let scope = needed.unwrap_or("connections:write");
                 format!(
                     "{token_of_channel} lacks the scope {scope}: make one with it at {app} → \
-                     {place}, put it there and restart tieline"
+                     {place}, put it in place of the old one and restart tieline"
                 )
             }
             TokenKind::Bot => {
@@ -156,9 +161,7 @@ fn remedy(
             "the workspace does not let the app in with {token_of_channel}: ask an administrator \
              of the workspace to approve it"
         ),
-        "link_disabled" | "socket_mode_not_enabled" => {
-            format!("Socket Mode is switched off: switch it on at {app} → Socket Mode")
-        }
+        "link_disabled" | "socket_mode_not_enabled" => switch_on(channel),
         _ => return None,
     })
 }

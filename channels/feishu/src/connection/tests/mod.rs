@@ -24,7 +24,8 @@ use tokio_tungstenite::tungstenite;
 
 use self::server::{Server, within};
 use super::*;
-use crate::{Language, Settings};
+use crate::Settings;
+use tieline_channel::Language;
 
 /// What nobody may see.
 const SECRET: &str = "very-secret-secret";
