@@ -17,11 +17,15 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use super::codex::codex_bin;
+use super::feishu::{self, MockFeishu};
 use super::platform::Platform;
 use super::slack::{self, MockSlack};
 
 /// Where the daemon of a world finds the bot token.
 const BOT_TOKEN_FILE: &str = "bot-token";
+
+/// Where the daemon of a world finds the app's secret.
+const APP_SECRET_FILE: &str = "app-secret";
 
 /// A daemon's whole world: directories, configuration, scripted model, platform.
 pub(crate) struct World {
@@ -80,6 +84,22 @@ impl Choices {
              bot_token = {{ file = \"~/{BOT_TOKEN_FILE}\" }}\n{more}\n\
              [dispatchers.test.access]\ndirect = \"everyone\"\ngroups = \"everyone\"\n",
             url = slack.api_url(),
+        ));
+        self
+    }
+
+    /// With a Feishu channel `office`, its secret in a file, to which everybody may speak; `more`
+    /// is for `[channels.office]`.
+    pub(crate) fn with_feishu(mut self, feishu: &MockFeishu, more: &str) -> Self {
+        self.channels.push("office".to_owned());
+        self.files
+            .push((APP_SECRET_FILE.to_owned(), feishu::APP_SECRET.to_owned()));
+        self.tables.push_str(&format!(
+            "[channels.office]\nkind = \"feishu\"\nbase_url = {url:?}\napp_id = {app:?}\n\
+             app_secret = {{ file = \"~/{APP_SECRET_FILE}\" }}\n{more}\n\
+             [dispatchers.test.access]\ndirect = \"everyone\"\ngroups = \"everyone\"\n",
+            url = feishu.base_url(),
+            app = feishu::APP_ID,
         ));
         self
     }
