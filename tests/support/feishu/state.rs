@@ -151,7 +151,8 @@ impl Knowledge for State {
     }
 
     fn describe(&self) -> String {
-        let unacked: Vec<_> = self.pushes.iter().filter(|push| !push.is_acked()).collect();
+        let unacked = self.pushes.iter().filter(|push| !push.is_acked());
+        let unacked: Vec<_> = unacked.map(|push| (&push.id, &push.about)).collect();
         let posts = observe::posts(self);
         format!("posts: {posts:#?}; not acknowledged: {unacked:#?}")
     }
