@@ -67,7 +67,9 @@ struct Written {
 
 impl Organisation {
     async fn new(kind: Kind) -> Self {
-        let feishu = MockFeishu::start(Options::default().hasty()).await;
+        let mut options = Options::default().hasty();
+        options.same_times = false;
+        let feishu = MockFeishu::start(options).await;
         let people: Vec<String> = ["Mei", "Jan"].map(|name| feishu.person(name)).into();
         let mut conversations = Vec::new();
         let mut roots = Vec::new();
@@ -196,9 +198,10 @@ impl Harness for Organisation {
         UserId::new(self.people[number].clone())
     }
 
-    /// Nobody can send what is empty.
+    /// Nobody can send what is empty; blanks around a text, as around a mention, mean nothing.
     fn carried(&self, text: &str) -> Option<String> {
-        (!text.trim().is_empty()).then(|| text.to_owned())
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
     }
 
     /// Of Markdown, people see what it means; here, only what means itself is compared.

@@ -56,16 +56,17 @@ async fn one_message_under_two_event_ids_is_taken_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_while_connections_are_closed_all_the_time() {
+async fn nothing_is_lost_while_connections_are_closed() {
     const N: usize = 300;
-    let mut options = Options::default().hasty();
-    options.timing.life = Some(Duration::from_millis(700));
-    let running = Running::start(options).await;
+    let running = Running::start(Options::default().hasty()).await;
     let feishu = &running.feishu;
     let mei = feishu.person("Mei");
     let direct = feishu.p2p(&mei);
     for number in 0..N {
         feishu.say(&mei, &direct, &number.to_string());
+        if number % 100 == 50 {
+            feishu.hang_up(Hangup::Close);
+        }
         tokio::time::sleep(Duration::from_millis(5)).await; // the rate is the point
     }
     let taken = running.took(N).await;
@@ -96,6 +97,24 @@ async fn two_hundred_messages_a_second_are_acknowledged_in_time() {
     assert_eq!(texts(&running.took(N).await), expected);
     feishu.all_acknowledged().await;
     no_ack_is_late(feishu);
+    running.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_one_moment_keep_their_order() {
+    const N: usize = 100;
+    let running = Running::start(Options::default()).await;
+    let feishu = &running.feishu;
+    let mei = feishu.person("Mei");
+    let direct = feishu.p2p(&mei);
+    running.intake.hold_all();
+    for number in 0..N {
+        feishu.say(&mei, &direct, &number.to_string());
+    }
+    feishu.settle().await;
+    running.intake.release();
+    let expected: Vec<_> = (0..N).map(|number| number.to_string()).collect();
+    assert_eq!(texts(&running.took(N).await), expected);
     running.finish().await;
 }
 

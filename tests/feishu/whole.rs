@@ -27,7 +27,7 @@ async fn what_is_asked_is_answered_in_its_place() {
     asked.push(feishu.ask_below(&mei, &topics, &root, "without a mention"));
     feishu.hang_up(Hangup::Drop);
     for number in 0..5 {
-        asked.push(feishu.ask(&mei, &ops, &format!("while it reconnects, {number}")));
+        asked.push(feishu.ask(&mei, &topics, &format!("while it reconnects, {number}")));
     }
     feishu.all_answered(&asked).await;
     feishu.tally(&asked).assert_exactly_once();

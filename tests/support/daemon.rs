@@ -378,6 +378,7 @@ impl World {
 
     /// Fails when a secret is anywhere that the daemon or its children have written to.
     pub(crate) fn assert_keeps(&self, secrets: &[&str]) {
+        let given = [BOT_TOKEN_FILE, APP_SECRET_FILE];
         let mut directories = vec![self.path().to_owned()];
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(&directory).unwrap().flatten() {
@@ -386,7 +387,7 @@ impl World {
                 let path = entry.path();
                 if kind.is_dir() {
                     directories.push(path);
-                } else if kind.is_file() && entry.file_name() != BOT_TOKEN_FILE {
+                } else if kind.is_file() && given.iter().all(|it| entry.file_name() != *it) {
                     let content = fs::read(&path).unwrap_or_default();
                     for secret in secrets {
                         let is_there = content

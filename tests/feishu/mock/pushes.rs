@@ -97,6 +97,9 @@ async fn whoever_does_not_ping_is_found() {
         .await;
 }
 
+/// What the mock says against an acknowledgement, and how that is spoilt.
+type Spoil = (&'static str, fn(&mut Frame));
+
 #[tokio::test]
 async fn an_ack_echoes_everything() {
     let (feishu, client) = start(Options::default()).await;
@@ -115,16 +118,16 @@ async fn an_ack_echoes_everything() {
     assert_eq!(feishu.acks()[0].code, 200);
     feishu.finish();
 
-    let spoil: [(&str, fn(&mut Frame)); 8] = [
+    let spoil: [Spoil; 8] = [
         ("came twice", |_| {}),
         ("echo", |ack| {
-            ack.headers.retain(|(key, _)| key != "instance_id")
+            ack.headers.retain(|(key, _)| key != "instance_id");
         }),
         ("echo", |ack| ack.log_id += 1),
         ("echo", |ack| ack.seq_id = 0),
         ("echo", |ack| ack.service += 1),
         ("echo", |ack| {
-            ack.headers.push(("more".into(), String::new()))
+            ack.headers.push(("more".into(), String::new()));
         }),
         ("code", |ack| ack.payload = Some(br#"{"code":0}"#.to_vec())),
         ("data", |ack| {

@@ -160,7 +160,7 @@ impl State {
                 method: 1,
                 headers: headers.map(|(key, value)| (key.to_owned(), value)).into(),
                 payload: Some(payload),
-                log_id_new: (number % 2 == 0).then(|| format!("log-{number}")),
+                log_id_new: number.is_multiple_of(2).then(|| format!("log-{number}")),
                 ..Frame::default()
             });
         }

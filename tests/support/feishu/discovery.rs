@@ -29,7 +29,7 @@ impl State {
         let service = 33_554_432 + number as i32;
         let ticket = format!("ticket-{number:08}-9b1d");
         self.tickets.insert(ticket.clone(), service);
-        let mut parameters = vec![
+        let mut parameters = [
             format!("device_id=7{number:018}"),
             format!("service_id={service}"),
             "fpid=493".to_owned(),

@@ -13,8 +13,11 @@ pub(crate) enum Garbage {
     Frame(Frame),
 }
 
+/// A kind by name, and how to make some.
+type Kind = (&'static str, fn() -> Garbage);
+
 /// All kinds, by name.
-pub(crate) const KINDS: &[(&str, fn() -> Garbage)] = &[
+pub(crate) const KINDS: &[Kind] = &[
     ("text", || Garbage::Text("hello")),
     ("JSON", || Garbage::Text(r#"{"code":0}"#)),
     ("nothing", || Garbage::Bytes(Vec::new())),

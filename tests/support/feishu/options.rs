@@ -18,6 +18,8 @@ pub(crate) struct Options {
     pub(crate) max_connections: usize,
     /// The most that one page has, whatever the limit of a call.
     pub(crate) page_size: usize,
+    /// Whether messages may be of the same millisecond.
+    pub(crate) same_times: bool,
     /// Whether what the app recalls itself is told to it.
     pub(crate) tells_own_recalls: bool,
 }
@@ -92,6 +94,7 @@ impl Default for Options {
             cut: Cut::Whole,
             max_connections: 50,
             page_size: 50,
+            same_times: true,
             tells_own_recalls: true,
         }
     }

@@ -66,8 +66,29 @@ pub(super) fn upgrade(
         Err(Refused::Gone) => return None,
         Err(Refused::With(code)) => return Some(refusal(code)),
     };
-    let serve = async move |server, shared: Arc<Shared>| serve(server, &shared, service).await;
+    // Before the client hears of it: whatever is delivered from now on goes to it.
+    let (to_send, sending) = mpsc::unbounded_channel();
+    let id = shared.update(|state| state.open(to_send, service));
+    let opened = Opened {
+        shared: Arc::clone(shared),
+        id,
+        sending,
+    };
+    let serve = async move |server, _| serve(server, opened).await;
     websocket::upgrade(shared, request, serve).or_else(|| Some(refusal(403)))
+}
+
+/// A connection, from the answer to its request until it ends.
+struct Opened {
+    shared: Arc<Shared>,
+    id: u64,
+    sending: mpsc::UnboundedReceiver<Socket>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.shared.update(|state| state.gone(self.id));
+    }
 }
 
 enum Refused {
@@ -91,9 +112,9 @@ fn refusal(code: i64) -> Response<Body> {
         .expect("a response")
 }
 
-async fn serve(mut server: Server, shared: &Arc<Shared>, service: i32) {
-    let (to_send, mut sending) = mpsc::unbounded_channel();
-    let id = shared.update(|state| state.open(to_send, service));
+async fn serve(mut server: Server, mut opened: Opened) {
+    let (shared, id) = (Arc::clone(&opened.shared), opened.id);
+    let sending = &mut opened.sending;
     loop {
         tokio::select! {
             said = sending.recv() => {
@@ -106,7 +127,7 @@ async fn serve(mut server: Server, shared: &Arc<Shared>, service: i32) {
                     Socket::Close => Message::Close(None),
                     Socket::Drop => break,
                     Socket::Deafen => {
-                        wait_for_end(server, told_to_end(&mut sending)).await;
+                        wait_for_end(server, told_to_end(sending)).await;
                         break;
                     }
                 };
@@ -134,7 +155,6 @@ async fn serve(mut server: Server, shared: &Arc<Shared>, service: i32) {
             },
         }
     }
-    shared.update(|state| state.gone(id));
 }
 
 async fn told_to_end(sending: &mut mpsc::UnboundedReceiver<Socket>) {

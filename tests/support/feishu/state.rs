@@ -195,9 +195,10 @@ impl State {
         format!("ws://127.0.0.1:{}/ws/v2", self.port)
     }
 
-    /// Returns a time in ms that is not before any other; several messages may share it.
+    /// Returns a time in ms that is not before any other.
     pub(super) fn tick(&mut self) -> u64 {
-        self.latest_ms = self.latest_ms.max(ms_ago(Duration::ZERO));
+        let least = self.latest_ms + u64::from(!self.options.same_times);
+        self.latest_ms = least.max(ms_ago(Duration::ZERO));
         self.latest_ms
     }
 
