@@ -17,11 +17,15 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use super::codex::codex_bin;
+use super::feishu::{self, MockFeishu};
 use super::platform::Platform;
 use super::slack::{self, MockSlack};
 
 /// Where the daemon of a world finds the bot token.
 const BOT_TOKEN_FILE: &str = "bot-token";
+
+/// Where the daemon of a world finds the app's secret.
+const APP_SECRET_FILE: &str = "app-secret";
 
 /// A daemon's whole world: directories, configuration, scripted model, platform.
 pub(crate) struct World {
@@ -96,6 +100,22 @@ impl Choices {
     /// With a console that speaks Chinese.
     pub(crate) fn in_chinese(mut self) -> Self {
         self.console.push_str("language = \"zh\"\n");
+        self
+    }
+
+    /// With a Feishu channel `office`, its secret in a file, to which everybody may speak; `more`
+    /// is for `[channels.office]`.
+    pub(crate) fn with_feishu(mut self, feishu: &MockFeishu, more: &str) -> Self {
+        self.channels.push("office".to_owned());
+        self.files
+            .push((APP_SECRET_FILE.to_owned(), feishu::APP_SECRET.to_owned()));
+        self.tables.push_str(&format!(
+            "[channels.office]\nkind = \"feishu\"\nbase_url = {url:?}\napp_id = {app:?}\n\
+             app_secret = {{ file = \"~/{APP_SECRET_FILE}\" }}\n{more}\n\
+             [dispatchers.test.access]\ndirect = \"everyone\"\ngroups = \"everyone\"\n",
+            url = feishu.base_url(),
+            app = feishu::APP_ID,
+        ));
         self
     }
 
@@ -374,6 +394,7 @@ impl World {
 
     /// Fails when a secret is anywhere that the daemon or its children have written to.
     pub(crate) fn assert_keeps(&self, secrets: &[&str]) {
+        let given = [BOT_TOKEN_FILE, APP_SECRET_FILE];
         let mut directories = vec![self.path().to_owned()];
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(&directory).unwrap().flatten() {
@@ -382,7 +403,7 @@ impl World {
                 let path = entry.path();
                 if kind.is_dir() {
                     directories.push(path);
-                } else if kind.is_file() && entry.file_name() != BOT_TOKEN_FILE {
+                } else if kind.is_file() && given.iter().all(|it| entry.file_name() != *it) {
                     let content = fs::read(&path).unwrap_or_default();
                     for secret in secrets {
                         let is_there = content

@@ -5,6 +5,8 @@
 pub(crate) mod codex;
 pub(crate) mod daemon;
 pub(crate) mod fake_app_server;
+pub(crate) mod feishu;
+pub(crate) mod mock;
 pub(crate) mod model;
 pub(crate) mod platform;
 pub(crate) mod proxied;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::socket::Socket;
 use super::state::Later;
-use super::{MockSlack, State};
+use super::{Knowledge as _, MockSlack, State};
 
 /// What is delivered, as often as it takes. Its name stays over retries.
 #[derive(Clone, Debug)]
