@@ -4,6 +4,7 @@ use pretty_assertions::assert_eq;
 use tieline_channel::{Button, ChatId, File, FileContent, PostKey, ThreadKey};
 
 use super::*;
+use crate::scripted::hurried;
 use crate::web::scripted::{Call, Reply, Scripted, error};
 
 const KEY: &str = "0192f3a1-7d4e-7c3a-9b1e-3c5d7e9f1a2b";
@@ -116,7 +117,7 @@ async fn refused_blocks_are_posted_in_plainer_forms() {
         "msg_too_long",
     ] {
         let server = Scripted::with(vec![error(refusal), ok("1731.000200")]).await;
-        let outcome = post(&server.account(), &a_post("**Hello**")).await;
+        let outcome = hurried(post(&server.account(), &a_post("**Hello**"))).await;
         assert_eq!(outcome, Ok(posted("1731.000200")), "{refusal}");
         let calls = server.calls();
         assert_eq!(calls.len(), 2);
@@ -126,7 +127,7 @@ async fn refused_blocks_are_posted_in_plainer_forms() {
         assert_eq!(calls[1].arg("thread_ts"), "1731.000100");
     }
     let server = Scripted::start(|_| error("invalid_blocks")).await;
-    let outcome = post(&server.account(), &a_post("x")).await;
+    let outcome = hurried(post(&server.account(), &a_post("x"))).await;
     assert!(
         matches!(outcome, Err(SendError::Never { .. })),
         "{outcome:?}"
@@ -137,7 +138,7 @@ async fn refused_blocks_are_posted_in_plainer_forms() {
 async fn an_answer_whose_thread_is_gone_goes_to_the_channel() {
     for refusal in ["thread_not_found", "cannot_reply_to_message"] {
         let server = Scripted::with(vec![error(refusal), ok("1731.000200")]).await;
-        let outcome = post(&server.account(), &a_post("Hello")).await;
+        let outcome = hurried(post(&server.account(), &a_post("Hello"))).await;
         assert_eq!(outcome, Ok(posted("1731.000200")), "{refusal}");
         assert!(!server.calls()[1].form.contains_key("thread_ts"));
     }
