@@ -187,6 +187,16 @@ impl World {
         Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
     }
 
+    /// Returns what the system says of the daemon's memory, in megabytes: `VmRSS` is resident now,
+    /// `VmHWM` was resident at most.
+    pub(crate) fn memory(&self, field: &str) -> f64 {
+        let path = format!("/proc/{}/status", self.daemon_pid().as_raw_nonzero());
+        let status = fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib * 1024.0 / 1e6
+    }
+
     /// Kills the daemon as a power cut would, nearly.
     pub(crate) async fn kill_daemon(&mut self) {
         let mut child = self.daemon.take().expect("the daemon runs");
