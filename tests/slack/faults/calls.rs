@@ -1,0 +1,68 @@
+//! Calls of the Web API that fail in every way, also after they have done what they were for.
+
+use std::time::Duration;
+
+use super::Team;
+use crate::support::random::{Random, seed};
+use crate::support::slack::{Fault, Hangup, Options};
+
+/// One call in so many goes wrong.
+const ONE_IN: u64 = 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_failing_calls_loses_nothing_and_repeats_nothing() {
+    let seed = seed();
+    eprintln!("seed {seed}");
+    let mut team = Team::start(Options::default().hasty()).await;
+    let mut random = Random(seed);
+    team.slack.fail_always(move |_| {
+        let faults = [
+            Fault::RateLimited(1),
+            Fault::Broken(503),
+            Fault::DoneButBroken(502),
+            Fault::Error("internal_error"),
+            Fault::Error("service_unavailable"),
+            Fault::AnswerLost,
+            Fault::Dropped,
+        ];
+        let is_bad = random.below(ONE_IN) == 0;
+        is_bad.then(|| faults[random.below(faults.len() as u64) as usize].clone())
+    });
+    let mut places = Vec::new();
+    for number in 0..10 {
+        let channel = team.slack.public(&format!("channel-{number}"));
+        places.push(team.open(&channel));
+    }
+    places.extend((0..2).map(|number| team.open_direct(number)));
+    for round in 0..4 {
+        for place in &places {
+            team.ask(place);
+        }
+        if round == 2 {
+            team.slack.hang_up(Hangup::Drop);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await; // spread, that is all
+    }
+    team.answered().await;
+    team.slack.heal();
+    team.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_before_the_answer_of_a_post_it_looks_before_it_repeats() {
+    for fault in [Fault::DoneInSilence, Fault::Silence] {
+        let mut team = Team::start(Options::default().hasty()).await;
+        let ops = team.slack.public("ops");
+        team.slack.fail("chat.postMessage", 1, fault);
+        team.open(&ops);
+        team.slack
+            .until("the post", |slack| {
+                (slack.count_calls("chat.postMessage") == 1).then_some(())
+            })
+            .await;
+        team.world.kill_daemon().await;
+        team.world.start();
+        team.answered().await;
+        team.finish().await;
+    }
+}
