@@ -1,6 +1,7 @@
 //! What became of everything that was asked: for tests that ask much.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{BOT, MockSlack, State, limits};
 
@@ -87,6 +88,19 @@ impl MockSlack {
         .await;
     }
 
+    /// Returns how long each question waited for the post that answers it; those that are answered.
+    pub(crate) fn waits(&self, asked: &[Asked]) -> Vec<Duration> {
+        self.shared.look(|state| {
+            let places = answers(state);
+            let waits = asked.iter().filter_map(|it| {
+                let here = places.get(&(it.channel.as_str(), it.thread_ts.as_deref()))?;
+                let answer = here.iter().find(|answer| answer.says(it))?;
+                Some(between(&it.ts, answer.ts))
+            });
+            waits.collect()
+        })
+    }
+
     /// Returns what became of everything that was asked. Markers must not contain each other.
     pub(crate) fn tally(&self, asked: &[Asked]) -> Tally {
         self.shared.look(|state| {
@@ -137,6 +151,12 @@ impl MockSlack {
             tally
         })
     }
+}
+
+/// Returns how much later one `ts` is than another.
+fn between(earlier: &str, later: &str) -> Duration {
+    let micros = |ts: &str| -> u64 { ts.replace('.', "").parse().expect("a ts") };
+    Duration::from_micros(micros(later).saturating_sub(micros(earlier)))
 }
 
 /// A channel, and a thread in it.
