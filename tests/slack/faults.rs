@@ -21,6 +21,7 @@ const ACK_DEADLINE: Duration = Duration::from_secs(3);
 /// A team that asks, and the daemon that answers.
 struct Team {
     slack: MockSlack,
+    echo: Echo,
     world: World,
     mei: String,
     asked: Vec<Asked>,
@@ -51,12 +52,14 @@ impl Team {
             ..Choices::standard()
         };
         let choices = choices.with_slack(&slack, "");
-        let mut world = World::new(Echo::new().start().await, &choices);
+        let echo = Echo::new();
+        let mut world = World::new(echo.start().await, &choices);
         world.start();
         world.ready(0).await;
         slack.wait_for_connections(1).await;
         Self {
             slack,
+            echo,
             world,
             mei,
             asked: Vec::new(),
@@ -65,7 +68,7 @@ impl Team {
 
     /// Asks the first question of a thread in a channel.
     fn open(&mut self, channel: &str) -> Place {
-        let marker = self.marker();
+        let marker = self.next_marker();
         let asked = self.slack.ask(&self.mei, channel, &marker);
         let place = Place::Thread {
             chat: channel.to_owned(),
@@ -79,7 +82,7 @@ impl Team {
     /// thread.
     fn open_direct(&mut self, number: usize) -> Place {
         let person = self.slack.person(&format!("Person {number}"));
-        let marker = self.marker();
+        let marker = self.next_marker();
         let mut asked = self.slack.ask_directly(&person, &marker);
         asked.thread_ts = Some(asked.ts.clone());
         let place = Place::Thread {
@@ -92,7 +95,7 @@ impl Team {
 
     /// Asks in a place.
     fn ask(&mut self, place: &Place) {
-        let marker = self.marker();
+        let marker = self.next_marker();
         let asked = match place {
             Place::Thread { chat, root } => self.slack.ask_below(&self.mei, chat, root, &marker),
             Place::Direct => self.slack.ask_directly(&self.mei, &marker),
@@ -100,9 +103,9 @@ impl Team {
         self.asked.push(asked);
     }
 
-    /// Returns what only one question says, and no other contains.
-    fn marker(&self) -> String {
-        format!("question {} over", self.asked.len())
+    /// Returns what only the next question says.
+    fn next_marker(&self) -> String {
+        marker(self.asked.len())
     }
 
     /// Returns what Slack delivers of a question.
@@ -145,4 +148,9 @@ impl Team {
         self.world.finish().await;
         self.slack.finish();
     }
+}
+
+/// Returns what only this question says, and no other contains.
+fn marker(number: usize) -> String {
+    format!("question {number} over")
 }

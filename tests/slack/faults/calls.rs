@@ -13,7 +13,7 @@ const ONE_IN: u64 = 4;
 async fn a_storm_of_failing_calls_loses_nothing_and_repeats_nothing() {
     let seed = seed();
     eprintln!("seed {seed}");
-    let mut team = Team::start(Options::default().hasty()).await;
+    let mut team = Team::start(Options::default().hasty().with_real_rates()).await;
     let mut random = Random(seed);
     team.slack.fail_always(move |_| {
         let faults = [
@@ -65,4 +65,46 @@ async fn killed_before_the_answer_of_a_post_it_looks_before_it_repeats() {
         team.answered().await;
         team.finish().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_nobody_answers_hold_neither_acknowledgements_nor_answers_up() {
+    let mut team = Team::start(Options::default().hasty()).await;
+    team.slack.fail_always(|call| {
+        let is_needed = matches!(call.method, "chat.postMessage" | "apps.connections.open");
+        (!is_needed).then_some(Fault::Silence)
+    });
+    for number in 0..5 {
+        let channel = team.slack.public(&format!("channel-{number}"));
+        team.open(&channel);
+        team.open_direct(number);
+    }
+    team.answered().await;
+    team.slack.all_acknowledged().await;
+    team.assert_prompt();
+    team.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_in_an_outage_is_answered_after_it() {
+    let mut team = Team::start(Options::default().hasty()).await;
+    let ops = team.slack.public("ops");
+    let thread = team.open(&ops);
+    team.answered().await;
+    team.slack.fail_always(|_| Some(Fault::Broken(503)));
+    // Accepted, but there is no way to answer.
+    team.ask(&thread);
+    team.slack.all_acknowledged().await;
+    team.slack.hang_up(Hangup::Drop);
+    team.ask(&thread);
+    team.open(&ops);
+    let calls = team.slack.count_calls("apps.connections.open");
+    team.slack
+        .until("attempts to connect", |slack| {
+            (slack.count_calls("apps.connections.open") > calls + 2).then_some(())
+        })
+        .await;
+    team.slack.heal();
+    team.answered().await;
+    team.finish().await;
 }

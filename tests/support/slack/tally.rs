@@ -27,7 +27,8 @@ pub(crate) struct Tally {
     pub(crate) twice: Vec<Asked>,
     /// Answered, but somewhere else.
     pub(crate) misplaced: Vec<Asked>,
-    /// Threads whose answers are not in the order of the questions.
+    /// Threads whose answers are not in the order of the questions. What had to be delivered again
+    /// does not count: those after it may have come before it.
     pub(crate) out_of_order: Vec<(String, Option<String>)>,
 }
 
@@ -105,6 +106,7 @@ impl MockSlack {
     pub(crate) fn tally(&self, asked: &[Asked]) -> Tally {
         self.shared.look(|state| {
             let places = answers(state);
+            let delayed = state.delayed();
             let mut tally = Tally {
                 asked: asked.len(),
                 ..Tally::default()
@@ -120,7 +122,9 @@ impl MockSlack {
                     (None, _) => unanswered.push(it),
                     (Some(answer), None) => {
                         tally.answered += 1;
-                        pairs.entry(place).or_default().push((&it.ts, answer.ts));
+                        if !delayed.contains(&(&*it.channel, &*it.ts)) {
+                            pairs.entry(place).or_default().push((&it.ts, answer.ts));
+                        }
                     }
                     (Some(_), Some(_)) => tally.twice.push(it.clone()),
                 }
