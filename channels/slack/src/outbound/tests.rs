@@ -231,7 +231,7 @@ async fn what_is_not_there_is_not_found_and_what_cannot_be_asked_is_an_error() {
         find(&server.account(), &a_post("x"), since()).await,
         Ok(None)
     );
-    // Without a thread it is looked for in the chat itself; also when the thread is gone.
+    // Without a thread it is looked for in the chat itself only.
     let mut direct = a_post("x");
     direct.to.thread = None;
     assert_eq!(find(&server.account(), &direct, since()).await, Ok(None));
@@ -240,22 +240,31 @@ async fn what_is_not_there_is_not_found_and_what_cannot_be_asked_is_an_error() {
         [
             "auth.test",
             "conversations.replies",
+            "conversations.history",
             "auth.test",
             "conversations.history"
         ]
     );
-    let server = platform(|call| match call.method.as_str() {
-        "conversations.replies" => error("thread_not_found"),
-        _ => Reply::Json(json!({"ok": true, "messages": [
-            {"ts": "1.2", "user": "UBOT", "metadata": metadata(KEY)},
-        ]})),
-    })
-    .await;
-    let found = find(&server.account(), &a_post("x"), since()).await;
-    assert_eq!(found, Ok(Some(posted("1.2"))));
     let server = platform(|_| Reply::Lost).await;
     let found = find(&server.account(), &a_post("x"), since()).await;
     assert!(matches!(found, Err(SendError::Again { .. })), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_went_to_the_channel_in_place_of_its_thread_is_found_there() {
+    let empty = || Reply::Json(json!({"ok": true, "messages": []}));
+    for is_gone in [true, false] {
+        let server = platform(move |call| match call.method.as_str() {
+            "conversations.replies" if is_gone => error("thread_not_found"),
+            "conversations.replies" => empty(),
+            _ => Reply::Json(json!({"ok": true, "messages": [
+                {"ts": "1.2", "user": "UBOT", "metadata": metadata(KEY)},
+            ]})),
+        })
+        .await;
+        let found = find(&server.account(), &a_post("x"), since()).await;
+        assert_eq!(found, Ok(Some(posted("1.2"))), "{is_gone}");
+    }
 }
 
 #[tokio::test]
