@@ -144,6 +144,11 @@ impl Team {
     async fn finish(self) {
         self.slack.tally(&self.asked).assert_exactly_once();
         self.assert_told_once();
+        self.slack
+            .until("every status to be cleared", |slack| {
+                slack.statuses().is_empty().then_some(())
+            })
+            .await;
         self.world.assert_keeps(&[APP_TOKEN, BOT_TOKEN]);
         self.world.finish().await;
         self.slack.finish();

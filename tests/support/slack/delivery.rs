@@ -334,8 +334,8 @@ impl State {
     /// Returns the messages of which something was not acknowledged the first time it was
     /// delivered, by channel and `ts`.
     pub(super) fn delayed(&self) -> BTreeSet<(&str, &str)> {
-        let came = |push: &Push| push.attempts.first().is_some_and(|it| !it.acks.is_empty());
-        let delayed = self.pushes.iter().filter(|push| !came(push));
+        let is_delayed = |push: &&Push| push.attempts.first().is_some_and(|it| it.acks.is_empty());
+        let delayed = self.pushes.iter().filter(is_delayed);
         delayed
             .map(|push| (push.about.0.as_str(), push.about.1.as_str()))
             .collect()
