@@ -18,26 +18,36 @@ use support::daemon::{Choices, World};
 use support::model::Echo;
 use support::slack::{Asked, MockSlack, Options};
 
-/// How fast which number of messages comes, and in how many threads; each has a channel.
+/// How fast which number of messages comes, in how many threads of how many channels.
 struct Load {
     name: &'static str,
+    channels: usize,
     threads: usize,
     messages: usize,
     every: Duration,
 }
 
-const LOADS: [Load; 2] = [
+const LOADS: [Load; 3] = [
     Load {
-        name: "1 message/s, 10 threads",
+        name: "1 message/s, 10 threads in 10 channels",
+        channels: 10,
         threads: 10,
         messages: 60,
         every: Duration::from_secs(1),
     },
     Load {
-        name: "200 messages/s, 50 threads",
+        name: "200 messages/s, 50 threads in 50 channels",
+        channels: 50,
         threads: 50,
         messages: 2000,
         every: Duration::from_millis(5),
+    },
+    Load {
+        name: "all at once, 100 threads in 10 channels",
+        channels: 10,
+        threads: 100,
+        messages: 100,
+        every: Duration::from_millis(1),
     },
 ];
 
@@ -68,10 +78,13 @@ async fn measure(load: &Load) {
 
     // What a thread's first message has to make is not what is asked here.
     let mei = slack.person("Mei");
+    let channels: Vec<String> = (0..load.channels)
+        .map(|number| slack.public(&format!("channel-{number}")))
+        .collect();
     let roots: Vec<Asked> = (0..load.threads)
         .map(|number| {
-            let channel = slack.public(&format!("channel-{number}"));
-            slack.ask(&mei, &channel, &format!("root {number} over"))
+            let channel = &channels[number % channels.len()];
+            slack.ask(&mei, channel, &format!("root {number} over"))
         })
         .collect();
     slack.all_answered(&roots).await;

@@ -1,5 +1,6 @@
 //! Calls of the Web API that fail in every way, also after they have done what they were for.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use super::Team;
@@ -12,7 +13,7 @@ const ONE_IN: u64 = 4;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_failing_calls_loses_nothing_and_repeats_nothing() {
     let seed = seed();
-    eprintln!("seed {seed}");
+    writeln!(std::io::stderr(), "seed {seed}").unwrap();
     let mut team = Team::start(Options::default().hasty().with_real_rates()).await;
     let mut random = Random(seed);
     team.slack.fail_always(move |_| {
