@@ -142,6 +142,8 @@ impl Team {
 
     /// Fails unless everything was answered once and honestly, and everybody behaved.
     async fn finish(self) {
+        // What would be said twice has been said by then.
+        self.world.at_rest().await;
         self.slack.tally(&self.asked).assert_exactly_once();
         self.assert_told_once();
         self.slack

@@ -241,6 +241,32 @@ impl World {
         }
     }
 
+    /// Waits until nothing waits, no turn is open, and no post is on its way.
+    pub(crate) async fn at_rest(&self) {
+        let client = Client::new(&self.path().join("state/control.sock"));
+        let rests = async {
+            loop {
+                if let Ok(status) = client.status().await
+                    && status.outbox.pending + status.outbox.sending == 0
+                    && status.dispatchers.iter().all(|dispatcher| {
+                        let is_busy = dispatcher.lanes.iter().any(|it| it.open_turn.is_some());
+                        dispatcher.waiting == 0 && !is_busy
+                    })
+                {
+                    return;
+                }
+                // The socket is asked, for it does not tell by itself.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(60), rests)
+            .await
+            .is_err()
+        {
+            panic!("not at rest after 60 s:\n{}", self.log());
+        }
+    }
+
     /// Asks the daemon how it is.
     pub(crate) async fn status(&self) -> Status {
         Client::new(&self.path().join("state/control.sock"))
