@@ -28,6 +28,8 @@ async fn kills_at_random_moments_lose_nothing_and_repeat_nothing() {
     let mut options = Options::default().hasty();
     // Redelivery is over within two seconds: what it does not bring is for reading back.
     options.timing.ack = Duration::from_millis(300);
+    // What a killed daemon showed goes out by itself, in the real Slack after two minutes.
+    options.timing.status = Duration::from_secs(10);
     let mut team = Team::start_with(options, "chat").await;
     let mut places = vec![Place::Direct];
     for number in 0..5 {
