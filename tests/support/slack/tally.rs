@@ -1,6 +1,7 @@
 //! What became of everything that was asked: for tests that ask much.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{BOT, MockSlack, State, limits};
 
@@ -26,7 +27,8 @@ pub(crate) struct Tally {
     pub(crate) twice: Vec<Asked>,
     /// Answered, but somewhere else.
     pub(crate) misplaced: Vec<Asked>,
-    /// Threads whose answers are not in the order of the questions.
+    /// Threads whose answers are not in the order of the questions. What had to be delivered again
+    /// does not count: those after it may have come before it.
     pub(crate) out_of_order: Vec<(String, Option<String>)>,
 }
 
@@ -81,16 +83,30 @@ impl MockSlack {
             let posts = slack.count_posts();
             let is_news = posts != seen;
             seen = posts;
-            let is_done = is_news && posts >= asked.len() && slack.tally(asked).lost.is_empty();
+            let is_done = is_news && slack.tally(asked).lost.is_empty();
             is_done.then_some(())
         })
         .await;
+    }
+
+    /// Returns how long each question waited for the post that answers it; those that are answered.
+    pub(crate) fn waits(&self, asked: &[Asked]) -> Vec<Duration> {
+        self.shared.look(|state| {
+            let places = answers(state);
+            let waits = asked.iter().filter_map(|it| {
+                let here = places.get(&(it.channel.as_str(), it.thread_ts.as_deref()))?;
+                let answer = here.iter().find(|answer| answer.says(it))?;
+                Some(between(&it.ts, answer.ts))
+            });
+            waits.collect()
+        })
     }
 
     /// Returns what became of everything that was asked. Markers must not contain each other.
     pub(crate) fn tally(&self, asked: &[Asked]) -> Tally {
         self.shared.look(|state| {
             let places = answers(state);
+            let delayed = state.delayed();
             let mut tally = Tally {
                 asked: asked.len(),
                 ..Tally::default()
@@ -106,7 +122,9 @@ impl MockSlack {
                     (None, _) => unanswered.push(it),
                     (Some(answer), None) => {
                         tally.answered += 1;
-                        pairs.entry(place).or_default().push((&it.ts, answer.ts));
+                        if !delayed.contains(&(&*it.channel, &*it.ts)) {
+                            pairs.entry(place).or_default().push((&it.ts, answer.ts));
+                        }
                     }
                     (Some(_), Some(_)) => tally.twice.push(it.clone()),
                 }
@@ -137,6 +155,12 @@ impl MockSlack {
             tally
         })
     }
+}
+
+/// Returns how much later one `ts` is than another.
+fn between(earlier: &str, later: &str) -> Duration {
+    let micros = |ts: &str| -> u64 { ts.replace('.', "").parse().expect("a ts") };
+    Duration::from_micros(micros(later).saturating_sub(micros(earlier)))
 }
 
 /// A channel, and a thread in it.
