@@ -40,13 +40,13 @@ pub(crate) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn says(&self, asked: &Asked) -> bool {
+    pub(crate) fn says(&self, asked: &Asked) -> bool {
         self.text.contains(&asked.marker)
     }
 }
 
 impl Asked {
-    fn place(&self) -> Place<'_> {
+    pub(crate) fn place(&self) -> Place<'_> {
         (&self.chat, self.thread.as_deref())
     }
 }
@@ -65,7 +65,12 @@ impl Tally {
     }
 
     /// Compares what was asked with what the bot said, where. Markers must not contain each other.
-    pub(crate) fn of(asked: &[Asked], places: &BTreeMap<Place<'_>, Vec<Answer<'_>>>) -> Self {
+    /// What was delayed does not count for the order: those after it may have come before it.
+    pub(crate) fn of(
+        asked: &[Asked],
+        places: &BTreeMap<Place<'_>, Vec<Answer<'_>>>,
+        is_delayed: impl Fn(&Asked) -> bool,
+    ) -> Self {
         let mut tally = Self {
             asked: asked.len(),
             ..Self::default()
@@ -80,8 +85,10 @@ impl Tally {
                 (None, _) => unanswered.push(it),
                 (Some(answer), None) => {
                     tally.answered += 1;
-                    let pair = (it.message.as_str(), answer.message);
-                    pairs.entry(it.place()).or_default().push(pair);
+                    if !is_delayed(it) {
+                        let pair = (it.message.as_str(), answer.message);
+                        pairs.entry(it.place()).or_default().push(pair);
+                    }
                 }
                 (Some(_), Some(_)) => tally.twice.push(it.clone()),
             }
