@@ -53,7 +53,8 @@ pub enum Revised {
     Applied,
     /// The message is no longer waiting; nothing changed.
     TooLate,
-    /// No such message is recorded; nothing changed.
+    /// No such message is recorded. Nothing changed; a deleted one is not taken any more should it
+    /// still come.
     Unknown,
     /// The same event was recorded before; nothing changed.
     Duplicate,

@@ -46,7 +46,8 @@ pub struct OutboxEntry {
     /// When it was enqueued.
     #[serde(with = "time::millis")]
     pub created_at: SystemTime,
-    /// When it may be tried again, if it was put off.
+    /// When it may be tried again, if it was put off; while it is sent once more although an
+    /// earlier attempt is unclear, when that was begun.
     #[serde(with = "time::optional_millis")]
     pub not_before: Option<SystemTime>,
     /// What went wrong last; cut to 512 bytes.
@@ -183,12 +184,13 @@ impl OutboxEntry {
     ///
     /// When `event` cannot happen in this state.
     pub fn on(self, event: PostEvent) -> Result<Self, IllegalTransition> {
+        let was_unclear = matches!(self.state, PostState::Sending { .. });
         let state = self.state.on(&event)?;
         let mut next = Self { state, ..self };
         match event {
-            PostEvent::Attempt { .. } => {
+            PostEvent::Attempt { at } => {
                 next.attempts = next.attempts.saturating_add(1);
-                next.not_before = None;
+                next.not_before = was_unclear.then(|| time::cut(at));
             }
             PostEvent::Delivered { .. } => next.not_before = None,
             PostEvent::Again { not_before, reason } | PostEvent::PutOff { not_before, reason } => {

@@ -376,7 +376,8 @@ impl Delivery {
 fn recorded_wait(entry: &OutboxEntry, pace: &Pace) -> Duration {
     let asked = entry.not_before.unwrap_or(SystemTime::UNIX_EPOCH);
     let settled = match entry.state {
-        PostState::Sending { since } => since.checked_add(pace.settling),
+        // The last attempt may have been later than the first.
+        PostState::Sending { since } => since.max(asked).checked_add(pace.settling),
         _ => None,
     };
     asked

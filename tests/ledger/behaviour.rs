@@ -334,9 +334,12 @@ async fn edit_and_deletion_count_while_the_message_waits() {
     assert_eq!(record.unwrap().state, MessageState::Cancelled);
     assert_eq!(names(&ledger.waiting(&lane, 10).await.unwrap()), ["1"]);
 
+    // A platform that delivers again may bring the deletion first.
     let deletion = event(EventKind::Deletion, "?");
     let withdrawn = ledger.withdraw(&channel(), deletion, key("?")).await;
     assert_eq!(withdrawn, Ok(Revised::Unknown));
+    let late = ledger.accept(new_message(&lane, "?")).await;
+    assert_eq!(late, Ok(Accepted::Duplicate { id: None }));
 
     let turn = TurnKey::new();
     ledger.open_turn(&lane, turn, vec![first]).await.unwrap();

@@ -8,9 +8,8 @@
 mod tests;
 
 use std::path::Path;
-use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
@@ -20,7 +19,7 @@ use url::{Host, Url};
 
 use crate::Settings;
 use crate::account::Account;
-use crate::web::Method;
+use crate::web::{Method, retry_after};
 
 const MAX_REDIRECTS: usize = 5;
 
@@ -160,11 +159,7 @@ fn succeeded(response: Response) -> Result<Response, SendError> {
         ))),
         StatusCode::NOT_FOUND | StatusCode::GONE => Err(never("the file is gone".to_owned())),
         StatusCode::TOO_MANY_REQUESTS => Err(SendError::Again {
-            after: response
-                .headers()
-                .get(RETRY_AFTER)
-                .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-                .map(Duration::from_secs),
+            after: retry_after(response.headers()),
             reason: "rate limited".to_owned(),
         }),
         _ if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {

@@ -102,20 +102,28 @@ impl Transaction<'_> {
         })
     }
 
-    /// Takes a waiting message out of its lane for good.
+    /// Takes a waiting message out of its lane for good. One that is deleted before it came is taken
+    /// for seen when it comes.
     pub(in crate::ledger) fn withdraw(
         &mut self,
         channel: &ChannelId,
         deletion: &EventKey,
         target: &EventKey,
     ) -> Result<Revised, LedgerError> {
-        self.change_waiting(channel, deletion, target, |transaction, message| {
+        let revised = self.change_waiting(channel, deletion, target, |transaction, message| {
             let mut lane = transaction.lane_or_new(&message.lane, &message.dispatcher)?;
             transaction.leave_queue(&mut lane, &message)?;
             transaction.put_lane(&lane)?;
             transaction.move_message(message, MessageEvent::Withdrawn)?;
             Ok(())
-        })
+        })?;
+        if revised == Revised::Unknown {
+            let target = key::seen(channel, target)?;
+            if !self.contains(Table::Seen, &target)? {
+                self.remember(target, None, time::now())?;
+            }
+        }
+        Ok(revised)
     }
 
     /// Returns a message.

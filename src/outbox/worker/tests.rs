@@ -187,6 +187,33 @@ async fn post_that_was_being_sent_when_the_process_died_is_looked_up_first() {
     assert_eq!(seen.kinds(), [Kind::Post, Kind::Find]);
 }
 
+#[tokio::test]
+async fn a_platform_has_the_time_to_settle_also_after_a_later_attempt() {
+    // A post that did not arrive, the look-up, and one that is cut off.
+    let answers = [
+        Answer::Unclear { taken: false },
+        Answer::Take,
+        Answer::Hang { taken: true },
+    ];
+    let mut bench = Bench::new(Platform::answering(Repeat::Findable, answers));
+    bench.pace.settling = Duration::from_millis(500);
+    let id = bench.enqueue("C1", "text").await;
+    bench.start();
+    bench.platform.until(|seen| seen.shown.len() == 1).await;
+    bench.crash().await;
+    bench.reopen_ledger().await;
+    bench.start();
+    bench.settled(id).await;
+    let seen = bench.platform.seen();
+    assert_eq!(
+        seen.kinds(),
+        [Kind::Post, Kind::Find, Kind::Post, Kind::Find]
+    );
+    let waited = seen.calls[3].at.duration_since(seen.calls[2].at).unwrap();
+    // The ledger keeps milliseconds, and notes the attempt before it is made.
+    assert!(waited >= Duration::from_millis(400), "{waited:?}");
+}
+
 // === Waiting ===
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Files of a server that stands in for Slack's, and of others.
 
+use std::time::Duration;
+
 use pretty_assertions::assert_eq;
 use serde_json::json;
 use tempfile::TempDir;

@@ -100,7 +100,10 @@ fn rich_text(block: &Value, directory: &dyn Directory, body: &mut Body) {
 
 fn list(list: &Value, directory: &dyn Directory, body: &mut Body) {
     let indent = list["indent"].as_u64().unwrap_or(0).min(8);
-    let first = list["offset"].as_u64().unwrap_or(0).saturating_add(1);
+    let offset = list["offset"]
+        .as_u64()
+        .and_then(|it| u32::try_from(it).ok());
+    let first = u64::from(offset.unwrap_or(0)) + 1;
     for (item, number) in items(&list["elements"]).iter().zip(first..) {
         body.new_line();
         for _ in 0..indent {
@@ -268,6 +271,20 @@ mod tests {
         ] {
             assert_eq!(plain(&blocks).trim(), "");
         }
+    }
+
+    #[test]
+    fn a_list_may_begin_with_any_number() {
+        let list = |offset: u64| {
+            plain(&json!([{"type": "rich_text", "elements": [
+                {"type": "rich_text_list", "style": "ordered", "offset": offset, "elements": [
+                    {"type": "rich_text_section", "elements": [{"type": "text", "text": "a"}]},
+                    {"type": "rich_text_section", "elements": [{"type": "text", "text": "b"}]},
+                ]},
+            ]}]))
+        };
+        assert_eq!(list(2).trim(), "3. a\n4. b");
+        assert_eq!(list(u64::MAX).trim(), "1. a\n2. b");
     }
 
     #[test]

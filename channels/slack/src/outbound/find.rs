@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::{EVENT_TYPE, is_about_thread};
 use crate::account::{Account, Identity};
+use crate::inbound::fields::text;
 use crate::web::{CallError, Form, Method, Urgency};
 
 /// How far our clock may be ahead of Slack's.
@@ -34,13 +35,7 @@ struct Page {
     #[serde(default)]
     messages: Vec<Value>,
     #[serde(default)]
-    response_metadata: Option<Cursor>,
-}
-
-#[derive(Deserialize)]
-struct Cursor {
-    #[serde(default)]
-    next_cursor: String,
+    response_metadata: Value,
 }
 
 /// Looks for `post` among what was written after `since`.
@@ -100,20 +95,20 @@ impl Failure {
 }
 
 impl Search<'_> {
-    /// Looks where the post goes: in its thread, and in the channel itself if it is not there, where
-    /// a post goes whose thread is gone or takes none.
+    /// Looks where the post goes: in its thread, and in the channel, where it is when the thread was
+    /// gone or took no replies.
     async fn everywhere(&self) -> Result<Option<Posted>, Failure> {
-        let Some(thread) = &self.post.to.thread else {
-            return self.all(Method::ConversationsHistory, None).await;
-        };
-        let is_gone = match self.all(Method::ConversationsReplies, Some(thread)).await {
-            Ok(None) => false,
-            Err(Failure::Call(error)) if is_about_thread(&error) => true,
-            found => return found,
-        };
+        let mut is_absent = false;
+        if let Some(thread) = &self.post.to.thread {
+            match self.all(Method::ConversationsReplies, Some(thread)).await {
+                Err(Failure::Call(error)) if is_about_thread(&error) => {}
+                Ok(None) => is_absent = true,
+                found => return found,
+            }
+        }
         match self.all(Method::ConversationsHistory, None).await {
-            // What the thread says is enough, where so much was written that it is hard to tell.
-            Err(Failure::TooMany) if !is_gone => Ok(None),
+            // The thread has said enough.
+            Err(Failure::TooMany) if is_absent => Ok(None),
             found => found,
         }
     }
@@ -137,12 +132,9 @@ impl Search<'_> {
                     id: WireId::new(ts),
                 }));
             }
-            cursor = page
-                .response_metadata
-                .map(|metadata| metadata.next_cursor)
-                .unwrap_or_default();
-            if cursor.is_empty() {
-                return Ok(None);
+            match text(&page.response_metadata["next_cursor"]) {
+                Some(next) => next.clone_into(&mut cursor),
+                None => return Ok(None),
             }
         }
         Err(Failure::TooMany)
@@ -166,9 +158,9 @@ impl Search<'_> {
 
     /// Returns the message's `ts` if it is the post.
     fn ours<'a>(&self, message: &'a Value) -> Option<&'a str> {
-        let text = |name: &str| message.get(name).and_then(Value::as_str);
-        let is_ours = text("user") == Some(&self.us.user_id)
-            || text("bot_id").is_some() && text("bot_id") == self.us.bot_id.as_deref();
+        let bot = text(&message["bot_id"]);
+        let is_ours = text(&message["user"]) == Some(&self.us.user_id)
+            || bot.is_some() && bot == self.us.bot_id.as_deref();
         if !is_ours {
             return None;
         }
@@ -183,7 +175,9 @@ impl Search<'_> {
                 found["name"] == file.name.as_str() || found["title"] == file.name.as_str()
             })
         });
-        (has_key || has_file).then_some(text("ts")).flatten()
+        (has_key || has_file)
+            .then(|| text(&message["ts"]))
+            .flatten()
     }
 }
 

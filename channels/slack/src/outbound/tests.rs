@@ -231,7 +231,7 @@ async fn what_is_not_there_is_not_found_and_what_cannot_be_asked_is_an_error() {
         find(&server.account(), &a_post("x"), since()).await,
         Ok(None)
     );
-    // Without a thread it is looked for in the chat itself only.
+    // Without a thread it is looked for in the chat alone.
     let mut direct = a_post("x");
     direct.to.thread = None;
     assert_eq!(find(&server.account(), &direct, since()).await, Ok(None));
@@ -251,20 +251,40 @@ async fn what_is_not_there_is_not_found_and_what_cannot_be_asked_is_an_error() {
 }
 
 #[tokio::test]
-async fn what_went_to_the_channel_in_place_of_its_thread_is_found_there() {
-    let empty = || Reply::Json(json!({"ok": true, "messages": []}));
-    for is_gone in [true, false] {
+async fn a_post_whose_thread_did_not_take_it_is_found_in_the_channel() {
+    for replies in [
+        || error("thread_not_found"),
+        // The root is there, but takes no replies.
+        || {
+            Reply::Json(json!({
+                "ok": true, "messages": [{"ts": "1731.000100", "user": "U1"}],
+                "response_metadata": {"next_cursor": null},
+            }))
+        },
+    ] {
         let server = platform(move |call| match call.method.as_str() {
-            "conversations.replies" if is_gone => error("thread_not_found"),
-            "conversations.replies" => empty(),
+            "conversations.replies" => replies(),
             _ => Reply::Json(json!({"ok": true, "messages": [
                 {"ts": "1.2", "user": "UBOT", "metadata": metadata(KEY)},
             ]})),
         })
         .await;
         let found = find(&server.account(), &a_post("x"), since()).await;
-        assert_eq!(found, Ok(Some(posted("1.2"))), "{is_gone}");
+        assert_eq!(found, Ok(Some(posted("1.2"))));
     }
+}
+
+#[tokio::test]
+async fn a_channel_too_busy_to_be_searched_does_not_hide_what_the_thread_says() {
+    let server = platform(|call| match call.method.as_str() {
+        "conversations.replies" => Reply::Json(json!({"ok": true, "messages": []})),
+        _ => Reply::Json(json!({
+            "ok": true, "messages": [], "response_metadata": {"next_cursor": "for ever"},
+        })),
+    })
+    .await;
+    let found = find(&server.account(), &a_post("x"), since()).await;
+    assert_eq!(found, Ok(None));
 }
 
 #[tokio::test]

@@ -1,15 +1,12 @@
 //! What to do about a failure, and what to tell the operator.
 
-use std::time::Duration;
-
-use reqwest::header::RETRY_AFTER;
 use tieline_channel::ChannelId;
 use tieline_net::ConnectError;
 use tieline_net::life::Verdict;
 
 use super::envelope::DisconnectReason;
 use super::opening::OpenError;
-use crate::web::{CallError, Method};
+use crate::web::{CallError, Method, retry_after};
 
 /// Says what to do when a connection could not be opened.
 pub(super) fn on_failure(channel: &ChannelId, error: &OpenError) -> Verdict {
@@ -20,11 +17,7 @@ pub(super) fn on_failure(channel: &ChannelId, error: &OpenError) -> Verdict {
             on_disconnect(channel, reason).unwrap_or(Verdict::Retry { after: None })
         }
         OpenError::Connect(ConnectError::Refused(response)) => Verdict::Retry {
-            after: response
-                .headers()
-                .get(RETRY_AFTER)
-                .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-                .map(Duration::from_secs),
+            after: retry_after(response.headers()),
         },
         OpenError::Connect(ConnectError::Deadline(_) | ConnectError::Failed(_))
         | OpenError::Broken(_)
@@ -168,6 +161,8 @@ fn remedy(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use pretty_assertions::assert_eq;
     use tokio_tungstenite::tungstenite;
 
@@ -272,6 +267,11 @@ mod tests {
             (refused_handshake(None), Retry(None)),
             (refused_handshake(Some("9")), Retry(Some(9))),
             (refused_handshake(Some("soon")), Retry(None)),
+            // No wait reaches beyond what a clock can tell.
+            (
+                refused_handshake(Some("18446744073709551615")),
+                Retry(Some(3_600)),
+            ),
             (
                 ConnectError::Deadline(Duration::from_secs(1)).into(),
                 Retry(None),

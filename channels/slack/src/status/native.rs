@@ -193,7 +193,16 @@ impl Statuses {
                 thread.shown = None;
             }
             Outcome::Limited(after) => self.paused_until = Some(now + after),
-            Outcome::Failed => self.paused_until = Some(now + RETRY_AFTER),
+            Outcome::Failed => {
+                self.paused_until = Some(now + RETRY_AFTER);
+                // It may show all the same, and must then be taken away.
+                if words.is_some() && thread.shown.is_none() {
+                    thread.shown = Some(Shown {
+                        words: String::new(),
+                        at: now,
+                    });
+                }
+            }
             Outcome::Off(duration) => {
                 self.paused_until = Some(now + duration);
                 // They expire before it is tried again.
@@ -365,6 +374,18 @@ mod tests {
         assert_eq!(bench.steps(1).await, ["idle"]);
         bench.working("2.1", "2.2", "works");
         assert_eq!(bench.steps(1).await, ["2.1: works"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_show_is_taken_away_too() {
+        let mut bench = Bench::new();
+        bench.working("1.1", "1.2", "works");
+        assert_eq!(bench.step(Outcome::Failed).await, "1.1: works");
+        bench.want("1.1", "1.2", &Status::Done, "");
+        assert_eq!(bench.steps(1).await, ["10 s"]);
+        assert_eq!(bench.step(Outcome::Failed).await, "1.1: -");
+        assert_eq!(bench.steps(3).await, ["10 s", "1.1: -", "idle"]);
+        assert!(bench.statuses.threads.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -66,13 +66,7 @@ struct Verdict {
     #[serde(default)]
     provided: Option<String>,
     #[serde(default)]
-    response_metadata: Option<Metadata>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    #[serde(default)]
-    messages: Vec<String>,
+    response_metadata: Value,
 }
 
 impl Web {
@@ -156,13 +150,8 @@ impl Inner {
             .await
             .map_err(|error| failed(name, error))?;
         let status = response.status();
+        let after = retry_after(response.headers()).unwrap_or(DEFAULT_RETRY_AFTER);
         if status == StatusCode::TOO_MANY_REQUESTS {
-            let after = response
-                .headers()
-                .get(RETRY_AFTER)
-                .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-                .map_or(DEFAULT_RETRY_AFTER, Duration::from_secs)
-                .clamp(Duration::from_secs(1), LONGEST_RETRY_AFTER);
             return Err(CallError::Limited { after });
         }
         let body = response
@@ -180,7 +169,11 @@ impl Inner {
         };
         match Verdict::deserialize(&value) {
             Ok(verdict) if verdict.ok => Ok(value),
-            Ok(verdict) => Err(refused(name, verdict)),
+            // Whatever it says, it comes from a server that failed, perhaps in the middle.
+            Ok(verdict) if status.is_server_error() => Err(CallError::Lost {
+                reason: format!("{name}: HTTP {status}: {}", verdict.word()),
+            }),
+            Ok(verdict) => Err(refused(name, verdict, after)),
             Err(error) => Err(CallError::Lost {
                 reason: format!("{name}: HTTP {status}: {error}"),
             }),
@@ -188,12 +181,24 @@ impl Inner {
     }
 }
 
-fn refused(name: &'static str, verdict: Verdict) -> CallError {
-    let error = verdict.error.unwrap_or_else(|| "no error given".to_owned());
+impl Verdict {
+    /// Returns Slack's word for why it said no.
+    fn word(&self) -> &str {
+        self.error.as_deref().unwrap_or("no error given")
+    }
+}
+
+/// Returns for how long Slack wants to be left alone, if it says so.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    let after = Duration::from_secs(value.trim().parse().ok()?);
+    Some(after.clamp(Duration::from_secs(1), LONGEST_RETRY_AFTER))
+}
+
+fn refused(name: &'static str, verdict: Verdict, after: Duration) -> CallError {
+    let error = verdict.word().to_owned();
     match error.as_str() {
-        "ratelimited" | "rate_limited" => CallError::Limited {
-            after: DEFAULT_RETRY_AFTER,
-        },
+        "ratelimited" | "rate_limited" => CallError::Limited { after },
         // "It's possible some aspect of the operation succeeded": Slack on these.
         "internal_error" | "fatal_error" | "service_unavailable" | "request_timeout" => {
             CallError::Lost {
@@ -205,12 +210,16 @@ fn refused(name: &'static str, verdict: Verdict) -> CallError {
             error,
             needed: verdict.needed,
             provided: verdict.provided,
-            messages: verdict
-                .response_metadata
-                .map(|metadata| metadata.messages)
-                .unwrap_or_default(),
+            messages: explanations(&verdict.response_metadata),
         },
     }
+}
+
+/// Returns what Slack explains a refusal with, whatever shape the rest is of.
+fn explanations(metadata: &Value) -> Vec<String> {
+    let messages = metadata["messages"].as_array();
+    let texts = messages.into_iter().flatten().filter_map(Value::as_str);
+    texts.map(str::to_owned).collect()
 }
 
 /// Tells whether Slack may have got the request. The error is shown without its URL.

@@ -52,6 +52,10 @@ async fn answers_are_told_apart_by_whether_it_was_done() {
         (Reply::Lost, lost),
         (Reply::Http(500, "", "<html>"), lost),
         (Reply::Http(503, "", ""), lost),
+        (
+            Reply::Http(500, "", r#"{"ok":false,"error":"moon"}"#),
+            "no clear answer: chat.postMessage: HTTP 500 Internal Server Error: moon",
+        ),
         (Reply::Http(200, "", "<html>"), lost),
         (Reply::Http(200, "", "[]"), lost),
         (Reply::Json(json!({"fine": true})), lost),
@@ -78,6 +82,20 @@ async fn answers_are_told_apart_by_whether_it_was_done() {
             "rate limited for 3600 s",
         ),
         (error("ratelimited"), limited),
+        (
+            Reply::Http(
+                200,
+                "Retry-After: 4\r\n",
+                r#"{"ok":false,"error":"rate_limited"}"#,
+            ),
+            "rate limited for 4 s",
+        ),
+        (
+            Reply::Json(json!({
+                "ok": false, "error": "moon", "response_metadata": {"messages": null},
+            })),
+            "chat.postMessage: moon",
+        ),
         (
             error("channel_not_found"),
             "chat.postMessage: channel_not_found",
