@@ -90,7 +90,9 @@ async fn after_the_end_it_can_look_up_again() {
     stop.cancel();
     lookups.want(&1);
     // Nothing is answered any more, whichever is noticed first.
-    lookups.run(async |_| std::future::pending().await, stop).await;
+    lookups
+        .run(async |_| std::future::pending().await, stop)
+        .await;
     assert!(lookups.state().pending.is_empty());
     asked_while(&lookups, async {
         lookups.want(&1);
