@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tieline_channel::{Conversation, Language, Post, PostKind, Posted, SendError, WireId};
+use tieline_channel::{Conversation, Post, PostKind, Posted, SendError, WireId};
 use tieline_net::pace::Urgency;
 use tracing::{info, warn};
 
@@ -13,6 +13,7 @@ use super::render::{Form, Rendered, forms};
 use super::upload::upload;
 use crate::account::Account;
 use crate::api::{Call, Cure, Failure};
+use tieline_channel::Language;
 
 const MESSAGES: &str = "/open-apis/im/v1/messages";
 
