@@ -6,6 +6,7 @@ mod console;
 mod demo;
 mod dispatcher;
 mod faults;
+mod feishu;
 mod ledger;
 mod slack;
 mod support;

@@ -506,8 +506,8 @@ async fn the_tally_tells_what_went_wrong() {
     let first = slack.ask_directly(&mei, "first");
     let second = slack.ask_directly(&mei, "second");
     let answer = async |it: &Asked, text: &str| {
-        let mut form = vec![("channel", it.channel.as_str()), ("text", text)];
-        form.extend(it.thread_ts.as_deref().map(|ts| ("thread_ts", ts)));
+        let mut form = vec![("channel", it.chat.as_str()), ("text", text)];
+        form.extend(it.thread.as_deref().map(|ts| ("thread_ts", ts)));
         client.post(&form).await
     };
     answer(&right, "echo: right").await;
@@ -533,7 +533,7 @@ async fn the_tally_tells_what_went_wrong() {
         lost: vec![asked[1].clone()],
         twice: vec![asked[2].clone()],
         misplaced: vec![asked[3].clone()],
-        out_of_order: vec![(first.channel, None)],
+        out_of_order: vec![(first.chat, None)],
     };
     assert_eq!(slack.tally(&asked), expected);
 }

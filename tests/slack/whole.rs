@@ -21,7 +21,7 @@ async fn what_is_asked_is_answered_in_its_place() {
         slack.ask_directly(&mei, "directly"),
     ];
     slack.all_answered(&asked).await;
-    let root = asked[0].ts.clone();
+    let root = asked[0].message.clone();
     asked.push(slack.ask_below(&mei, &ops, &root, "without a mention"));
     slack.hang_up(Hangup::Refresh);
     for number in 0..5 {

@@ -17,11 +17,15 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use super::codex::codex_bin;
+use super::feishu::{self, MockFeishu};
 use super::platform::Platform;
 use super::slack::{self, MockSlack};
 
 /// Where the daemon of a world finds the bot token.
 const BOT_TOKEN_FILE: &str = "bot-token";
+
+/// Where the daemon of a world finds the app's secret.
+const APP_SECRET_FILE: &str = "app-secret";
 
 /// A daemon's whole world: directories, configuration, scripted model, platform.
 pub(crate) struct World {
@@ -45,7 +49,7 @@ pub(crate) struct Choices {
     /// More tables of the configuration.
     pub(crate) tables: String,
     /// More lines of `[channels.term]`.
-    console: String,
+    pub(crate) console: String,
     /// The channels of the dispatcher; `term`, the console, is always declared.
     pub(crate) channels: Vec<String>,
     /// More of the daemon's environment.
@@ -96,6 +100,22 @@ impl Choices {
     /// With a console that speaks Chinese.
     pub(crate) fn in_chinese(mut self) -> Self {
         self.console.push_str("language = \"zh\"\n");
+        self
+    }
+
+    /// With a Feishu channel `office`, its secret in a file, to which everybody may speak; `more`
+    /// is for `[channels.office]`.
+    pub(crate) fn with_feishu(mut self, feishu: &MockFeishu, more: &str) -> Self {
+        self.channels.push("office".to_owned());
+        self.files
+            .push((APP_SECRET_FILE.to_owned(), feishu::APP_SECRET.to_owned()));
+        self.tables.push_str(&format!(
+            "[channels.office]\nkind = \"feishu\"\nbase_url = {url:?}\napp_id = {app:?}\n\
+             app_secret = {{ file = \"~/{APP_SECRET_FILE}\" }}\n{more}\n\
+             [dispatchers.test.access]\ndirect = \"everyone\"\ngroups = \"everyone\"\n",
+            url = feishu.base_url(),
+            app = feishu::APP_ID,
+        ));
         self
     }
 
@@ -203,6 +223,16 @@ impl World {
         Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
     }
 
+    /// Returns what the system says of the daemon's memory, in megabytes: `VmRSS` is resident now,
+    /// `VmHWM` was resident at most.
+    pub(crate) fn memory(&self, field: &str) -> f64 {
+        let path = format!("/proc/{}/status", self.daemon_pid().as_raw_nonzero());
+        let status = fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib * 1024.0 / 1e6
+    }
+
     /// Kills the daemon as a power cut would, nearly.
     pub(crate) async fn kill_daemon(&mut self) {
         let mut child = self.daemon.take().expect("the daemon runs");
@@ -244,6 +274,32 @@ impl World {
             .is_err()
         {
             panic!("not ready after 60 s:\n{}", self.log());
+        }
+    }
+
+    /// Waits until nothing waits, no turn is open, and no post is on its way.
+    pub(crate) async fn at_rest(&self) {
+        let client = Client::new(&self.path().join("state/control.sock"));
+        let rests = async {
+            loop {
+                if let Ok(status) = client.status().await
+                    && status.outbox.pending + status.outbox.sending == 0
+                    && status.dispatchers.iter().all(|dispatcher| {
+                        let is_busy = dispatcher.lanes.iter().any(|it| it.open_turn.is_some());
+                        dispatcher.waiting == 0 && !is_busy
+                    })
+                {
+                    return;
+                }
+                // The socket is asked, for it does not tell by itself.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(60), rests)
+            .await
+            .is_err()
+        {
+            panic!("not at rest after 60 s:\n{}", self.log());
         }
     }
 
@@ -374,6 +430,7 @@ impl World {
 
     /// Fails when a secret is anywhere that the daemon or its children have written to.
     pub(crate) fn assert_keeps(&self, secrets: &[&str]) {
+        let given = [BOT_TOKEN_FILE, APP_SECRET_FILE];
         let mut directories = vec![self.path().to_owned()];
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(&directory).unwrap().flatten() {
@@ -382,7 +439,7 @@ impl World {
                 let path = entry.path();
                 if kind.is_dir() {
                     directories.push(path);
-                } else if kind.is_file() && entry.file_name() != BOT_TOKEN_FILE {
+                } else if kind.is_file() && given.iter().all(|it| entry.file_name() != *it) {
                     let content = fs::read(&path).unwrap_or_default();
                     for secret in secrets {
                         let is_there = content

@@ -5,8 +5,11 @@
 pub(crate) mod codex;
 pub(crate) mod daemon;
 pub(crate) mod fake_app_server;
+pub(crate) mod feishu;
+pub(crate) mod mock;
 pub(crate) mod model;
 pub(crate) mod platform;
 pub(crate) mod proxied;
 pub(crate) mod proxy;
+pub(crate) mod random;
 pub(crate) mod slack;

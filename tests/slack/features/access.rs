@@ -26,7 +26,7 @@ async fn those_who_may_not_see_nothing_and_the_operator_sees_them() {
     slack.all_acknowledged().await;
     let end = slack.ask_directly(&friend, "the end");
     let at = scene.said("the end").await;
-    assert_eq!(at.channel, end.channel);
+    assert_eq!(at.channel, end.chat);
     assert_eq!(slack.count_posts(), 1);
     for (channel, ts) in written {
         assert_eq!(slack.reactions(&channel, &ts), Vec::<String>::new());

@@ -20,13 +20,13 @@ async fn other_bots_are_heard_only_when_listed_and_mentioning_and_not_for_ever()
     let build = slack.ask(&ci, ops, "build 2 failed");
     slack.all_answered(std::slice::from_ref(&build)).await;
     // The thread goes on without mention for people, not for programs.
-    slack.reply(&ci, ops, &build.ts, "build 3 failed");
+    slack.reply(&ci, ops, &build.message, "build 3 failed");
     for number in 4..12 {
         let text = slack.mention(&format!("build {number} failed"));
-        slack.reply(&ci, ops, &build.ts, &text);
+        slack.reply(&ci, ops, &build.message, &text);
     }
     slack.all_acknowledged().await;
-    let end = slack.ask_below(&scene.mei, ops, &build.ts, "the end");
+    let end = slack.ask_below(&scene.mei, ops, &build.message, "the end");
     slack.all_answered(&[end]).await;
 
     let heard: Vec<usize> = (1..12)
@@ -39,7 +39,7 @@ async fn other_bots_are_heard_only_when_listed_and_mentioning_and_not_for_ever()
     assert!(
         posts
             .iter()
-            .all(|it| it.thread_ts.as_deref() == Some(&*build.ts)),
+            .all(|it| it.thread_ts.as_deref() == Some(&*build.message)),
         "{posts:#?}"
     );
     assert_eq!(scene.told("echo:"), Vec::<String>::new());

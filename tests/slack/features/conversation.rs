@@ -11,7 +11,7 @@ async fn a_thread_goes_on_without_mention_and_another_is_another_conversation() 
     let first = slack.ask(mei, ops, "apples");
     let second = slack.ask(mei, ops, "bananas");
     slack.all_answered(&[first.clone(), second.clone()]).await;
-    let below = slack.ask_below(mei, ops, &first.ts, "cherries");
+    let below = slack.ask_below(mei, ops, &first.message, "cherries");
     slack.all_answered(std::slice::from_ref(&below)).await;
     // Nobody spoke to the bot here.
     let aside = slack.say(mei, ops, "dates");
@@ -21,7 +21,7 @@ async fn a_thread_goes_on_without_mention_and_another_is_another_conversation() 
     scene.world.kill_daemon().await;
     scene.start().await;
     let (slack, mei, ops) = (&scene.slack, &scene.mei, &scene.ops);
-    let later = slack.ask_below(mei, ops, &first.ts, "figs");
+    let later = slack.ask_below(mei, ops, &first.message, "figs");
     slack.all_answered(std::slice::from_ref(&later)).await;
     slack
         .tally(&[first, second, below, later])
@@ -68,7 +68,7 @@ async fn direct_messages_are_answered_where_they_were_written() {
     slack.all_answered(std::slice::from_ref(&top)).await;
     let again = slack.ask_directly(mei, "bananas");
     slack.all_answered(&[top.clone(), again.clone()]).await;
-    let below = slack.ask_below(mei, &direct, &top.ts, "cherries");
+    let below = slack.ask_below(mei, &direct, &top.message, "cherries");
     let asked = [top, again, below];
     slack.all_answered(&asked).await;
     slack.tally(&asked).assert_exactly_once();
@@ -142,7 +142,7 @@ async fn group_chats_and_private_channels_are_like_channels() {
         slack.say(&kim, &chat, &format!("{name}: not for the bot"));
         let asked = slack.ask(mei, &chat, &format!("{name}: hello"));
         slack.all_answered(std::slice::from_ref(&asked)).await;
-        let below = slack.ask_below(&kim, &chat, &asked.ts, &format!("{name}: and on"));
+        let below = slack.ask_below(&kim, &chat, &asked.message, &format!("{name}: and on"));
         slack.all_answered(std::slice::from_ref(&below)).await;
         slack.tally(&[asked, below]).assert_exactly_once();
     }

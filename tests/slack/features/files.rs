@@ -184,7 +184,7 @@ async fn a_very_long_answer_arrives_complete_as_a_file_with_its_beginning_as_tex
     let scene = Setting::of("thread").start().await;
     let text = paragraphs(200_000);
     scene.will_say("much", &text);
-    let root = scene.slack.ask(&scene.mei, &scene.ops, "much").ts;
+    let root = scene.slack.ask(&scene.mei, &scene.ops, "much").message;
     scene
         .slack
         .wait_for_post("a file", |it| !it.files.is_empty())

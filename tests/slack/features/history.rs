@@ -36,7 +36,7 @@ async fn what_was_said_while_the_daemon_was_away_is_answered_once() {
     slack.say_unheard(mei, &direct, "directly");
     slack
         .write(mei, ops)
-        .in_thread(&known.ts)
+        .in_thread(&known.message)
         .text("in the thread")
         .unheard()
         .send();
@@ -47,7 +47,7 @@ async fn what_was_said_while_the_daemon_was_away_is_answered_once() {
     scene.has_read_back().await;
     let (slack, mei, ops) = (&scene.slack, &scene.mei, &scene.ops);
     let answer = scene.said("in the thread").await;
-    assert_eq!(answer.thread_ts.as_deref(), Some(known.ts.as_str()));
+    assert_eq!(answer.thread_ts.as_deref(), Some(known.message.as_str()));
     assert_eq!(scene.lane_of("known"), scene.lane_of("in the thread"));
     let end = slack.ask(mei, ops, "the end");
     slack.all_answered(&[end]).await;

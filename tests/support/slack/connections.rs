@@ -1,9 +1,8 @@
 //! What a test does to the connections, and what it sees of them.
 
-use std::time::Instant;
-
+use super::super::mock::websocket::Link;
 use super::MockSlack;
-use super::socket::{Link, Socket};
+use super::socket::Socket;
 
 /// How a connection ends, or nearly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +99,5 @@ impl MockSlack {
             let held = state.connections.values();
             held.filter(|it| !it.is_gone).count()
         })
-    }
-
-    /// Returns how many connections were open, whenever that changed.
-    pub(crate) fn timeline(&self) -> Vec<(Instant, usize)> {
-        self.shared.look(|state| state.timeline.clone())
     }
 }

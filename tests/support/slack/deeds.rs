@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::delivery::{EnvelopeKind, EventId};
-use super::{APP, MockSlack, TEAM};
+use super::{APP, Knowledge as _, MockSlack, TEAM};
 
 impl MockSlack {
     /// The author edits a message.

@@ -8,7 +8,7 @@ use super::delivery::EnvelopeKind;
 use super::options::MentionOrder;
 use super::state::{Channel, Message};
 use super::world::ChannelKind;
-use super::{APP, BOT, BOT_USER, State, TEAM};
+use super::{APP, BOT, BOT_USER, Knowledge as _, State, TEAM};
 
 impl Message {
     pub(super) fn is_reply(&self) -> bool {

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::super::mock::multipart;
 use super::state::Message;
 use super::world::Redirect;
-use super::{BOT, BOT_USER, State, TEAM};
+use super::{BOT, BOT_USER, Knowledge as _, State, TEAM};
 
 /// A file.
 #[derive(Clone, Debug)]
@@ -165,17 +166,9 @@ fn encoded(name: &str) -> String {
 
 /// Returns the content of an upload: raw, or the only part of a multipart body.
 pub(super) fn content(content_type: Option<&str>, body: &[u8]) -> Option<Vec<u8>> {
-    let boundary = match content_type {
-        Some(it) if it.starts_with("multipart/form-data") => it.split("boundary=").nth(1)?,
-        _ => return Some(body.to_vec()),
-    };
-    let boundary = format!("--{}", boundary.trim_matches('"'));
-    let find = |from: usize, what: &[u8]| {
-        let at = body[from..].windows(what.len()).position(|at| at == what)?;
-        Some(from + at)
-    };
-    let head = find(0, boundary.as_bytes())?;
-    let start = find(head, b"\r\n\r\n")? + 4;
-    let end = find(start, format!("\r\n{boundary}").as_bytes())?;
-    Some(body[start..end].to_vec())
+    if !content_type.is_some_and(|it| it.starts_with("multipart/form-data")) {
+        return Some(body.to_vec());
+    }
+    let mut parts = multipart::parts(content_type, body)?;
+    (parts.len() == 1).then(|| parts.remove(0).content)
 }

@@ -8,7 +8,7 @@
 //! - `world`: people, channels, and what is said; `deeds`: what else people do
 //! - `connections`: what a test does to the connections
 //! - `observe`: what happened, and waiting for it; `tally`: what became of every question
-//! - [`Fault`]: what goes wrong with a call
+//! - [`Fault`]: what goes wrong with a call; this and what else all mocks have is in `mock`
 //! - `state`: everything that it knows, behind one lock
 //! - `server`: HTTP; `api`: the methods; `limits`: how much fits into a message; `rates`: how often
 //! - `socket`: Socket Mode connections; `delivery`: envelopes, acknowledgements, redelivery
@@ -20,7 +20,6 @@ mod connections;
 mod deeds;
 mod delivery;
 mod events;
-mod faults;
 mod files;
 mod limits;
 mod observe;
@@ -36,13 +35,15 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use super::mock::{self, Knowledge, Mock};
+pub(crate) use super::mock::{Asked, Request, Tally};
+
+use self::api::Args;
 pub(crate) use self::connections::Hangup;
 pub(crate) use self::delivery::{Ack, EventId};
-pub(crate) use self::faults::{Call, Fault};
-pub(crate) use self::observe::{Post, Request};
+pub(crate) use self::observe::Post;
 pub(crate) use self::options::{MentionOrder, Options, Rates, Timing};
-use self::state::{Shared, State};
-pub(crate) use self::tally::{Asked, Tally};
+use self::state::State;
 pub(crate) use self::world::{ChannelKind, Redirect, escape};
 
 /// The app-level token that the mock takes.
@@ -60,10 +61,13 @@ pub(crate) const BOT_USER: &str = "U0BOT";
 /// The bot itself.
 pub(crate) const BOT: &str = "B0BOT";
 
-/// One workspace with one app, on loopback. It ends when it is dropped.
-pub(crate) struct MockSlack {
-    shared: Arc<Shared>,
-}
+/// One workspace with one app, on loopback.
+pub(crate) type MockSlack = Mock<State>;
+/// What goes wrong with a call.
+pub(crate) type Fault = mock::Fault<&'static str>;
+/// A call that a fault may fit.
+pub(crate) type Call<'a> = mock::Call<'a, Args>;
+type Shared = mock::Shared<State>;
 
 impl MockSlack {
     /// Starts it with a bot that is nowhere yet.
@@ -82,17 +86,5 @@ impl MockSlack {
     pub(crate) fn api_url(&self) -> String {
         self.shared
             .look(|state| format!("{}/api/", state.base_url()))
-    }
-
-    /// Fails when a client did something that a strict platform would object to.
-    pub(crate) fn finish(&self) {
-        let violations = self.violations();
-        assert!(violations.is_empty(), "violations: {violations:#?}");
-    }
-}
-
-impl Drop for MockSlack {
-    fn drop(&mut self) {
-        self.shared.stop();
     }
 }

@@ -1,14 +1,11 @@
-//! What happened, and waiting for it.
+//! What people see, and waiting for it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
 use super::state::{Message, State};
 use super::{BOT, BOT_USER, MockSlack, limits};
-
-/// A safety net, not a measure: nothing that works takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A message of the bot, as people see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,39 +38,10 @@ impl Post {
     }
 }
 
-/// A request, as it came. Its headers have tokens: not for showing.
-#[derive(Clone)]
-pub(crate) struct Request {
-    pub(crate) at: Instant,
-    pub(crate) path: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Request {
-    /// Returns the method of the Web API that was called.
-    pub(crate) fn method(&self) -> Option<&str> {
-        self.path.strip_prefix("/api/")
-    }
-
-    /// Returns an argument of a form.
-    pub(crate) fn argument(&self, name: &str) -> Option<String> {
-        let mut arguments = url::form_urlencoded::parse(&self.body);
-        let (_, value) = arguments.find(|(it, _)| it == name)?;
-        Some(value.into_owned())
-    }
-}
-
 impl MockSlack {
     /// Returns the bot's messages, in order of their `ts`.
     pub(crate) fn posts(&self) -> Vec<Post> {
-        self.shared.look(|state| {
-            let mut posts: Vec<Post> = own(state)
-                .map(|(it, message)| post(state, it, message))
-                .collect();
-            posts.sort_by(|a, b| a.ts.cmp(&b.ts));
-            posts
-        })
+        self.shared.look(posts)
     }
 
     /// Returns the bot's messages in a thread.
@@ -136,59 +104,6 @@ impl MockSlack {
             .look(|state| state.responses.iter().map(|(_, it)| it.clone()).collect())
     }
 
-    /// Returns all requests.
-    pub(crate) fn requests(&self) -> Vec<Request> {
-        self.shared.look(|state| state.requests.clone())
-    }
-
-    /// Returns the calls of a method.
-    pub(crate) fn calls(&self, method: &str) -> Vec<Request> {
-        let mut requests = self.requests();
-        requests.retain(|request| request.method() == Some(method));
-        requests
-    }
-
-    /// Returns how often a method was called.
-    pub(crate) fn count_calls(&self, method: &str) -> usize {
-        self.shared.look(|state| {
-            let requests = state.requests.iter();
-            requests.filter(|it| it.method() == Some(method)).count()
-        })
-    }
-
-    /// Returns what a strict platform would object to.
-    pub(crate) fn violations(&self) -> Vec<String> {
-        self.shared.look(|state| state.violations.clone())
-    }
-
-    /// Returns the violations and forgets them.
-    pub(crate) fn take_violations(&self) -> Vec<String> {
-        self.shared
-            .update(|state| std::mem::take(&mut state.violations))
-    }
-
-    /// Waits until `look` finds something. It is asked after every change.
-    pub(crate) async fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        let mut changes = self.shared.changes();
-        let wait = async {
-            loop {
-                changes.mark_unchanged();
-                if let Some(found) = look(self) {
-                    return found;
-                }
-                changes.changed().await.expect("the mock lives");
-            }
-        };
-        match tokio::time::timeout(PATIENCE, wait).await {
-            Ok(found) => found,
-            Err(_) => panic!(
-                "waited {PATIENCE:?} for {what}; posts: {:#?}; violations: {:#?}",
-                self.posts(),
-                self.violations()
-            ),
-        }
-    }
-
     /// Waits for a message of the bot.
     pub(crate) async fn wait_for_post(&self, what: &str, is_it: impl Fn(&Post) -> bool) -> Post {
         self.until(what, |slack| slack.posts().into_iter().find(&is_it))
@@ -211,10 +126,14 @@ impl MockSlack {
         })
         .await;
     }
+}
 
-    pub(super) async fn wait_for<T>(&self, what: &str, look: impl Fn(&State) -> Option<T>) -> T {
-        self.until(what, |slack| slack.shared.look(&look)).await
-    }
+/// Returns the bot's messages, in order of their `ts`.
+pub(super) fn posts(state: &State) -> Vec<Post> {
+    let own = own(state);
+    let mut posts: Vec<Post> = own.map(|(it, message)| post(state, it, message)).collect();
+    posts.sort_by(|a, b| a.ts.cmp(&b.ts));
+    posts
 }
 
 fn own(state: &State) -> impl Iterator<Item = (&str, &Message)> {

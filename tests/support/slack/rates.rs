@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::State;
 use super::options::Rates;
+use super::{Knowledge as _, State};
 
 /// The posts that one channel takes at once before it is a post a second.
 const POST_BURST: f64 = 3.0;

@@ -1,31 +1,20 @@
-//! HTTP: who asks for what, and connections that break.
+//! HTTP: who asks for what.
 
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
+use super::super::mock::http::{self, Dropped, MAX_BODY, bearer, broken, converse, header, plain};
+use super::super::mock::{Knowledge as _, Request};
 use super::api::{self, Reply};
 use super::files::{self, Download};
-use super::observe::Request;
-use super::state::Shared;
-use super::{BOT_TOKEN, socket};
-
-/// The most that a request may have.
-const MAX_BODY: usize = 64 << 20;
-
-/// The connection ends without an answer.
-#[derive(Debug, Error)]
-#[error("the connection is dropped")]
-struct Dropped;
+use super::{BOT_TOKEN, Shared, socket};
 
 /// Serves Slack until the mock ends.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
@@ -57,20 +46,6 @@ pub(super) async fn serve_elsewhere(listener: TcpListener, shared: Arc<Shared>) 
     }
 }
 
-async fn converse<S>(stream: TcpStream, service: S)
-where
-    S: hyper::service::HttpService<Incoming, ResBody = Body>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    // Small frames must not wait for each other: latency is measured. A client may be gone.
-    let _set = stream.set_nodelay(true);
-    let connection = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    // However it ends: what matters was written down.
-    let _ended = connection.await;
-}
-
 async fn respond(
     shared: Arc<Shared>,
     request: hyper::Request<Incoming>,
@@ -84,17 +59,11 @@ async fn respond(
         .map_err(|_| Dropped)?;
     let path = head.uri.path().to_owned();
     shared.update(|state| {
-        state.requests.push(Request {
+        state.common_mut().requests.push(Request {
             at: std::time::Instant::now(),
+            method: path.strip_prefix("/api/").map(str::to_owned),
             path: path.clone(),
-            headers: head
-                .headers
-                .iter()
-                .map(|(name, value)| {
-                    let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                    (name.as_str().to_owned(), value)
-                })
-                .collect(),
+            headers: http::all(&head.headers),
             body: body.to_vec(),
         });
     });
@@ -157,10 +126,7 @@ async fn call(
             .header("Retry-After", seconds)
             .body(Body::from(body))
             .expect("a response")),
-        Reply::Broken(status) => Ok(plain(
-            StatusCode::from_u16(status).expect("a status"),
-            "<html><body>upstream connect error</body></html>",
-        )),
+        Reply::Broken(status) => Ok(broken(status)),
         Reply::Drop => Err(Dropped),
         Reply::Silence => std::future::pending().await,
     }
@@ -194,20 +160,4 @@ fn download_answer(download: Download) -> Response<Body> {
             .expect("a response"),
         Download::Missing => plain(StatusCode::NOT_FOUND, "not found"),
     }
-}
-
-pub(super) fn plain(status: StatusCode, text: &str) -> Response<Body> {
-    Response::builder()
-        .status(status)
-        .header(CONTENT_TYPE, "text/html")
-        .body(Body::from(text.to_owned()))
-        .expect("a response")
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    header(headers, AUTHORIZATION.as_str())?.strip_prefix("Bearer ")
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }

@@ -7,26 +7,18 @@ use std::time::Instant;
 use axum::body::Body;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
-use hyper::upgrade::Upgraded;
 use hyper::{Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::server::plain;
-use super::state::{Later, Shared};
-use super::{APP, State};
+use super::super::mock::http::plain;
+use super::super::mock::websocket::{self, Link, Server, wait_for_end};
+use super::state::Later;
+use super::{APP, Knowledge as _, Shared, State};
 
 /// The most connections that an app may have.
 const MAX_CONNECTIONS: usize = 10;
-
-type Server = WebSocketStream<TokioIo<Upgraded>>;
 
 /// A connection of the app.
 #[derive(Debug)]
@@ -40,14 +32,6 @@ pub(super) struct Connection {
     pub(super) is_gone: bool,
     /// Until when which ping must be answered.
     pub(super) pings: VecDeque<(Instant, String)>,
-}
-
-/// How far a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Link {
-    Open,
-    Closing,
-    Closed,
 }
 
 /// What happens on a connection.
@@ -65,10 +49,7 @@ pub(super) enum Socket {
 }
 
 /// Takes a WebSocket request.
-pub(super) fn upgrade(
-    shared: &Arc<Shared>,
-    mut request: hyper::Request<Incoming>,
-) -> Response<Body> {
+pub(super) fn upgrade(shared: &Arc<Shared>, request: hyper::Request<Incoming>) -> Response<Body> {
     let query = request.uri().query().unwrap_or_default().to_owned();
     let ticket = url::form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| name == "ticket")
@@ -86,29 +67,11 @@ pub(super) fn upgrade(
         state.violation(format!("a socket with a ticket that is {why}"));
         false
     });
-    let key = request.headers().get(SEC_WEBSOCKET_KEY);
-    let Some(key) = key
-        .filter(|_| is_valid)
-        .map(|key| derive_accept_key(key.as_bytes()))
-    else {
-        return plain(StatusCode::FORBIDDEN, "invalid ticket");
-    };
-    let upgraded = hyper::upgrade::on(&mut request);
-    let task = Arc::clone(shared);
-    shared.spawn(async move {
-        if let Ok(upgraded) = upgraded.await {
-            let io = TokioIo::new(upgraded);
-            let server = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
-            serve(server, &task).await;
-        }
-    });
-    Response::builder()
-        .status(StatusCode::SWITCHING_PROTOCOLS)
-        .header(CONNECTION, "Upgrade")
-        .header(UPGRADE, "websocket")
-        .header(SEC_WEBSOCKET_ACCEPT, key)
-        .body(Body::empty())
-        .expect("a response")
+    let serve = async |server, shared: Arc<Shared>| serve(server, &shared).await;
+    let upgraded = is_valid.then(|| websocket::upgrade(shared, request, serve));
+    upgraded
+        .flatten()
+        .unwrap_or_else(|| plain(StatusCode::FORBIDDEN, "invalid ticket"))
 }
 
 async fn serve(mut server: Server, shared: &Arc<Shared>) {
@@ -127,7 +90,7 @@ async fn serve(mut server: Server, shared: &Arc<Shared>) {
                     Socket::Close => Message::Close(None),
                     Socket::Drop => break false,
                     Socket::Deafen => {
-                        wait_for_end(server, &mut sending).await;
+                        wait_for_end(server, told_to_end(&mut sending)).await;
                         shared.update(|state| state.gone(id));
                         return;
                     }
@@ -160,28 +123,16 @@ async fn serve(mut server: Server, shared: &Arc<Shared>) {
     shared.update(|state| state.close_connection(id));
     if is_closed {
         // Slack leaves TCP open; it is the client's to end.
-        wait_for_end(server, &mut sending).await;
+        wait_for_end(server, told_to_end(&mut sending)).await;
     }
     shared.update(|state| state.gone(id));
 }
 
-/// Waits until the client ends TCP, or the mock is told to.
-async fn wait_for_end(server: Server, sending: &mut mpsc::UnboundedReceiver<Socket>) {
-    let mut io = server.into_inner();
-    let ends = async {
-        let mut bytes = [0; 1024];
-        while io.read(&mut bytes).await.is_ok_and(|n| n > 0) {}
-    };
-    let told = async {
-        while let Some(said) = sending.recv().await {
-            if matches!(said, Socket::Drop) {
-                return;
-            }
+async fn told_to_end(sending: &mut mpsc::UnboundedReceiver<Socket>) {
+    while let Some(said) = sending.recv().await {
+        if matches!(said, Socket::Drop) {
+            return;
         }
-    };
-    tokio::select! {
-        () = ends => {}
-        () = told => {}
     }
 }
 
@@ -209,7 +160,7 @@ impl State {
             self.shut(id);
             return id;
         }
-        self.mark();
+        self.mark_connections();
         let num_connections = self.open_connections().len() + self.options.strangers;
         let hello = json!({
             "type": "hello", "num_connections": num_connections,
@@ -245,7 +196,7 @@ impl State {
         }
         // A connection that has just ended hears nothing.
         let _sent = it.to_send.send(what);
-        self.mark();
+        self.mark_connections();
     }
 
     pub(super) fn disconnect(&mut self, connection: u64, reason: &str) {
@@ -311,7 +262,7 @@ impl State {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.state = Link::Closed;
         }
-        self.mark();
+        self.mark_connections();
     }
 
     fn gone(&mut self, id: u64) {
@@ -321,14 +272,7 @@ impl State {
         }
     }
 
-    fn mark(&mut self) {
-        let open = self.open_connections().len();
-        if self
-            .timeline
-            .last()
-            .is_none_or(|(_, before)| *before != open)
-        {
-            self.timeline.push((Instant::now(), open));
-        }
+    fn mark_connections(&mut self) {
+        self.mark(self.open_connections().len());
     }
 }

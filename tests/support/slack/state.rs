@@ -1,40 +1,26 @@
 //! Everything that the mock knows, behind one lock.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::super::mock::{Common, Knowledge};
 use super::delivery::Push;
-use super::faults::Rule;
 use super::files::{StoredFile, Upload};
-use super::observe::Request;
 use super::options::Options;
 use super::rates::Meter;
 use super::socket::{Connection, Socket};
 use super::world::ChannelKind;
-use super::{BOT, BOT_USER, TEAM};
-
-/// The state, who waits for it to change, and the tasks that serve it.
-pub(super) struct Shared {
-    state: Mutex<State>,
-    changed: watch::Sender<u64>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
+use super::{Args, BOT, BOT_USER, TEAM, observe};
 
 /// Everything that the mock knows.
-pub(super) struct State {
+pub(crate) struct State {
+    common: Common<Self>,
     pub(super) options: Options,
     port: u16,
     elsewhere_port: u16,
     pub(super) started_at: Instant,
-    /// Counts everything that needs a name.
-    counter: u64,
     /// The latest `ts`, as seconds and microseconds.
     latest_ts: (u64, u64),
     pub(super) users: BTreeMap<String, User>,
@@ -46,16 +32,11 @@ pub(super) struct State {
     pub(super) status_log: Vec<(String, String, String)>,
     /// What was posted to a `response_url`.
     pub(super) responses: Vec<(String, Value)>,
-    pub(super) requests: Vec<Request>,
-    pub(super) violations: Vec<String>,
-    pub(super) faults: Vec<Rule>,
     pub(super) meter: Meter,
     // Sockets
     pub(super) tickets: BTreeSet<String>,
     pub(super) used_tickets: BTreeSet<String>,
     pub(super) connections: BTreeMap<u64, Connection>,
-    /// How many connections were open, whenever that changed.
-    pub(super) timeline: Vec<(Instant, usize)>,
     pub(super) link_disabled: bool,
     pub(super) pushes: Vec<Push>,
     /// Pushes that wait for a connection.
@@ -63,8 +44,6 @@ pub(super) struct State {
     /// While there, new events wait here.
     pub(super) held: Option<VecDeque<usize>>,
     pub(super) n_mentions: u64,
-    /// What is to happen later; taken up when the lock is let go.
-    later: Vec<(Duration, Later)>,
 }
 
 /// A person or bot.
@@ -121,7 +100,7 @@ pub(super) struct NativeStatus {
 
 /// What happens after a while.
 #[derive(Clone, Debug)]
-pub(super) enum Later {
+pub(crate) enum Later {
     /// An acknowledgement is due.
     AckDue { push: usize, attempt: usize },
     /// A delivery is tried again.
@@ -143,59 +122,41 @@ pub(super) enum Later {
     Close { connection: u64 },
 }
 
-impl Shared {
-    pub(super) fn new(state: State) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::new(state),
-            changed: watch::Sender::new(0),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        })
+impl Knowledge for State {
+    type Later = Later;
+    type Args = Args;
+    type Error = &'static str;
+
+    fn common(&self) -> &Common<Self> {
+        &self.common
     }
 
-    /// Changes the state, and tells whoever waits.
-    pub(super) fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.lock();
-        let result = change(&mut state);
-        let later = std::mem::take(&mut state.later);
-        drop(state);
-        self.changed.send_modify(|version| *version += 1);
-        for (delay, what) in later {
-            self.after(delay, what);
+    fn common_mut(&mut self) -> &mut Common<Self> {
+        &mut self.common
+    }
+
+    fn happen(&mut self, what: Later) {
+        match what {
+            Later::AckDue { push, attempt } => self.ack_is_due(push, attempt),
+            Later::Retry { push } => self.deal(push),
+            Later::Share {
+                channel,
+                thread_ts,
+                text,
+                files,
+            } => self.share(&channel, thread_ts, text, files),
+            Later::StatusEnds => {
+                let now = Instant::now();
+                self.statuses.retain(|_, status| status.until > now);
+            }
+            Later::Refresh { connection } => self.refresh(connection),
+            Later::RefreshNow { connection } => self.refresh_now(connection),
+            Later::Close { connection } => self.tell(connection, Socket::Close),
         }
-        result
     }
 
-    fn after(self: &Arc<Self>, delay: Duration, what: Later) {
-        let shared = Arc::clone(self);
-        self.spawn(async move {
-            tokio::time::sleep(delay).await;
-            shared.update(|state| state.happen(what));
-        });
-    }
-
-    pub(super) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.lock())
-    }
-
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
-    /// Runs a task until it ends or the mock does.
-    pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            stop.run_until_cancelled(task).await;
-        });
-    }
-
-    pub(super) fn stop(&self) {
-        self.stop.cancel();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn describe(&self) -> String {
+        format!("posts: {:#?}", observe::posts(self))
     }
 }
 
@@ -208,11 +169,11 @@ impl State {
             bot_id: Some(BOT.to_owned()),
         };
         Self {
+            common: Common::default(),
             options,
             port,
             elsewhere_port,
             started_at: Instant::now(),
-            counter: 0,
             latest_ts: (0, 0),
             users: BTreeMap::from([(bot.id.clone(), bot)]),
             channels: BTreeMap::new(),
@@ -221,20 +182,15 @@ impl State {
             statuses: BTreeMap::new(),
             status_log: Vec::new(),
             responses: Vec::new(),
-            requests: Vec::new(),
-            violations: Vec::new(),
-            faults: Vec::new(),
             meter: Meter::default(),
             tickets: BTreeSet::new(),
             used_tickets: BTreeSet::new(),
             connections: BTreeMap::new(),
-            timeline: Vec::new(),
             link_disabled: false,
             pushes: Vec::new(),
             waiting: VecDeque::new(),
             held: None,
             n_mentions: 0,
-            later: Vec::new(),
         }
     }
 
@@ -249,17 +205,6 @@ impl State {
     /// A host that is not Slack's.
     pub(super) fn elsewhere_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.elsewhere_port)
-    }
-
-    /// Returns a number that nothing else has.
-    pub(super) fn next(&mut self) -> u64 {
-        self.counter += 1;
-        self.counter
-    }
-
-    /// Returns a name that nothing else has.
-    pub(super) fn name(&mut self, prefix: &str) -> String {
-        format!("{prefix}{:08}", self.next())
     }
 
     /// Returns a `ts` that is later than all before.
@@ -288,34 +233,6 @@ impl State {
             at.1 += 1;
         }
         ts_of(at)
-    }
-
-    pub(super) fn violation(&mut self, what: impl Into<String>) {
-        self.violations.push(what.into());
-    }
-
-    pub(super) fn later(&mut self, delay: Duration, what: Later) {
-        self.later.push((delay, what));
-    }
-
-    fn happen(&mut self, what: Later) {
-        match what {
-            Later::AckDue { push, attempt } => self.ack_is_due(push, attempt),
-            Later::Retry { push } => self.deal(push),
-            Later::Share {
-                channel,
-                thread_ts,
-                text,
-                files,
-            } => self.share(&channel, thread_ts, text, files),
-            Later::StatusEnds => {
-                let now = Instant::now();
-                self.statuses.retain(|_, status| status.until > now);
-            }
-            Later::Refresh { connection } => self.refresh(connection),
-            Later::RefreshNow { connection } => self.refresh_now(connection),
-            Later::Close { connection } => self.tell(connection, Socket::Close),
-        }
     }
 
     /// Returns whether the bot is in a channel.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::files::StoredFile;
 use super::state::{Channel, Message, User};
-use super::{BOT_USER, MockSlack, OTHER_TEAM, State, TEAM};
+use super::{BOT_USER, Knowledge as _, MockSlack, OTHER_TEAM, State, TEAM};
 
 /// The kinds of chats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

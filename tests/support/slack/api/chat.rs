@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::limits;
 use super::super::state::{Channel, Message};
 use super::super::world::ChannelKind;
-use super::super::{BOT, BOT_USER, State};
+use super::super::{BOT, BOT_USER, Knowledge as _, State};
 use super::{Answer, Args, Refusal};
 
 const MAX_TEXT: usize = 40_000;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::state::{Channel, Message};
 use super::super::world::ChannelKind;
-use super::super::{BOT_USER, OTHER_TEAM, State, TEAM};
+use super::super::{BOT_USER, Knowledge as _, OTHER_TEAM, State, TEAM};
 use super::chat::readable;
 use super::{Answer, Args, Refusal};
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::files::{StoredFile, Upload};
 use super::super::state::Later;
-use super::super::{BOT_USER, State};
+use super::super::{BOT_USER, Knowledge as _, State};
 use super::chat::{thread, writable};
 use super::{Answer, Args, Refusal};
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::super::state::{Later, NativeStatus};
-use super::super::{BOT_USER, State, limits};
+use super::super::{BOT_USER, Knowledge as _, State, limits};
 use super::chat::{thread, writable};
 use super::{Answer, Args, Refusal};
 

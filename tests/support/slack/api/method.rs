@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::rates::Tier;
-use super::super::{APP, BOT, BOT_USER, State, TEAM};
+use super::super::{APP, BOT, BOT_USER, Knowledge as _, State, TEAM};
 use super::{Answer, Args, chat, conversations, files, gestures};
 
 /// A method.

@@ -11,9 +11,8 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::args::Args;
 use self::method::{Access, METHODS, Spec};
-use super::faults::Fault;
 use super::rates::Tier;
-use super::{APP_TOKEN, BOT_TOKEN, State};
+use super::{APP_TOKEN, BOT_TOKEN, Fault, Knowledge as _, State};
 
 /// What a call is answered with.
 pub(super) enum Reply {
@@ -98,7 +97,9 @@ pub(super) fn answer(
         };
     }
     let nothing = Args::default();
-    let fault = state.take_fault(name, args.as_ref().unwrap_or(&nothing));
+    let fault = state
+        .common_mut()
+        .take_fault(name, args.as_ref().unwrap_or(&nothing));
     match &fault {
         Some(Fault::RateLimited(seconds)) => {
             state.close(name, channel.as_deref(), tier, *seconds);

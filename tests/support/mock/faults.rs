@@ -2,18 +2,17 @@
 
 use std::fmt;
 
-use super::MockSlack;
-use super::api::Args;
+use super::{Knowledge, Mock};
 
 /// What goes wrong with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// 429 with so many seconds in `Retry-After`; whoever does not wait commits a violation.
+pub(crate) enum Fault<E> {
+    /// 429 with so many seconds to wait; whoever does not wait commits a violation.
     RateLimited(u64),
     /// A status of 5xx with a body that is no JSON. Nothing was done.
     Broken(u16),
-    /// `ok:false` with this error. Nothing was done.
-    Error(&'static str),
+    /// A refusal of this name. Nothing was done.
+    Error(E),
     /// It is done, and the connection breaks before the answer.
     AnswerLost,
     /// It is done, and the answer is a 5xx.
@@ -28,21 +27,23 @@ pub(crate) enum Fault {
 
 /// A call that a fault may fit.
 #[derive(Debug)]
-pub(crate) struct Call<'a> {
+pub(crate) struct Call<'a, A> {
     pub(crate) method: &'a str,
-    pub(crate) args: &'a Args,
+    pub(crate) args: &'a A,
 }
 
 /// Decides whether a fault fits a call.
-type Fits = Box<dyn FnMut(&Call<'_>) -> Option<Fault> + Send>;
+type Fits<K> = Box<
+    dyn FnMut(&Call<'_, <K as Knowledge>::Args>) -> Option<Fault<<K as Knowledge>::Error>> + Send,
+>;
 
 /// When what goes wrong.
-pub(super) struct Rule {
-    pub(super) left: Option<usize>,
-    pub(super) fits: Fits,
+pub(super) struct Rule<K: Knowledge> {
+    left: Option<usize>,
+    fits: Fits<K>,
 }
 
-impl fmt::Debug for Rule {
+impl<K: Knowledge> fmt::Debug for Rule<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rule")
             .field("left", &self.left)
@@ -50,9 +51,9 @@ impl fmt::Debug for Rule {
     }
 }
 
-impl MockSlack {
+impl<K: Knowledge> Mock<K> {
     /// The next `n` calls of a method meet this fault.
-    pub(crate) fn fail(&self, method: &'static str, n: usize, fault: Fault) {
+    pub(crate) fn fail(&self, method: &'static str, n: usize, fault: Fault<K::Error>) {
         self.fail_where(n, move |call| {
             (call.method == method).then(|| fault.clone())
         });
@@ -62,7 +63,7 @@ impl MockSlack {
     pub(crate) fn fail_where(
         &self,
         n: usize,
-        fits: impl FnMut(&Call<'_>) -> Option<Fault> + Send + 'static,
+        fits: impl FnMut(&Call<'_, K::Args>) -> Option<Fault<K::Error>> + Send + 'static,
     ) {
         self.add_rule(Some(n), Box::new(fits));
     }
@@ -70,25 +71,26 @@ impl MockSlack {
     /// Every call for which `fits` names a fault meets it, until [`heal`](Self::heal).
     pub(crate) fn fail_always(
         &self,
-        fits: impl FnMut(&Call<'_>) -> Option<Fault> + Send + 'static,
+        fits: impl FnMut(&Call<'_, K::Args>) -> Option<Fault<K::Error>> + Send + 'static,
     ) {
         self.add_rule(None, Box::new(fits));
     }
 
     /// Nothing goes wrong any more.
     pub(crate) fn heal(&self) {
-        self.shared.update(|state| state.faults.clear());
+        self.shared
+            .update(|state| state.common_mut().faults.clear());
     }
 
-    fn add_rule(&self, left: Option<usize>, fits: Fits) {
+    fn add_rule(&self, left: Option<usize>, fits: Fits<K>) {
         self.shared
-            .update(|state| state.faults.push(Rule { left, fits }));
+            .update(|state| state.common_mut().faults.push(Rule { left, fits }));
     }
 }
 
-impl super::State {
+impl<K: Knowledge> super::Common<K> {
     /// Takes the first fault that fits.
-    pub(super) fn take_fault(&mut self, method: &str, args: &Args) -> Option<Fault> {
+    pub(crate) fn take_fault(&mut self, method: &str, args: &K::Args) -> Option<Fault<K::Error>> {
         let call = Call { method, args };
         for (index, rule) in self.faults.iter_mut().enumerate() {
             let Some(fault) = (rule.fits)(&call) else {

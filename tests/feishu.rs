@@ -1,0 +1,9 @@
+//! Feishu, against a strict mock of it.
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod conformance;
+mod connection;
+mod mock;
+mod pace;
+mod running;
+mod whole;
