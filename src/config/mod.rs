@@ -206,6 +206,7 @@ fn read_document(
     let daemon = DaemonConfig::read(root.get("daemon"), &reading);
     let codex = CodexConfig::read(root.get("codex"), &CodexConfig::default_in(&reading));
     let channels = Declared::read(root.get("channels"));
+    check_apps(&reading, &channels);
     let dispatchers = root.get("dispatchers");
     root.finish();
     let is_empty = |value: &Value<'_>| value.raw().as_table().is_some_and(|table| table.is_empty());
@@ -235,6 +236,29 @@ fn read_document(
         warnings: report,
     };
     (Ok(loaded), asked)
+}
+
+/// Feishu gives each message to one connection of an app, whichever: an app is one channel.
+fn check_apps(reading: &Reading, declared: &Declared) {
+    let mut apps = BTreeMap::new();
+    for (id, channel) in &declared.channels {
+        let ChannelConfig::Feishu(feishu) = channel else {
+            continue;
+        };
+        let app = (&feishu.app_id, feishu.base_url.as_str());
+        if let Some(other) = apps.insert(app, id)
+            && let Some(span) = declared.spans.get(id)
+        {
+            let message = format!(
+                "channel `{other}` is the app {} already, and each would get a part of the messages",
+                feishu.app_id
+            );
+            reading.note(
+                Problem::error(span.clone(), message)
+                    .hint("remove one of the two, or make another app for it"),
+            );
+        }
+    }
 }
 
 fn check_default_socket(

@@ -203,6 +203,25 @@ fn feishu_channel_gets_its_defaults() {
 }
 
 #[test]
+fn app_of_feishu_is_one_channel() {
+    let second = |settings: &str| {
+        let app = "app_id = \"cli_1\"\napp_secret = { env = \"SECRET\" }\n";
+        feishu(&format!(
+            "[channels.twin]\nkind = \"feishu\"\n{app}{settings}"
+        ))
+    };
+    insta::assert_snapshot!(second("").unwrap_err(), @r"
+    /etc/tieline.toml:12:11: error: channel `team` is the app cli_1 already, and each would get a part of the messages
+        |
+     12 | [channels.twin]
+        |           ^^^^
+        = hint: remove one of the two, or make another app for it
+    ");
+    // It is another one at Lark.
+    assert!(second("base_url = \"https://open.larksuite.com\"").is_ok());
+}
+
+#[test]
 fn secret_of_feishu_is_sent_over_tls_or_to_this_machine() {
     for key in ["base_url", "accounts_url"] {
         let local = format!("{key} = \"http://127.0.0.1:4000\"");

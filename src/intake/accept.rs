@@ -291,7 +291,8 @@ fn revised(revised: Revised) -> Receipt {
     }
 }
 
-/// Takes a leading `!` (or the full-width one of a Chinese keyboard) off the text: "interrupt what you do and take this instead".
+/// Takes a leading `!` (or the full-width one of a Chinese keyboard) off the text: "interrupt what you
+/// do and take this instead".
 fn take_urgency(message: &mut Message) -> bool {
     for segment in &mut message.body {
         match segment {

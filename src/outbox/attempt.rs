@@ -93,6 +93,8 @@ impl Attempt<'_> {
             before = Before::Unclear;
             match capabilities.repeat {
                 Repeat::Idempotent => {}
+                // A clock that went back tells nothing; what is later than now counts as now.
+                Repeat::IdempotentFor(lasts) if since.elapsed().unwrap_or_default() < lasts => {}
                 Repeat::Findable => match self.bounded(self.channel.find(&posts[0], since)).await {
                     Ok(Some(posted)) => {
                         debug!(wire = %posted.id, "an unclear post was found");
@@ -101,7 +103,7 @@ impl Attempt<'_> {
                     Ok(None) => before = Before::LookedUp,
                     Err(failure) => return self.failed(failure, before).await,
                 },
-                Repeat::Blind => {
+                Repeat::IdempotentFor(_) | Repeat::Blind => {
                     posts = marked(posts.remove(0), capabilities.text, self.language);
                 }
             }

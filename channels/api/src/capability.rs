@@ -1,5 +1,7 @@
 //! What a platform can and cannot do.
 
+use std::time::Duration;
+
 /// What a platform can and cannot do. The daemon asks nothing of a channel beyond this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
@@ -62,6 +64,9 @@ pub enum TextUnit {
 pub enum Repeat {
     /// The platform recognises [`PostKey`](crate::PostKey): nothing appears twice.
     Idempotent,
+    /// The platform recognises [`PostKey`](crate::PostKey) for so long after the first attempt. Later
+    /// the post would appear twice, and nobody can tell.
+    IdempotentFor(Duration),
     /// It would appear twice, but [`Channel::find`](crate::Channel::find) can tell whether it is
     /// there.
     Findable,

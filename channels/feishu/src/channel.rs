@@ -39,7 +39,7 @@ impl FeishuChannel {
                     max: outbound::MAX_TEXT,
                     unit: TextUnit::Bytes,
                 },
-                repeat: Repeat::Idempotent,
+                repeat: Repeat::IdempotentFor(outbound::KEY_LASTS),
                 edit: true,
                 delete: true,
                 status: true,

@@ -1,5 +1,6 @@
 //! The names of people and chats, and which chats are with one person.
 
+use serde_json::Value;
 use tieline_channel::ChatKind;
 use tieline_channel::lookups::{Lookups, NoAnswer};
 use tieline_net::pace::Urgency;
@@ -29,6 +30,8 @@ enum Key {
 pub(crate) struct Chat {
     pub(crate) name: Option<String>,
     pub(crate) kind: ChatKind,
+    /// Whether people of other organisations may be in it.
+    pub(crate) is_external: bool,
 }
 
 impl Names {
@@ -80,6 +83,7 @@ impl Names {
                 Some("p2p") => ChatKind::Direct,
                 _ => ChatKind::Group,
             },
+            is_external: answer.pointer("/data/external") == Some(&Value::Bool(true)),
         };
         self.lookups
             .heard(Key::Chat(id.to_owned()), chat.name.clone());

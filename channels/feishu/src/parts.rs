@@ -24,6 +24,9 @@ const MAX_SETS: usize = 64;
 /// oldest ones are given up.
 const MAX_BYTES: usize = 8 << 20;
 
+/// How long the name of a payload may be; it is kept with the parts.
+const MAX_NAME: usize = 256;
+
 /// How long after its first part a payload is given up. Feishu delivers it again.
 const EXPIRY: Duration = Duration::from_secs(10);
 
@@ -61,8 +64,8 @@ pub(crate) enum BadPart {
         /// How many there are.
         sum: u32,
     },
-    /// One of several parts does not say of what.
-    #[error("a part without `message_id`")]
+    /// One of several parts does not say of what, or says it at too great a length.
+    #[error("a part without a `message_id`, or with one that is too long")]
     Nameless,
     /// The whole has too many bytes.
     #[error("an event in parts of more than {MAX_BYTES} bytes together")]
@@ -109,7 +112,7 @@ impl<'a> Place<'a> {
         if seq >= sum {
             return Err(BadPart::Seq { seq, sum });
         }
-        if sum > 1 && message_id.is_empty() {
+        if sum > 1 && !(1..=MAX_NAME).contains(&message_id.len()) {
             return Err(BadPart::Nameless);
         }
         Ok(place)
@@ -270,6 +273,7 @@ mod tests {
 
     #[test]
     fn the_place_of_a_part_is_read_or_refused() {
+        let long = "m".repeat(MAX_NAME + 1);
         let table = [
             (vec![], Ok(place("", 1, 0))),
             (vec![("message_id", "m")], Ok(place("m", 1, 0))),
@@ -283,6 +287,10 @@ mod tests {
             ),
             (vec![("sum", "1"), ("seq", "0")], Ok(place("", 1, 0))),
             (vec![("sum", "2"), ("seq", "0")], Err(BadPart::Nameless)),
+            (
+                vec![("message_id", &long), ("sum", "2")],
+                Err(BadPart::Nameless),
+            ),
             (vec![("sum", "0")], Err(BadPart::Sum { sum: 0 })),
             (
                 vec![("message_id", "m"), ("sum", "1025")],

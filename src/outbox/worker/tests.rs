@@ -154,6 +154,23 @@ async fn refused_repeat_leaves_an_earlier_attempt_unclear() {
 }
 
 #[tokio::test]
+async fn repeat_is_marked_once_the_platform_has_forgotten_the_key() {
+    let marked = format!("{MARK}text");
+    for (since, expected) in [(HOUR / 2, "text"), (2 * HOUR, &marked)] {
+        let repeat = Repeat::IdempotentFor(HOUR);
+        let mut bench = Bench::new(Platform::answering(repeat, []));
+        let id = bench.enqueue("C1", "text").await;
+        let died_in = PostEvent::Attempt {
+            at: SystemTime::now() - since,
+        };
+        bench.ledger.advance_post(id, died_in).await.unwrap();
+        bench.start();
+        bench.settled(id).await;
+        assert_eq!(bench.platform.seen().texts(), [expected], "{since:?}");
+    }
+}
+
+#[tokio::test]
 async fn unclear_post_that_becomes_impossible_is_not_called_failed() {
     let answers = [Answer::Unclear { taken: true }, Answer::Never];
     for repeat in [Repeat::Idempotent, Repeat::Blind, Repeat::Findable] {

@@ -47,9 +47,13 @@ impl Need {
                 },
             ),
             Self::Repeat(repeat) => (
-                capabilities.repeat == *repeat,
+                // As long as a check takes, every platform knows its keys.
+                match capabilities.repeat {
+                    Repeat::IdempotentFor(_) => Repeat::Idempotent,
+                    other => other,
+                } == *repeat,
                 match repeat {
-                    Repeat::Idempotent => "idempotent repeat",
+                    Repeat::Idempotent | Repeat::IdempotentFor(_) => "idempotent repeat",
                     Repeat::Findable => "findable repeat",
                     Repeat::Blind => "blind repeat",
                 },

@@ -132,7 +132,7 @@ async fn a_lost_answer_is_unclear(bench: &Bench) {
     assert!(is_unclear, "{result:?}");
     bench.harness.connect().await;
     match bench.channel.capabilities().repeat {
-        Repeat::Idempotent => {
+        Repeat::Idempotent | Repeat::IdempotentFor(_) => {
             let again = bench.send(&post).await;
             assert!(again.is_ok(), "{again:?}");
         }

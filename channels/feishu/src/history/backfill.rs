@@ -22,6 +22,7 @@ use crate::get::{Query, not_read};
 use crate::inbound::fields::Fields as _;
 use crate::inbound::lookup::complete;
 use crate::inbound::{Delivered, Identity, is_topic, written};
+use crate::names;
 
 /// How far one chat or topic is read: 5,000 messages.
 const MAX_PAGES: usize = 100;
@@ -41,7 +42,7 @@ type Found = BTreeMap<(SystemTime, String), Value>;
 /// A chat that is read back.
 struct Chat {
     id: String,
-    kind: ChatKind,
+    about: names::Chat,
     /// The topics in it that may have something new.
     topics: BTreeSet<String>,
 }
@@ -95,27 +96,27 @@ impl Backfill<'_> {
     /// Hands in what is new in a chat and its topics, oldest first.
     async fn chat(&mut self, id: String, topics: BTreeSet<String>) -> Result<(), SendError> {
         // Whether a message speaks to us depends on it, so it is not to be guessed.
-        let kind = match patiently(|| self.account.names.ask_for_chat(Urgency::Ordinary, &id)).await
-        {
-            Ok(chat) => chat.kind,
-            Err(Failure::Never { reason, .. }) => {
-                debug!(
-                    chat = id,
-                    reason, "nothing to read back: it is gone, or we are"
-                );
-                return Ok(());
-            }
-            Err(Failure::Operator { remedy, .. }) => {
-                let sentence = format!("what was missed cannot be read back: {remedy}");
-                self.caught_up.cannot_read(sentence);
-                return Ok(());
-            }
-            Err(failure) => return Err(not_read(failure)),
-        };
-        if self.closed.contains(&kind) {
+        let about =
+            match patiently(|| self.account.names.ask_for_chat(Urgency::Ordinary, &id)).await {
+                Ok(about) => about,
+                Err(Failure::Never { reason, .. }) => {
+                    debug!(
+                        chat = id,
+                        reason, "nothing to read back: it is gone, or we are"
+                    );
+                    return Ok(());
+                }
+                Err(Failure::Operator { remedy, .. }) => {
+                    let sentence = format!("what was missed cannot be read back: {remedy}");
+                    self.caught_up.cannot_read(sentence);
+                    return Ok(());
+                }
+                Err(failure) => return Err(not_read(failure)),
+            };
+        if self.closed.contains(&about.kind) {
             return Ok(());
         }
-        let mut chat = Chat { id, kind, topics };
+        let mut chat = Chat { id, about, topics };
         let mut found = Found::new();
         let outcome = self.find(&mut chat, &mut found).await;
         // What was found before something failed is not found again if that is for good.
@@ -212,7 +213,7 @@ impl Backfill<'_> {
 
     async fn hand_in(&mut self, chat: &Chat, item: &Value) -> Result<(), SendError> {
         let read = || {
-            let delivered = written(item, chat.kind, self.us, SystemTime::now());
+            let delivered = written(item, &chat.about, self.us, SystemTime::now());
             complete(self.account, delivered)
         };
         match patiently(read).await.map_err(not_read)? {
@@ -228,14 +229,14 @@ impl Backfill<'_> {
     fn judge(&mut self, chat: &Chat, outcome: Result<(), Failure>) -> Result<(), SendError> {
         match outcome {
             Ok(()) => {}
-            Err(Failure::Operator { remedy, .. }) => self.close(chat.kind, &remedy),
+            Err(Failure::Operator { remedy, .. }) => self.close(chat.about.kind, &remedy),
             // The code is that of any chat where something is not permitted.
             Err(Failure::Never { reason, .. }) if reason.contains(GROUP_SCOPE) => {
                 let remedy = format!(
                     "grant the app {GROUP_SCOPE} under Permissions & Scopes in the developer \
                      console and publish a version"
                 );
-                self.close(chat.kind, &remedy);
+                self.close(chat.about.kind, &remedy);
             }
             Err(Failure::Never {
                 cure: Cure::NewMessage,

@@ -34,7 +34,7 @@ struct History {
 impl History {
     fn new(messages: Vec<Value>) -> Self {
         Self {
-            chats: BTreeMap::from([("oc_d", "p2p"), ("oc_g", "group")]),
+            chats: BTreeMap::from([("oc_d", "p2p"), ("oc_g", "group"), ("oc_x", "group")]),
             messages,
             page: 2,
             ..Self::default()
@@ -60,7 +60,9 @@ impl History {
             return self.list(asked);
         }
         if let Some(mode) = self.chats.get(last) {
-            return ok(&json!({"name": format!("name of {last}"), "chat_mode": mode}));
+            let name = format!("name of {last}");
+            let is_external = last == "oc_x";
+            return ok(&json!({"name": name, "chat_mode": mode, "external": is_external}));
         }
         match self.messages.iter().find(|item| item["message_id"] == last) {
             Some(item) => {
@@ -269,6 +271,45 @@ async fn what_is_new_is_handed_in_as_if_it_had_just_come() {
         unreadable: Vec::new(),
     };
     assert_eq!(outcome, expected);
+}
+
+#[tokio::test]
+async fn nobody_is_believed_to_be_of_ours_in_a_chat_of_several_organisations() {
+    let server = History::new(vec![
+        written("oc_g", 101, "ours alone"),
+        written("oc_x", 102, "of several"),
+    ])
+    .start()
+    .await;
+    let taken = Taken::default();
+    let threads = [at("oc_g", None), at("oc_x", None)];
+    catch_up_with(&server, &threads, &taken).await.unwrap();
+    let events = taken.events.lock().unwrap();
+    let kinds: Vec<_> = events.iter().map(sender_kind).collect();
+    assert_eq!(kinds, [SenderKind::Person, SenderKind::Outsider]);
+}
+
+#[tokio::test]
+async fn what_other_bots_say_to_others_is_not_missed() {
+    let mention = json!({"mentions": [{"key": "@_user_1", "id": "ou_bot", "name": "flow"}]});
+    let server = History::new(vec![
+        by_app(written("oc_g", 101, "42 builds are red"), "cli_else"),
+        with(
+            by_app(written("oc_g", 102, "@_user_1 help"), "cli_else"),
+            mention,
+        ),
+        written("oc_g", 103, "I look into it"),
+    ])
+    .start()
+    .await;
+    let taken = Taken::default();
+    let outcome = catch_up_with(&server, &[at("oc_g", None)], &taken).await;
+    let lines = [
+        "om_102 oc_g - to us @flow help",
+        "om_103 oc_g - to all I look into it",
+    ];
+    assert_eq!(taken.lines(), lines);
+    assert_eq!(outcome.unwrap().missed, 2);
 }
 
 fn sender_kind(event: &Event) -> SenderKind {

@@ -9,6 +9,9 @@ use super::fields::Fields as _;
 use super::mention::Mentions;
 use super::rich;
 
+/// How many bytes may be filled into the blanks of one name in a message of the system.
+const MAX_FILLING: usize = 10_000;
+
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Content {
@@ -170,7 +173,11 @@ fn system(content: &Value) -> Option<String> {
             Value::Array(list) => strings(list).join(", "),
             _ => continue,
         };
-        said = said.replace(&format!("{{{name}}}"), &filling);
+        let blank = format!("{{{name}}}");
+        // What fills many blanks with much is nothing that anybody would read.
+        if said.matches(&blank).count().saturating_mul(filling.len()) <= MAX_FILLING {
+            said = said.replace(&blank, &filling);
+        }
     }
     Some(said)
 }
@@ -218,5 +225,19 @@ impl Files {
             bytes: None,
             path: None,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_blanks_are_not_filled_with_much() {
+        let template = "{a}".repeat(10_000);
+        let few = system(&json!({"template": template, "a": "b"})).unwrap();
+        assert_eq!(few, "b".repeat(10_000));
+        let much = json!({"template": template, "a": "b".repeat(10_000)});
+        assert_eq!(system(&much).unwrap(), template);
     }
 }

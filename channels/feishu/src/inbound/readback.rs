@@ -3,26 +3,26 @@
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
-use tieline_channel::{ChatKind, Sender, SenderKind, UserId, plain_text};
+use tieline_channel::{ChatKind, Happening, Sender, SenderKind, UserId, plain_text};
 
 use super::content;
 use super::fields::Fields as _;
 use super::mention::Mentions;
 use super::message;
 use super::{Delivered, Identity};
+use crate::names::Chat;
 
 /// Reads a message as the event that brings it.
-pub(crate) fn written(
-    item: &Value,
-    chat_kind: ChatKind,
-    us: &Identity,
-    now: SystemTime,
-) -> Delivered {
+///
+/// Unlike the event, it does not tell which organisation is ours. So in a chat of several ones people
+/// are taken for those of another, who must be listed to be let in. And no event brings what other
+/// bots say to others, so that it is not missed either.
+pub(crate) fn written(item: &Value, chat: &Chat, us: &Identity, now: SystemTime) -> Delivered {
     if !is_there(item) {
         return Delivered::nothing("a message that was taken back, or that nobody wrote");
     }
     let id_type = item.text("/sender/id_type").unwrap_or("open_id");
-    let chat_type = match chat_kind {
+    let chat_type = match chat.kind {
         ChatKind::Direct => "p2p",
         ChatKind::Group => "group",
     };
@@ -45,7 +45,21 @@ pub(crate) fn written(
             "mentions": item.list("/mentions"),
         },
     }});
-    message::received(&event, us, now)
+    let mut delivered = message::received(&event, us, now);
+    if let Delivered::Event { event, .. } = &mut delivered
+        && let Happening::Message(message) = &mut event.happening
+    {
+        match message.sender.kind {
+            SenderKind::Bot if !message.addressed => {
+                return Delivered::nothing("a message of another bot that is not for us");
+            }
+            SenderKind::Person if chat.is_external && us.tenant.is_none() => {
+                message.sender.kind = SenderKind::Outsider;
+            }
+            SenderKind::Bot | SenderKind::Person | SenderKind::Outsider => {}
+        }
+    }
+    delivered
 }
 
 /// Returns who wrote a message; we are a bot among others.

@@ -19,6 +19,6 @@ mod table;
 mod tests;
 mod upload;
 
-pub(crate) use self::post::{delete, edit, post};
+pub(crate) use self::post::{KEY_LASTS, delete, edit, post};
 pub(crate) use self::render::MAX_TEXT;
 pub(crate) use self::upload::Uploads;

@@ -1,5 +1,7 @@
 //! Posting, and what can be done to a post.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tieline_channel::{Conversation, Post, PostKind, Posted, SendError, WireId};
@@ -14,6 +16,10 @@ use crate::api::{Call, Cure, Failure};
 use tieline_channel::Language;
 
 const MESSAGES: &str = "/open-apis/im/v1/messages";
+
+/// How long after the first attempt a post may be repeated. Feishu knows a `uuid` for an hour; what
+/// is left of it is for the clocks, and for a call under way.
+pub(crate) const KEY_LASTS: Duration = Duration::from_secs(55 * 60);
 
 /// How long a `uuid` may be.
 const MAX_UUID: usize = 50;
