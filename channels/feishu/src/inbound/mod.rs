@@ -74,6 +74,8 @@ pub(crate) enum Lack {
     QuotedText(WireId),
     /// The whole of what it says; the message itself tells.
     Content(content::Partial),
+    /// Who wrote the message that was taken back, and in which thread; it still tells.
+    Author(WireId),
 }
 
 /// Reads the payload of an event or of a callback.

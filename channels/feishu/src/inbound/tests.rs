@@ -504,7 +504,7 @@ fn a_recall_names_the_message_that_it_takes_back() {
     let Delivered::Event { event, lacks } = deliver(&payload) else {
         panic!("no event");
     };
-    assert_eq!(lacks, []);
+    assert_eq!(lacks, [Lack::Author(WireId::new("om_1"))]);
     assert_eq!(event.key.kind, EventKind::Deletion);
     let Happening::Deleted {
         conversation,
