@@ -12,7 +12,7 @@ mod support;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use tieline::codex::protocol::{SandboxMode, ThreadSettings, TurnOverrides, UserInput};
 use tieline::codex::{AppServer, LaunchConfig, Spawner, Thread, TurnEnd, TurnEvent, TurnOptions};
 use tieline::demo::model::provider_config;
@@ -173,18 +173,12 @@ async fn memory() {
     world.start();
     world.ready(0).await;
     println!("resident memory of the daemon");
-    println!(
-        "idle                     {:7.1} MB",
-        resident(world.daemon_pid())
-    );
+    println!("idle                     {:7.1} MB", world.memory("VmRSS"));
     for lane in 0..50 {
         world.platform.write(&format!("chat{lane}"), "hello");
     }
     world.platform.all_settled().await;
-    println!(
-        "with 50 lanes            {:7.1} MB",
-        resident(world.daemon_pid())
-    );
+    println!("with 50 lanes            {:7.1} MB", world.memory("VmRSS"));
     let began = Instant::now();
     for round in 0..200 {
         for lane in 0..50 {
@@ -198,30 +192,11 @@ async fn memory() {
     }
     world.platform.all_settled().await;
     let took = began.elapsed();
-    println!(
-        "after 10,000 messages    {:7.1} MB",
-        resident(world.daemon_pid())
-    );
+    println!("after 10,000 messages    {:7.1} MB", world.memory("VmRSS"));
     println!(
         "10,000 messages in bursts over 50 lanes took {:.1} s",
         took.as_secs_f64()
     );
     world.platform.tally().assert_exactly_once();
     world.finish().await;
-}
-
-/// Returns the resident set of a process, in megabytes.
-fn resident(pid: Pid) -> f64 {
-    let status =
-        fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).expect("a process");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS"))
-        .expect("its memory");
-    let kib: f64 = line
-        .split_whitespace()
-        .nth(1)
-        .and_then(|it| it.parse().ok())
-        .expect("a number");
-    kib * 1024.0 / 1e6
 }

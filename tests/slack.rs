@@ -3,6 +3,7 @@
 
 mod conformance;
 mod connection;
+mod faults;
 mod features;
 mod mock;
 mod pace;

@@ -8,6 +8,7 @@ use super::*;
 use crate::support::model::{Point, within};
 use crate::support::proxied::Proxied;
 use crate::support::proxy::{Mishap, To};
+use crate::support::random::{Random, seed};
 
 const TURN_START: &str = "\"turn/start\"";
 
@@ -398,8 +399,8 @@ async fn fifty_breaks_to_a_codex_of_somebody_elses_lose_nothing_and_repeat_nothi
 }
 
 async fn break_at_random(mut proxied: Proxied) {
-    let seed = random::seed();
-    let mut random = random::Random(seed);
+    let seed = seed();
+    let mut random = Random(seed);
     let proxy = &proxied.proxy;
     let mut texts = Vec::new();
     for _ in 0..BREAKS {

@@ -1,38 +1,13 @@
 //! Faults at random moments, counted.
 
 use std::io::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::*;
+use crate::support::random::{Random, seed};
 
 /// How many faults a run has.
 const FAULTS: usize = 200;
-
-/// A small generator, so that a seed names a run.
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
-/// Returns where a run begins: another place each time, unless `TIELINE_FAULT_SEED` says so.
-pub(super) fn seed() -> u64 {
-    match std::env::var("TIELINE_FAULT_SEED") {
-        Ok(seed) => seed.parse().expect("TIELINE_FAULT_SEED is a number"),
-        Err(_) => {
-            SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap()
-                .as_nanos() as u64
-                | 1
-        }
-    }
-}
 
 #[tokio::test]
 async fn two_hundred_faults_lose_nothing_and_repeat_nothing() {

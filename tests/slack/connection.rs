@@ -94,28 +94,6 @@ async fn broken_connections_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_silent_connection_is_replaced() {
-    let running = Running::start(Options::default().hasty()).await;
-    let slack = &running.slack;
-    let mei = slack.person("Mei");
-    slack.hang_up(Hangup::Silence);
-    // Into the void: what the retries do not bring is for reading back.
-    slack.say(&mei, &slack.direct(&mei), "is anybody there?");
-    slack
-        .until("another connection", |slack| {
-            (slack.connections_ever() > 1).then_some(())
-        })
-        .await;
-    slack.wait_for_connections(1).await;
-    slack.say(&mei, &slack.direct(&mei), "now?");
-    let mut n = 1;
-    while !texts(&running.took(n).await).contains(&"now?".to_owned()) {
-        n += 1;
-    }
-    running.stop.cancel();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_means_nothing_is_passed_over() {
     let running = Running::start(Options::default()).await;
     let slack = &running.slack;

@@ -49,7 +49,7 @@ pub(crate) struct Choices {
     /// More tables of the configuration.
     pub(crate) tables: String,
     /// More lines of `[channels.term]`.
-    console: String,
+    pub(crate) console: String,
     /// The channels of the dispatcher; `term`, the console, is always declared.
     pub(crate) channels: Vec<String>,
     /// More of the daemon's environment.
@@ -223,6 +223,16 @@ impl World {
         Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
     }
 
+    /// Returns what the system says of the daemon's memory, in megabytes: `VmRSS` is resident now,
+    /// `VmHWM` was resident at most.
+    pub(crate) fn memory(&self, field: &str) -> f64 {
+        let path = format!("/proc/{}/status", self.daemon_pid().as_raw_nonzero());
+        let status = fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib * 1024.0 / 1e6
+    }
+
     /// Kills the daemon as a power cut would, nearly.
     pub(crate) async fn kill_daemon(&mut self) {
         let mut child = self.daemon.take().expect("the daemon runs");
@@ -264,6 +274,32 @@ impl World {
             .is_err()
         {
             panic!("not ready after 60 s:\n{}", self.log());
+        }
+    }
+
+    /// Waits until nothing waits, no turn is open, and no post is on its way.
+    pub(crate) async fn at_rest(&self) {
+        let client = Client::new(&self.path().join("state/control.sock"));
+        let rests = async {
+            loop {
+                if let Ok(status) = client.status().await
+                    && status.outbox.pending + status.outbox.sending == 0
+                    && status.dispatchers.iter().all(|dispatcher| {
+                        let is_busy = dispatcher.lanes.iter().any(|it| it.open_turn.is_some());
+                        dispatcher.waiting == 0 && !is_busy
+                    })
+                {
+                    return;
+                }
+                // The socket is asked, for it does not tell by itself.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(60), rests)
+            .await
+            .is_err()
+        {
+            panic!("not at rest after 60 s:\n{}", self.log());
         }
     }
 

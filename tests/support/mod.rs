@@ -11,4 +11,5 @@ pub(crate) mod model;
 pub(crate) mod platform;
 pub(crate) mod proxied;
 pub(crate) mod proxy;
+pub(crate) mod random;
 pub(crate) mod slack;

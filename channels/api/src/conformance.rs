@@ -198,38 +198,48 @@ pub struct Report {
     pub skipped: Vec<(&'static str, &'static str)>,
 }
 
-/// Runs every check on a harness of its own.
+/// Runs every check on a harness of its own, all of them at once: most of their time is waiting.
 ///
 /// # Panics
 ///
 /// When checks fail, once all have run; the message names each and says why.
 pub async fn run_all<H: Harness>(factory: impl AsyncFn() -> H) -> Report {
     let mut report = Report::default();
-    let mut failures = Vec::new();
-    let checks = inbound::CHECKS
-        .iter()
-        .chain(changes::CHECKS)
-        .chain(outbound::CHECKS)
-        .chain(files::CHECKS)
-        .chain(history::CHECKS)
-        .chain(lifecycle::CHECKS);
-    for check in checks {
+    let mut running = JoinSet::new();
+    for (number, check) in checks().enumerate() {
         let harness: Arc<dyn Harness> = Arc::new(factory().await);
         let needs = Needs {
             abilities: &harness.abilities(),
             capabilities: &harness.channel().capabilities().clone(),
         };
-        if let Some(missing) = check.needs.iter().find_map(|need| need.missing(&needs)) {
-            report.skipped.push((check.name, missing));
-            continue;
+        match check.needs.iter().find_map(|need| need.missing(&needs)) {
+            Some(missing) => report.skipped.push((check.name, missing)),
+            None => {
+                running.spawn(async move { (number, check.name, check.run_on(harness).await) });
+            }
         }
-        match check.run_on(harness).await {
-            Ok(()) => report.passed.push(check.name),
-            Err(why) => failures.push(format!("{}: {why}", check.name)),
+    }
+    let mut outcomes = running.join_all().await;
+    outcomes.sort_by_key(|(number, ..)| *number);
+    let mut failures = Vec::new();
+    for (_, name, outcome) in outcomes {
+        match outcome {
+            Ok(()) => report.passed.push(name),
+            Err(why) => failures.push(format!("{name}: {why}")),
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     report
+}
+
+fn checks() -> impl Iterator<Item = &'static Check> {
+    inbound::CHECKS
+        .iter()
+        .chain(changes::CHECKS)
+        .chain(outbound::CHECKS)
+        .chain(files::CHECKS)
+        .chain(history::CHECKS)
+        .chain(lifecycle::CHECKS)
 }
 
 /// A claim and how it is checked.

@@ -25,7 +25,8 @@ pub(crate) struct Tally {
     pub(crate) twice: Vec<Asked>,
     /// Answered, but somewhere else.
     pub(crate) misplaced: Vec<Asked>,
-    /// Threads whose answers are not in the order of the questions.
+    /// Threads whose answers are not in the order of the questions. What had to be delivered again
+    /// does not count: those after it may have come before it.
     pub(crate) out_of_order: Vec<(String, Option<String>)>,
 }
 
@@ -40,13 +41,13 @@ pub(crate) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn says(&self, asked: &Asked) -> bool {
+    pub(crate) fn says(&self, asked: &Asked) -> bool {
         self.text.contains(&asked.marker)
     }
 }
 
 impl Asked {
-    fn place(&self) -> Place<'_> {
+    pub(crate) fn place(&self) -> Place<'_> {
         (&self.chat, self.thread.as_deref())
     }
 }
@@ -65,7 +66,12 @@ impl Tally {
     }
 
     /// Compares what was asked with what the bot said, where. Markers must not contain each other.
-    pub(crate) fn of(asked: &[Asked], places: &BTreeMap<Place<'_>, Vec<Answer<'_>>>) -> Self {
+    /// For what is delayed, order is not compared.
+    pub(crate) fn of(
+        asked: &[Asked],
+        places: &BTreeMap<Place<'_>, Vec<Answer<'_>>>,
+        is_delayed: impl Fn(&Asked) -> bool,
+    ) -> Self {
         let mut tally = Self {
             asked: asked.len(),
             ..Self::default()
@@ -80,8 +86,10 @@ impl Tally {
                 (None, _) => unanswered.push(it),
                 (Some(answer), None) => {
                     tally.answered += 1;
-                    let pair = (it.message.as_str(), answer.message);
-                    pairs.entry(it.place()).or_default().push(pair);
+                    if !is_delayed(it) {
+                        let pair = (it.message.as_str(), answer.message);
+                        pairs.entry(it.place()).or_default().push(pair);
+                    }
                 }
                 (Some(_), Some(_)) => tally.twice.push(it.clone()),
             }

@@ -1,6 +1,6 @@
 //! Envelopes: to which connection, acknowledged when, and again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -331,6 +331,16 @@ impl MockSlack {
 }
 
 impl State {
+    /// Returns the messages of which something was not acknowledged the first time it was
+    /// delivered, by channel and `ts`.
+    pub(super) fn delayed(&self) -> BTreeSet<(&str, &str)> {
+        let is_delayed = |push: &&Push| push.attempts.first().is_some_and(|it| it.acks.is_empty());
+        let delayed = self.pushes.iter().filter(is_delayed);
+        delayed
+            .map(|push| (push.about.0.as_str(), push.about.1.as_str()))
+            .collect()
+    }
+
     pub(super) fn push_index(&self, event: &EventId) -> usize {
         let index = self.pushes.iter().position(|push| push.id == event.0);
         index.expect("an event of this mock")

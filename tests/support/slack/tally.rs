@@ -1,6 +1,7 @@
 //! What became of everything that was asked: for tests that ask much.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::super::mock::{Answer, Place};
 use super::{Asked, BOT, MockSlack, State, Tally, limits};
@@ -42,15 +43,32 @@ impl MockSlack {
             let posts = slack.count_posts();
             let is_news = posts != seen;
             seen = posts;
-            let is_done = is_news && posts >= asked.len() && slack.tally(asked).lost.is_empty();
+            let is_done = is_news && slack.tally(asked).lost.is_empty();
             is_done.then_some(())
         })
         .await;
     }
 
+    /// Returns how long each question waited for the post that answers it; those that are answered.
+    pub(crate) fn waits(&self, asked: &[Asked]) -> Vec<Duration> {
+        self.shared.look(|state| {
+            let places = answers(state);
+            let waits = asked.iter().filter_map(|it| {
+                let here = places.get(&it.place())?;
+                let answer = here.iter().find(|answer| answer.says(it))?;
+                Some(between(&it.message, answer.message))
+            });
+            waits.collect()
+        })
+    }
+
     /// Returns what became of everything that was asked. Markers must not contain each other.
     pub(crate) fn tally(&self, asked: &[Asked]) -> Tally {
-        self.shared.look(|state| Tally::of(asked, &answers(state)))
+        self.shared.look(|state| {
+            let delayed = state.delayed();
+            let is_delayed = |it: &Asked| delayed.contains(&(&*it.chat, &*it.message));
+            Tally::of(asked, &answers(state), is_delayed)
+        })
     }
 }
 
@@ -74,4 +92,10 @@ fn answers(state: &State) -> BTreeMap<Place<'_>, Vec<Answer<'_>>> {
         }
     }
     places
+}
+
+/// Returns how much later one `ts` is than another.
+fn between(earlier: &str, later: &str) -> Duration {
+    let micros = |ts: &str| -> u64 { ts.replace('.', "").parse().expect("a ts") };
+    Duration::from_micros(micros(later).saturating_sub(micros(earlier)))
 }

@@ -14,7 +14,7 @@ use tieline_channel::{
 };
 
 use super::*;
-use crate::scripted::{Answer, Call, Server, ok, refused, with};
+use crate::scripted::{Answer, Call, Server, hurried, ok, refused, with};
 
 // === the server ===
 
@@ -420,7 +420,7 @@ async fn a_limit_is_waited_for_and_a_lost_answer_is_asked_for_again() {
     })
     .await;
     let taken = Taken::default();
-    let outcome = catch_up_with(&server, &[], &taken).await;
+    let outcome = hurried(catch_up_with(&server, &[], &taken)).await;
     assert_eq!(outcome, Ok(caught_up(1, 101)));
 }
 
@@ -541,7 +541,7 @@ async fn of_a_long_thread_the_first_and_the_latest_are_told() {
         (11, "0123456789"),
     ] {
         let account = server.account();
-        let said = earlier(&account, &mention(), limit).await.unwrap();
+        let said = hurried(earlier(&account, &mention(), limit)).await.unwrap();
         let texts: String = said.into_iter().map(|said| said.text).collect();
         assert_eq!(texts, expected, "of {limit}");
     }

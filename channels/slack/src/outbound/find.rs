@@ -100,16 +100,22 @@ impl Failure {
 }
 
 impl Search<'_> {
-    /// Looks where the post goes.
+    /// Looks where the post goes: in its thread, and in the channel itself if it is not there, where
+    /// a post goes whose thread is gone or takes none.
     async fn everywhere(&self) -> Result<Option<Posted>, Failure> {
-        if let Some(thread) = &self.post.to.thread {
-            match self.all(Method::ConversationsReplies, Some(thread)).await {
-                // A post whose thread is gone goes to the channel itself.
-                Err(Failure::Call(error)) if is_about_thread(&error) => {}
-                found => return found,
-            }
+        let Some(thread) = &self.post.to.thread else {
+            return self.all(Method::ConversationsHistory, None).await;
+        };
+        let is_gone = match self.all(Method::ConversationsReplies, Some(thread)).await {
+            Ok(None) => false,
+            Err(Failure::Call(error)) if is_about_thread(&error) => true,
+            found => return found,
+        };
+        match self.all(Method::ConversationsHistory, None).await {
+            // What the thread says is enough, where so much was written that it is hard to tell.
+            Err(Failure::TooMany) if !is_gone => Ok(None),
+            found => found,
         }
-        self.all(Method::ConversationsHistory, None).await
     }
 
     async fn all(

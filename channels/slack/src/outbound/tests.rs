@@ -4,6 +4,7 @@ use pretty_assertions::assert_eq;
 use tieline_channel::{Button, ChatId, File, FileContent, PostKey, ThreadKey};
 
 use super::*;
+use crate::scripted::hurried;
 use crate::web::scripted::{Call, Reply, Scripted, error};
 
 const KEY: &str = "0192f3a1-7d4e-7c3a-9b1e-3c5d7e9f1a2b";
@@ -116,7 +117,7 @@ async fn refused_blocks_are_posted_in_plainer_forms() {
         "msg_too_long",
     ] {
         let server = Scripted::with(vec![error(refusal), ok("1731.000200")]).await;
-        let outcome = post(&server.account(), &a_post("**Hello**")).await;
+        let outcome = hurried(post(&server.account(), &a_post("**Hello**"))).await;
         assert_eq!(outcome, Ok(posted("1731.000200")), "{refusal}");
         let calls = server.calls();
         assert_eq!(calls.len(), 2);
@@ -126,7 +127,7 @@ async fn refused_blocks_are_posted_in_plainer_forms() {
         assert_eq!(calls[1].arg("thread_ts"), "1731.000100");
     }
     let server = Scripted::start(|_| error("invalid_blocks")).await;
-    let outcome = post(&server.account(), &a_post("x")).await;
+    let outcome = hurried(post(&server.account(), &a_post("x"))).await;
     assert!(
         matches!(outcome, Err(SendError::Never { .. })),
         "{outcome:?}"
@@ -137,7 +138,7 @@ async fn refused_blocks_are_posted_in_plainer_forms() {
 async fn an_answer_whose_thread_is_gone_goes_to_the_channel() {
     for refusal in ["thread_not_found", "cannot_reply_to_message"] {
         let server = Scripted::with(vec![error(refusal), ok("1731.000200")]).await;
-        let outcome = post(&server.account(), &a_post("Hello")).await;
+        let outcome = hurried(post(&server.account(), &a_post("Hello"))).await;
         assert_eq!(outcome, Ok(posted("1731.000200")), "{refusal}");
         assert!(!server.calls()[1].form.contains_key("thread_ts"));
     }
@@ -230,7 +231,7 @@ async fn what_is_not_there_is_not_found_and_what_cannot_be_asked_is_an_error() {
         find(&server.account(), &a_post("x"), since()).await,
         Ok(None)
     );
-    // Without a thread it is looked for in the chat itself; also when the thread is gone.
+    // Without a thread it is looked for in the chat itself only.
     let mut direct = a_post("x");
     direct.to.thread = None;
     assert_eq!(find(&server.account(), &direct, since()).await, Ok(None));
@@ -239,22 +240,31 @@ async fn what_is_not_there_is_not_found_and_what_cannot_be_asked_is_an_error() {
         [
             "auth.test",
             "conversations.replies",
+            "conversations.history",
             "auth.test",
             "conversations.history"
         ]
     );
-    let server = platform(|call| match call.method.as_str() {
-        "conversations.replies" => error("thread_not_found"),
-        _ => Reply::Json(json!({"ok": true, "messages": [
-            {"ts": "1.2", "user": "UBOT", "metadata": metadata(KEY)},
-        ]})),
-    })
-    .await;
-    let found = find(&server.account(), &a_post("x"), since()).await;
-    assert_eq!(found, Ok(Some(posted("1.2"))));
     let server = platform(|_| Reply::Lost).await;
     let found = find(&server.account(), &a_post("x"), since()).await;
     assert!(matches!(found, Err(SendError::Again { .. })), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_went_to_the_channel_in_place_of_its_thread_is_found_there() {
+    let empty = || Reply::Json(json!({"ok": true, "messages": []}));
+    for is_gone in [true, false] {
+        let server = platform(move |call| match call.method.as_str() {
+            "conversations.replies" if is_gone => error("thread_not_found"),
+            "conversations.replies" => empty(),
+            _ => Reply::Json(json!({"ok": true, "messages": [
+                {"ts": "1.2", "user": "UBOT", "metadata": metadata(KEY)},
+            ]})),
+        })
+        .await;
+        let found = find(&server.account(), &a_post("x"), since()).await;
+        assert_eq!(found, Ok(Some(posted("1.2"))), "{is_gone}");
+    }
 }
 
 #[tokio::test]
