@@ -1,4 +1,6 @@
-//! A message of each topic: Feishu takes only a message for something to reply to, never a topic.
+//! Where topics begin: Feishu takes only a message for something to reply to, never a topic. It is
+//! the first one of a topic whenever that is there, so that a repeated post goes to the same place,
+//! also after a restart.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,10 +15,10 @@ use crate::history::Container;
 use crate::inbound::fields::Fields as _;
 use crate::inbound::is_topic;
 
-/// Of how many topics a message is remembered.
+/// How many topics are remembered.
 const MAX_KNOWN: usize = 5_000;
 
-/// A message of each topic that was heard of lately.
+/// The first messages of the topics that were heard of lately.
 #[derive(Debug)]
 pub(crate) struct Topics {
     api: Api,
@@ -38,9 +40,8 @@ impl Topics {
         }
     }
 
-    /// Takes note of a message in a thread. The first one of a topic is kept, so that a repeated
-    /// post goes to the same place.
-    pub(crate) fn learn(&self, thread: &ThreadKey, message: &WireId) {
+    /// Takes note of the first message of a thread, if that is a topic.
+    pub(crate) fn learn(&self, thread: &ThreadKey, first: &WireId) {
         let mut known = self.known();
         if !is_topic(thread) || known.by_topic.contains_key(thread) {
             return;
@@ -51,7 +52,7 @@ impl Topics {
             known.by_topic.remove(&oldest);
         }
         known.order.push_back(thread.clone());
-        known.by_topic.insert(thread.clone(), message.clone());
+        known.by_topic.insert(thread.clone(), first.clone());
     }
 
     /// Forgets a message that is gone.
@@ -62,19 +63,19 @@ impl Topics {
         order.retain(|topic| by_topic.contains_key(topic));
     }
 
-    /// Returns a message of a topic, if one is known.
-    pub(crate) fn known_in(&self, topic: &ThreadKey) -> Option<WireId> {
+    /// Returns the first message of a topic, if it is known.
+    pub(crate) fn known_first_of(&self, topic: &ThreadKey) -> Option<WireId> {
         self.known().by_topic.get(topic).cloned()
     }
 
-    /// Returns a message of a topic, asking for it when none is known. There is none to be had where
-    /// the app may not read.
+    /// Returns the first message of a topic that is still there, asking for it when it is not known.
+    /// None is told where the app may not read.
     ///
     /// # Errors
     ///
     /// When that cannot be told now.
-    pub(crate) async fn any_in(&self, topic: &ThreadKey) -> Result<Option<WireId>, Failure> {
-        if let Some(message) = self.known_in(topic) {
+    pub(crate) async fn first_of(&self, topic: &ThreadKey) -> Result<Option<WireId>, Failure> {
+        if let Some(message) = self.known_first_of(topic) {
             return Ok(Some(message));
         }
         let container = Container::Topic(topic.as_str());
@@ -125,22 +126,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_message_is_kept_until_it_is_gone_and_memory_is_bounded() {
+    async fn what_is_gone_is_forgotten_and_memory_is_bounded() {
         let server = Feishu::of_bot(|_| refused(230_027)).await;
         let topics = server.account().topics;
         topics.learn(&ThreadKey::new("om_0"), &message(0));
-        assert_eq!(topics.known_in(&ThreadKey::new("om_0")), None);
+        assert_eq!(topics.known_first_of(&ThreadKey::new("om_0")), None);
         topics.learn(&topic(1), &message(1));
         topics.learn(&topic(1), &message(2));
-        assert_eq!(topics.known_in(&topic(1)), Some(message(1)));
+        assert_eq!(topics.known_first_of(&topic(1)), Some(message(1)));
         topics.forget(&message(1));
-        assert_eq!(topics.known_in(&topic(1)), None);
+        assert_eq!(topics.known_first_of(&topic(1)), None);
         for number in 0..2 * MAX_KNOWN {
             topics.learn(&topic(number), &message(number));
         }
-        assert_eq!(topics.known_in(&topic(0)), None);
+        assert_eq!(topics.known_first_of(&topic(0)), None);
         let last = 2 * MAX_KNOWN - 1;
-        assert_eq!(topics.known_in(&topic(last)), Some(message(last)));
+        assert_eq!(topics.known_first_of(&topic(last)), Some(message(last)));
         let known = topics.known();
         assert_eq!(
             (known.by_topic.len(), known.order.len()),
@@ -162,7 +163,7 @@ mod tests {
         .await;
         let topics = server.account().topics;
         for _ in 0..2 {
-            assert_eq!(topics.any_in(&topic(1)).await, Ok(Some(message(2))));
+            assert_eq!(topics.first_of(&topic(1)).await, Ok(Some(message(2))));
         }
         assert_eq!(server.asked().len(), 1);
     }
@@ -171,7 +172,7 @@ mod tests {
     async fn where_nothing_may_be_read_there_is_none_and_a_failure_is_one() {
         for (code, is_known) in [(230_027, true), (99_991_672, true), (99_991_400, false)] {
             let server = Feishu::of_bot(move |_| refused(code)).await;
-            let answer = server.account().topics.any_in(&topic(1)).await;
+            let answer = server.account().topics.first_of(&topic(1)).await;
             assert_eq!(answer == Ok(None), is_known, "{code}: {answer:?}");
         }
     }

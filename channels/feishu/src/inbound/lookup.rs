@@ -48,15 +48,19 @@ pub(crate) async fn complete(
     account: &Account,
     delivered: Delivered,
 ) -> Result<Delivered, Failure> {
-    let (mut event, lacks) = match delivered {
-        Delivered::Event { event, lacks } => (event, lacks),
+    let (mut event, lacks, first) = match delivered {
+        Delivered::Event {
+            event,
+            lacks,
+            first,
+        } => (event, lacks, first),
         nothing @ Delivered::Nothing(_) => return Ok(nothing),
     };
     match &mut event.happening {
         Happening::Message(message) | Happening::Edited { message, .. } => {
             fill(account, message, lacks).await?;
-            if let Some(thread) = &message.conversation.thread {
-                account.topics.learn(thread, &message.id);
+            if let (Some(thread), Some(first)) = (&message.conversation.thread, &first) {
+                account.topics.learn(thread, first);
             }
         }
         Happening::Pressed(press) => press.sender.name = name(account, &press.sender).await,

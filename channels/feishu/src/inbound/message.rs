@@ -84,6 +84,7 @@ pub(super) fn received(payload: &Value, us: &Identity, now: SystemTime) -> Deliv
             happening: Happening::Message(message),
         },
         lacks,
+        first: Some(WireId::new(place.root_id.unwrap_or(message_id))),
     }
 }
 
@@ -109,6 +110,7 @@ pub(super) fn recalled(payload: &Value) -> Delivered {
             },
         },
         lacks: vec![Lack::Author(WireId::new(message_id))],
+        first: None,
     }
 }
 

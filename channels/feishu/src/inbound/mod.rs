@@ -60,6 +60,8 @@ pub(crate) enum Delivered {
         event: Event,
         /// What it does not tell, in the order of use.
         lacks: Vec<Lack>,
+        /// The first message of the thread that a message is in, or begins.
+        first: Option<WireId>,
     },
     /// Nothing of ours; acknowledge it. Says why, for the log.
     Nothing(String),
@@ -107,6 +109,7 @@ impl Delivered {
         Self::Event {
             event,
             lacks: Vec::new(),
+            first: None,
         }
     }
 

@@ -29,14 +29,15 @@ impl Route {
     /// Returns the places of a post.
     ///
     /// Feishu takes only a message for something to reply to: in a topic it is the one that is
-    /// answered or settled, else any other of the topic, `in_topic`.
-    pub(super) fn of(post: &Post, in_topic: Option<WireId>) -> Self {
+    /// answered or settled, else the `first` one of the topic.
+    pub(super) fn of(post: &Post, first: Option<WireId>) -> Self {
         let thread = post.to.thread.as_ref();
         let message = answered(post);
         let mut others = VecDeque::new();
         match (message, thread) {
             (message, Some(thread)) if is_topic(thread) => {
-                for message in message.into_iter().chain(&in_topic) {
+                let first = first.as_ref().filter(|first| Some(*first) != message);
+                for message in message.into_iter().chain(first) {
                     others.push_back(Place::Topic(message.clone()));
                     others.push_back(Place::Reply(message.clone()));
                 }
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_is_found_by_any_of_its_messages() {
+    fn a_topic_is_found_by_its_first_message() {
         let table = [
             (
                 (Some("omt_1"), None),
@@ -195,15 +196,22 @@ mod tests {
                     "chat",
                 ],
             ),
+            (
+                (Some("omt_1"), Some("om_7")),
+                vec!["topic om_7", "reply om_7", "chat"],
+            ),
             ((Some("om_0"), None), vec!["reply om_0", "chat"]),
             ((None, None), vec!["chat"]),
         ];
         for ((thread, reply_to), expected) in table {
-            let any = Some(WireId::new("om_7"));
-            assert_eq!(all(Route::of(&post(thread, reply_to, &[]), any)), expected);
+            let first = Some(WireId::new("om_7"));
+            assert_eq!(
+                all(Route::of(&post(thread, reply_to, &[]), first)),
+                expected
+            );
         }
-        let any = Some(WireId::new("om_7"));
-        let mut route = Route::of(&post(Some("omt_1"), Some("om_1"), &[]), any);
+        let first = Some(WireId::new("om_7"));
+        let mut route = Route::of(&post(Some("omt_1"), Some("om_1"), &[]), first);
         assert!(route.gone());
         assert_eq!(route.place(), &Place::Topic(WireId::new("om_7")));
     }

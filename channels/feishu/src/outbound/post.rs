@@ -114,15 +114,15 @@ pub(crate) async fn delete(
     }
 }
 
-/// Returns where a post goes. What is not an answer to anything needs some message of its topic.
+/// Returns where a post goes. What is no answer to anything needs the first message of its topic.
 async fn route(account: &Account, post: &Post) -> Result<Route, SendError> {
     let thread = post.to.thread.as_ref();
-    let in_topic = match thread.filter(|thread| is_topic(thread)) {
+    let first = match thread.filter(|thread| is_topic(thread)) {
         None => None,
-        Some(topic) if answered(post).is_some() => account.topics.known_in(topic),
-        Some(topic) => account.topics.any_in(topic).await.map_err(not_read)?,
+        Some(topic) if answered(post).is_some() => account.topics.known_first_of(topic),
+        Some(topic) => account.topics.first_of(topic).await.map_err(not_read)?,
     };
-    Ok(Route::of(post, in_topic))
+    Ok(Route::of(post, first))
 }
 
 /// Sends one message: of these forms the first that is taken.
@@ -213,8 +213,10 @@ fn posted(account: &Account, call: &str, answer: &Value) -> Result<Posted, SendE
         reason: format!("{call}: an answer without a message_id"),
     })?;
     let id = WireId::new(id);
-    if let Some(thread) = answer.pointer("/data/thread_id").and_then(Value::as_str) {
-        account.topics.learn(&ThreadKey::new(thread), &id);
+    let text = |field: &str| answer.pointer(field).and_then(Value::as_str);
+    if let Some(thread) = text("/data/thread_id") {
+        let first = text("/data/root_id").map_or_else(|| id.clone(), WireId::new);
+        account.topics.learn(&ThreadKey::new(thread), &first);
     }
     Ok(Posted { id })
 }

@@ -213,7 +213,7 @@ async fn a_place_that_is_refused_gives_way_to_the_next() {
 }
 
 #[tokio::test]
-async fn what_answers_nothing_goes_to_its_topic_by_any_message_of_it() {
+async fn what_answers_nothing_goes_to_the_first_message_of_its_topic() {
     let feishu = Feishu::start(|call| match call.method.as_str() {
         "GET" => ok(&json!({"items": [{"message_id": "om_first"}]})),
         _ => ok(&json!({"message_id": "om_1", "thread_id": "omt_1"})),
@@ -233,9 +233,11 @@ async fn what_answers_nothing_goes_to_its_topic_by_any_message_of_it() {
 
 #[tokio::test]
 async fn our_own_posts_show_where_a_topic_is() {
-    let feishu = Feishu::start(|call| match call.path.ends_with("om_own/reply") {
+    let feishu = Feishu::start(|call| match call.path.ends_with("om_first/reply") {
         true => ok(&json!({"message_id": "om_2", "thread_id": "omt_1"})),
-        false => ok(&json!({"message_id": "om_own", "thread_id": "omt_1"})),
+        false => ok(&json!({
+            "message_id": "om_own", "root_id": "om_first", "thread_id": "omt_1",
+        })),
     })
     .await;
     let account = feishu.account();

@@ -73,6 +73,7 @@ fn message_in(delivered: Delivered) -> Message {
                     ..
                 },
             lacks,
+            ..
         } if lacks.is_empty() => message,
         other => panic!("no whole message: {other:?}"),
     }
