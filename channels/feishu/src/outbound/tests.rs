@@ -248,7 +248,7 @@ async fn our_own_posts_show_where_a_topic_is() {
     assert_eq!(post(&account, &in_topic("yes")).await, posted("om_own"));
     assert_eq!(post(&account, &what).await, posted("om_2"));
     let expected =
-        ["om_asked", "om_own"].map(|to| format!("POST messages/{to}/reply in topic interactive"));
+        ["om_asked", "om_first"].map(|to| format!("POST messages/{to}/reply in topic interactive"));
     assert_eq!(aims(&feishu.calls()), expected);
 }
 
