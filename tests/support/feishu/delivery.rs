@@ -75,9 +75,9 @@ impl Attempt {
 }
 
 impl State {
-    /// Returns the messages that were not taken when they were delivered first.
+    /// Returns the messages that had to be delivered again.
     pub(super) fn delayed(&self) -> BTreeSet<&str> {
-        let is_delayed = |push: &&Push| !push.attempts.first().is_some_and(Attempt::is_acked);
+        let is_delayed = |push: &&Push| push.attempts.len() > 1 && !push.attempts[0].is_acked();
         let delayed = self.pushes.iter().filter(is_delayed);
         delayed.map(|push| push.about.as_str()).collect()
     }
