@@ -3,6 +3,7 @@
 
 mod conformance;
 mod connection;
+mod faults;
 mod mock;
 mod pace;
 mod running;

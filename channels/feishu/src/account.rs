@@ -8,6 +8,7 @@ use crate::api::{Api, Failure};
 use crate::inbound::{Glimpses, Identity};
 use crate::names::Names;
 use crate::outbound::Uploads;
+use crate::topics::Topics;
 
 /// One Feishu app in one organisation.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Account {
     pub(crate) api: Api,
     pub(crate) names: Names,
     pub(crate) glimpses: Glimpses,
+    pub(crate) topics: Topics,
     pub(crate) uploads: Uploads,
     identity: OnceCell<Identity>,
 }
@@ -27,6 +29,7 @@ impl Account {
         Self {
             names: Names::new(api.clone()),
             glimpses: Glimpses::new(api.clone()),
+            topics: Topics::new(api.clone()),
             settings,
             net,
             api,

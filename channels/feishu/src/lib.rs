@@ -9,6 +9,7 @@
 //! - `api`: what the answers of the Open API mean
 //! - `connection`: the long connection: its life, events and their acknowledgement
 //! - `status`, `names`, `files`, `history`: reactions, names, attachments, reading back
+//! - `topics`: what to reply to in a topic
 //! - `get`: the calls that read
 //! - `button`: what a button carries
 //! - `fence`: blocks of code
@@ -36,6 +37,7 @@ mod scripted;
 mod settings;
 pub mod setup;
 mod status;
+mod topics;
 
 pub use self::channel::FeishuChannel;
 pub use self::settings::Settings;

@@ -1,6 +1,6 @@
 //! Pushes: to which connection, acknowledged when and how, and again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -75,6 +75,13 @@ impl Attempt {
 }
 
 impl State {
+    /// Returns the messages that had to be delivered again.
+    pub(super) fn delayed(&self) -> BTreeSet<&str> {
+        let is_delayed = |push: &&Push| push.attempts.len() > 1 && !push.attempts[0].is_acked();
+        let delayed = self.pushes.iter().filter(is_delayed);
+        delayed.map(|push| push.about.as_str()).collect()
+    }
+
     /// Delivers something new.
     pub(super) fn push(&mut self, kind: Kind, id: String, about: String, payload: Value) {
         let index = self.pushes.len();

@@ -1,6 +1,7 @@
 //! What became of everything that was asked: for tests that ask much.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::super::mock::{Answer, Place};
 use super::{Asked, MockFeishu, State, Tally, content, observe};
@@ -49,10 +50,28 @@ impl MockFeishu {
         .await;
     }
 
+    /// Returns how long each question waited for the post that answers it; those that are answered.
+    pub(crate) fn waits(&self, asked: &[Asked]) -> Vec<Duration> {
+        self.shared.look(|state| {
+            let places = answers(state);
+            let waits = asked.iter().filter_map(|it| {
+                let here = places.get(&it.place())?;
+                let answer = here.iter().find(|answer| answer.says(it))?;
+                let at = |message: &str| state.messages[message].at_ms;
+                let waited = at(answer.message).saturating_sub(at(&it.message));
+                Some(Duration::from_millis(waited))
+            });
+            waits.collect()
+        })
+    }
+
     /// Returns what became of everything that was asked. Markers must not contain each other.
     pub(crate) fn tally(&self, asked: &[Asked]) -> Tally {
-        self.shared
-            .look(|state| Tally::of(asked, &answers(state), |_| false))
+        self.shared.look(|state| {
+            let delayed = state.delayed();
+            let is_delayed = |it: &Asked| delayed.contains(&*it.message);
+            Tally::of(asked, &answers(state), is_delayed)
+        })
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) struct Tally {
     pub(crate) twice: Vec<Asked>,
     /// Answered, but somewhere else.
     pub(crate) misplaced: Vec<Asked>,
-    /// Threads whose answers are not in the order of the questions.
+    /// Threads whose answers are not in the order of the questions. What had to be delivered again
+    /// does not count: those after it may have come before it.
     pub(crate) out_of_order: Vec<(String, Option<String>)>,
 }
 

@@ -72,12 +72,6 @@ impl MockSlack {
     }
 }
 
-/// Returns how much later one `ts` is than another.
-fn between(earlier: &str, later: &str) -> Duration {
-    let micros = |ts: &str| -> u64 { ts.replace('.', "").parse().expect("a ts") };
-    Duration::from_micros(micros(later).saturating_sub(micros(earlier)))
-}
-
 fn answers(state: &State) -> BTreeMap<Place<'_>, Vec<Answer<'_>>> {
     let mut places: BTreeMap<Place<'_>, Vec<Answer<'_>>> = BTreeMap::new();
     for channel in state.channels.values() {
@@ -98,4 +92,10 @@ fn answers(state: &State) -> BTreeMap<Place<'_>, Vec<Answer<'_>>> {
         }
     }
     places
+}
+
+/// Returns how much later one `ts` is than another.
+fn between(earlier: &str, later: &str) -> Duration {
+    let micros = |ts: &str| -> u64 { ts.replace('.', "").parse().expect("a ts") };
+    Duration::from_micros(micros(later).saturating_sub(micros(earlier)))
 }

@@ -108,7 +108,7 @@ impl lines::Reader<Push> for Hands {
     async fn read(&self, push: &Push) -> Result<Meaning, Unreadable> {
         match self.0.read(&push.payload).await? {
             // What it lacks was looked up as far as it could be.
-            Delivered::Event { event, lacks: _ } => Ok(Meaning::Event(event)),
+            Delivered::Event { event, .. } => Ok(Meaning::Event(event)),
             Delivered::Nothing(reason) => Ok(Meaning::Nothing(reason)),
         }
     }

@@ -21,14 +21,14 @@ use crate::inbound::fields::Fields as _;
 const PAGE: &str = "50";
 
 /// A page of messages.
-struct Page {
-    items: Vec<Value>,
+pub(crate) struct Page {
+    pub(crate) items: Vec<Value>,
     /// What the next page is asked for with.
     token: Option<String>,
 }
 
 /// What messages are listed of.
-enum Container<'a> {
+pub(crate) enum Container<'a> {
     /// A chat: all in it, but for what was answered in topics of ordinary groups.
     Chat(&'a str),
     /// A topic.
@@ -37,7 +37,11 @@ enum Container<'a> {
 
 impl Container<'_> {
     /// Asks for a page, the one after `token`.
-    async fn page(
+    ///
+    /// # Errors
+    ///
+    /// As the call.
+    pub(crate) async fn page(
         &self,
         api: &Api,
         urgency: Urgency,

@@ -26,6 +26,8 @@ const MAX_TEXT: usize = 2_000;
 pub(crate) struct Glimpse {
     /// The topic that it is in.
     pub(crate) topic: Option<ThreadKey>,
+    /// The first message of the chain of replies that it is in.
+    pub(crate) root: Option<ThreadKey>,
     pub(crate) sender: Option<UserId>,
     /// What it says, cut to what is useful.
     pub(crate) text: String,
@@ -94,6 +96,7 @@ fn seen(items: &[Value]) -> Glimpse {
     };
     Glimpse {
         topic: item.text("/thread_id").map(ThreadKey::new),
+        root: item.text("/root_id").map(ThreadKey::new),
         sender: item.text("/sender/id").map(UserId::new),
         text: cut(&text, MAX_TEXT),
     }

@@ -6,7 +6,7 @@ mod tests;
 use std::time::{Duration, SystemTime};
 
 use tieline_channel::{
-    ChatKind, Happening, Message, Segment, Sender, SenderKind, ThreadKey, WireId,
+    ChatKind, Happening, Message, Segment, Sender, SenderKind, ThreadKey, UserId, WireId,
 };
 use tieline_net::pace::Urgency;
 use tokio::time::timeout;
@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 
 use super::content::Partial;
 use super::forward::forwarded;
+use super::glimpse::Glimpse;
 use super::readback::said;
 use super::{Delivered, Lack};
 use crate::account::Account;
@@ -47,18 +48,45 @@ pub(crate) async fn complete(
     account: &Account,
     delivered: Delivered,
 ) -> Result<Delivered, Failure> {
-    let (mut event, lacks) = match delivered {
-        Delivered::Event { event, lacks } => (event, lacks),
+    let (mut event, lacks, first) = match delivered {
+        Delivered::Event {
+            event,
+            lacks,
+            first,
+        } => (event, lacks, first),
         nothing @ Delivered::Nothing(_) => return Ok(nothing),
     };
     match &mut event.happening {
         Happening::Message(message) | Happening::Edited { message, .. } => {
             fill(account, message, lacks).await?;
+            if let (Some(thread), Some(first)) = (&message.conversation.thread, &first) {
+                account.topics.learn(thread, first);
+            }
         }
         Happening::Pressed(press) => press.sender.name = name(account, &press.sender).await,
-        Happening::Deleted { .. } => {}
+        Happening::Deleted { conversation, .. } => {
+            for lack in lacks {
+                if let Lack::Author(message) = lack
+                    && let Some(glimpse) = recalled(account, &message).await
+                {
+                    let us = in_time("who we are", account.identity()).await?;
+                    let author = glimpse.sender.as_ref().map(UserId::as_str);
+                    if author == Some(&us.app_id) || author == Some(&us.open_id) {
+                        return Ok(Delivered::nothing("a message of our own was taken back"));
+                    }
+                    conversation.thread = glimpse.topic.or(glimpse.root);
+                }
+            }
+        }
     }
     Ok(Delivered::event(event))
+}
+
+/// Looks at a message that was taken back: that is still told of it. What withdraws it is its name,
+/// so nothing depends on an answer.
+async fn recalled(account: &Account, message: &WireId) -> Option<Glimpse> {
+    account.topics.forget(message);
+    briefly(Some(account.glimpses.of(message))).await
 }
 
 async fn fill(account: &Account, message: &mut Message, lacks: Vec<Lack>) -> Result<(), Failure> {
@@ -68,6 +96,8 @@ async fn fill(account: &Account, message: &mut Message, lacks: Vec<Lack>) -> Res
             Lack::Topic(id) => root = Some(id),
             Lack::QuotedText(id) => quoted = Some(id),
             Lack::Content(of) => partial = Some(of),
+            // That is of messages that were taken back.
+            Lack::Author(_) => {}
         }
     }
     let (topic, quoted, content, sender_name, chat_name) = tokio::join!(

@@ -84,6 +84,7 @@ pub(super) fn received(payload: &Value, us: &Identity, now: SystemTime) -> Deliv
             happening: Happening::Message(message),
         },
         lacks,
+        first: Some(WireId::new(place.root_id.unwrap_or(message_id))),
     }
 }
 
@@ -94,20 +95,23 @@ pub(super) fn recalled(payload: &Value) -> Delivered {
     let (Some(message_id), Some(chat)) = (message, chat) else {
         return Delivered::nothing("a recall that does not say of what");
     };
-    Delivered::event(Event {
-        key: EventKey {
-            kind: EventKind::Deletion,
-            id: message_id.to_owned(),
-        },
-        happening: Happening::Deleted {
-            // The event does not tell the topic.
-            conversation: Conversation {
-                chat: ChatId::new(chat),
-                thread: None,
+    Delivered::Event {
+        event: Event {
+            key: EventKey {
+                kind: EventKind::Deletion,
+                id: message_id.to_owned(),
             },
-            target: key(message_id),
+            happening: Happening::Deleted {
+                conversation: Conversation {
+                    chat: ChatId::new(chat),
+                    thread: None,
+                },
+                target: key(message_id),
+            },
         },
-    })
+        lacks: vec![Lack::Author(WireId::new(message_id))],
+        first: None,
+    }
 }
 
 /// Returns the key of the event that brings a message, be it live, again or read back.

@@ -60,6 +60,8 @@ pub(crate) enum Delivered {
         event: Event,
         /// What it does not tell, in the order of use.
         lacks: Vec<Lack>,
+        /// The first message of the thread that a message is in, or begins.
+        first: Option<WireId>,
     },
     /// Nothing of ours; acknowledge it. Says why, for the log.
     Nothing(String),
@@ -74,6 +76,8 @@ pub(crate) enum Lack {
     QuotedText(WireId),
     /// The whole of what it says; the message itself tells.
     Content(content::Partial),
+    /// Who wrote the message that was taken back, and in which thread; it still tells.
+    Author(WireId),
 }
 
 /// Reads the payload of an event or of a callback.
@@ -105,6 +109,7 @@ impl Delivered {
         Self::Event {
             event,
             lacks: Vec::new(),
+            first: None,
         }
     }
 

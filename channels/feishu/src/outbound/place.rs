@@ -29,16 +29,18 @@ impl Route {
     /// Returns the places of a post.
     ///
     /// Feishu takes only a message for something to reply to: in a topic it is the one that is
-    /// answered or settled, else there is only the chat.
-    pub(super) fn of(post: &Post) -> Self {
+    /// answered or settled, else the `first` one of the topic.
+    pub(super) fn of(post: &Post, first: Option<WireId>) -> Self {
         let thread = post.to.thread.as_ref();
-        let answered = [&post.reply_to].into_iter().flatten();
-        let mut messages = answered.chain(post.settles.last()).filter(is_message);
+        let message = answered(post);
         let mut others = VecDeque::new();
-        match (messages.next(), thread) {
-            (Some(message), Some(thread)) if is_topic(thread) => {
-                others.push_back(Place::Topic(message.clone()));
-                others.push_back(Place::Reply(message.clone()));
+        match (message, thread) {
+            (message, Some(thread)) if is_topic(thread) => {
+                let first = first.as_ref().filter(|first| Some(*first) != message);
+                for message in message.into_iter().chain(first) {
+                    others.push_back(Place::Topic(message.clone()));
+                    others.push_back(Place::Reply(message.clone()));
+                }
             }
             (message, thread) => {
                 let root = thread.map(|thread| WireId::new(thread.as_str()));
@@ -88,6 +90,12 @@ impl Place {
     }
 }
 
+/// Returns the message that a post answers or settles.
+pub(super) fn answered(post: &Post) -> Option<&WireId> {
+    let answered = [&post.reply_to].into_iter().flatten();
+    answered.chain(post.settles.last()).find(is_message)
+}
+
 /// Returns whether this is a message's name: not that of a press or of a topic.
 fn is_message(id: &&WireId) -> bool {
     id.as_str().starts_with("om_")
@@ -101,7 +109,11 @@ mod tests {
     use super::*;
 
     fn route(thread: Option<&str>, reply_to: Option<&str>, settles: &[&str]) -> Route {
-        Route::of(&Post {
+        Route::of(&post(thread, reply_to, settles), None)
+    }
+
+    fn post(thread: Option<&str>, reply_to: Option<&str>, settles: &[&str]) -> Post {
+        Post {
             key: PostKey::new("k"),
             to: Conversation {
                 chat: ChatId::new("oc_1"),
@@ -113,7 +125,7 @@ mod tests {
             text: String::new(),
             buttons: Vec::new(),
             file: None,
-        })
+        }
     }
 
     fn all(mut route: Route) -> Vec<String> {
@@ -165,6 +177,43 @@ mod tests {
         for ((thread, reply_to, settles), expected) in table {
             assert_eq!(all(route(thread, reply_to, settles)), expected);
         }
+    }
+
+    #[test]
+    fn a_topic_is_found_by_its_first_message() {
+        let table = [
+            (
+                (Some("omt_1"), None),
+                vec!["topic om_7", "reply om_7", "chat"],
+            ),
+            (
+                (Some("omt_1"), Some("om_1")),
+                vec![
+                    "topic om_1",
+                    "reply om_1",
+                    "topic om_7",
+                    "reply om_7",
+                    "chat",
+                ],
+            ),
+            (
+                (Some("omt_1"), Some("om_7")),
+                vec!["topic om_7", "reply om_7", "chat"],
+            ),
+            ((Some("om_0"), None), vec!["reply om_0", "chat"]),
+            ((None, None), vec!["chat"]),
+        ];
+        for ((thread, reply_to), expected) in table {
+            let first = Some(WireId::new("om_7"));
+            assert_eq!(
+                all(Route::of(&post(thread, reply_to, &[]), first)),
+                expected
+            );
+        }
+        let first = Some(WireId::new("om_7"));
+        let mut route = Route::of(&post(Some("omt_1"), Some("om_1"), &[]), first);
+        assert!(route.gone());
+        assert_eq!(route.place(), &Place::Topic(WireId::new("om_7")));
     }
 
     #[test]

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tieline_channel::{Conversation, Post, PostKind, Posted, SendError, WireId};
+use tieline_channel::{Conversation, Post, PostKind, Posted, SendError, ThreadKey, WireId};
 use tieline_net::pace::Urgency;
 use tracing::{info, warn};
 
-use super::place::{Place, Route};
+use super::place::{Place, Route, answered};
 use super::render::{Form, Rendered, forms};
 use super::upload::upload;
 use crate::account::Account;
 use crate::api::{Call, Cure, Failure};
+use crate::get::not_read;
+use crate::inbound::is_topic;
 use tieline_channel::Language;
 
 const MESSAGES: &str = "/open-apis/im/v1/messages";
@@ -38,7 +40,7 @@ pub(super) struct Content {
 ///
 /// A file is a message of its own: it goes after the text.
 pub(crate) async fn post(account: &Account, post: &Post) -> Result<Posted, SendError> {
-    let mut route = Route::of(post);
+    let mut route = route(account, post).await?;
     let key = post.key.as_str();
     let texts = forms(&post.text, &post.buttons, post.to.thread.as_ref());
     let texts = texts.into_iter().map(Content::from);
@@ -118,6 +120,17 @@ pub(crate) async fn delete(
     }
 }
 
+/// Returns where a post goes. What is no answer to anything needs the first message of its topic.
+async fn route(account: &Account, post: &Post) -> Result<Route, SendError> {
+    let thread = post.to.thread.as_ref();
+    let first = match thread.filter(|thread| is_topic(thread)) {
+        None => None,
+        Some(topic) if answered(post).is_some() => account.topics.known_first_of(topic),
+        Some(topic) => account.topics.first_of(topic).await.map_err(not_read)?,
+    };
+    Ok(Route::of(post, first))
+}
+
 /// Sends one message: of these forms the first that is taken.
 async fn send(
     account: &Account,
@@ -132,7 +145,7 @@ async fn send(
         let call = call(post, uuid, route.place(), &content);
         let name = call.name;
         let failure = match account.api.call_as(urgency(post), call).await {
-            Ok(answer) => return posted(name, &answer),
+            Ok(answer) => return posted(account, name, &answer),
             Err(failure) => failure,
         };
         let Failure::Never { cure, reason } = &failure else {
@@ -142,7 +155,13 @@ async fn send(
             Cure::PlainReply if route.refused() => {
                 info!(reason, "a post goes where it can instead of into its topic");
             }
-            Cure::NewMessage if route.gone() => {
+            Cure::NewMessage => {
+                if let Some(gone) = route.place().message() {
+                    account.topics.forget(gone);
+                }
+                if !route.gone() {
+                    return Err(failure.into());
+                }
                 warn!(
                     reason,
                     "what a post answers is gone: it goes elsewhere in its chat"
@@ -160,7 +179,7 @@ async fn send(
                 is_neutral = true;
                 content = neutral_notice(account.settings.language);
             }
-            Cure::Nothing | Cure::PlainReply | Cure::NewMessage | Cure::NeutralNotice => {
+            Cure::Nothing | Cure::PlainReply | Cure::NeutralNotice => {
                 return Err(failure.into());
             }
         }
@@ -194,14 +213,18 @@ fn call(post: &Post, uuid: &str, place: &Place, content: &Content) -> Call {
     }
 }
 
-fn posted(call: &str, answer: &Value) -> Result<Posted, SendError> {
+fn posted(account: &Account, call: &str, answer: &Value) -> Result<Posted, SendError> {
     let id = answer.pointer("/data/message_id").and_then(Value::as_str);
     let id = id.ok_or_else(|| SendError::Unclear {
         reason: format!("{call}: an answer without a message_id"),
     })?;
-    Ok(Posted {
-        id: WireId::new(id),
-    })
+    let id = WireId::new(id);
+    let text = |field: &str| answer.pointer(field).and_then(Value::as_str);
+    if let Some(thread) = text("/data/thread_id") {
+        let first = text("/data/root_id").map_or_else(|| id.clone(), WireId::new);
+        account.topics.learn(&ThreadKey::new(thread), &first);
+    }
+    Ok(Posted { id })
 }
 
 /// Returns the `uuid` of the text beside a file.

@@ -213,6 +213,66 @@ async fn a_place_that_is_refused_gives_way_to_the_next() {
 }
 
 #[tokio::test]
+async fn what_answers_nothing_goes_to_the_first_message_of_its_topic() {
+    let feishu = Feishu::start(|call| match call.method.as_str() {
+        "GET" => ok(&json!({"items": [{"message_id": "om_first"}]})),
+        _ => ok(&json!({"message_id": "om_1", "thread_id": "omt_1"})),
+    })
+    .await;
+    let account = feishu.account();
+    let what = Post {
+        reply_to: None,
+        ..in_topic("by the way")
+    };
+    for _ in 0..2 {
+        assert_eq!(post(&account, &what).await, posted("om_1"));
+    }
+    let into = "POST messages/om_first/reply in topic interactive";
+    assert_eq!(aims(&feishu.calls()[1..]), [into; 2]);
+}
+
+#[tokio::test]
+async fn our_own_posts_show_where_a_topic_is() {
+    let feishu = Feishu::start(|call| match call.path.ends_with("om_first/reply") {
+        true => ok(&json!({"message_id": "om_2", "thread_id": "omt_1"})),
+        false => ok(&json!({
+            "message_id": "om_own", "root_id": "om_first", "thread_id": "omt_1",
+        })),
+    })
+    .await;
+    let account = feishu.account();
+    let what = Post {
+        reply_to: None,
+        ..in_topic("by the way")
+    };
+    assert_eq!(post(&account, &in_topic("yes")).await, posted("om_own"));
+    assert_eq!(post(&account, &what).await, posted("om_2"));
+    let expected =
+        ["om_asked", "om_first"].map(|to| format!("POST messages/{to}/reply in topic interactive"));
+    assert_eq!(aims(&feishu.calls()), expected);
+}
+
+#[tokio::test]
+async fn a_topic_that_cannot_be_asked_for_now_is_not_left() {
+    let what = Post {
+        reply_to: None,
+        ..in_topic("by the way")
+    };
+    let (outcome, calls) = post_to(vec![refused(99_991_400)], &what).await;
+    assert!(
+        matches!(outcome, Err(SendError::Again { .. })),
+        "{outcome:?}"
+    );
+    assert_eq!(aims(&calls), ["GET messages -"]);
+    let (outcome, calls) = post_to(vec![refused(230_027), sent("om_1")], &what).await;
+    assert_eq!(outcome, posted("om_1"));
+    assert_eq!(
+        aims(&calls),
+        ["GET messages -", "POST messages interactive"]
+    );
+}
+
+#[tokio::test]
 async fn words_that_are_refused_are_replaced_by_a_notice() {
     for code in [230_022, 230_028] {
         let replies = vec![refused(code), sent("om_1")];

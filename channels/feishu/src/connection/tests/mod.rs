@@ -62,6 +62,7 @@ impl Reader for TestReader {
             Some(text) => Ok(Delivered::Event {
                 event: message(chat.unwrap_or_default(), number, text),
                 lacks: Vec::new(),
+                first: None,
             }),
         }
     }

@@ -73,6 +73,7 @@ fn message_in(delivered: Delivered) -> Message {
                     ..
                 },
             lacks,
+            ..
         } if lacks.is_empty() => message,
         other => panic!("no whole message: {other:?}"),
     }
@@ -240,4 +241,60 @@ async fn a_message_that_cannot_be_read_again_stays_as_it_is() {
         .await
         .unwrap();
     assert_eq!(plain_text(&card.body), "[a card]\n**Job 7**");
+}
+
+fn recall(message: &str) -> Vec<u8> {
+    json!({
+        "header": {"event_type": "im.message.recalled_v1", "tenant_key": "home"},
+        "event": {"message_id": message, "chat_id": "oc_1", "recall_type": "message_owner"},
+    })
+    .to_string()
+    .into_bytes()
+}
+
+#[tokio::test]
+async fn a_recall_is_of_the_thread_where_the_message_was_and_our_own_are_nothing() {
+    let server = Feishu::of_bot(|asked| {
+        let mut recalled = item("om_1", "text", &json!({"text": "gone"}));
+        recalled["deleted"] = json!(true);
+        match api_path(asked) {
+            "im/v1/messages/om_topic" => {
+                recalled["root_id"] = json!("om_0");
+                recalled["thread_id"] = json!("omt_1");
+            }
+            "im/v1/messages/om_chain" => recalled["root_id"] = json!("om_0"),
+            "im/v1/messages/om_top" => {}
+            "im/v1/messages/om_own" => {
+                recalled["sender"] = json!({"id": crate::scripted::APP_ID, "id_type": "app_id"});
+            }
+            _ => return refused_with(230_110, "no such message"),
+        }
+        ok(&json!({"items": [recalled]}))
+    })
+    .await;
+    let account = server.account();
+    let table = [
+        ("om_topic", Some("omt_1")),
+        ("om_chain", Some("om_0")),
+        ("om_top", None),
+        ("om_unknown", None),
+    ];
+    for (id, expected) in table {
+        let delivered = read(&account, &recall(id)).await.unwrap();
+        let Delivered::Event { event, .. } = delivered else {
+            panic!("{id}: {delivered:?}");
+        };
+        let Happening::Deleted {
+            conversation,
+            target,
+        } = event.happening
+        else {
+            panic!("no deletion");
+        };
+        assert_eq!(conversation.thread, expected.map(ThreadKey::new), "{id}");
+        assert_eq!(target.id, id);
+    }
+    let own = read(&account, &recall("om_own")).await;
+    let is_nothing = matches!(own, Ok(Delivered::Nothing(_)));
+    assert!(is_nothing, "{own:?}");
 }
