@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Knowledge, Mock};
 
 /// A safety net, not a measure: nothing that works takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A request, as it came. Its headers have tokens: not for showing.
 #[derive(Clone)]
