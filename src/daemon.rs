@@ -183,7 +183,8 @@ impl Daemon {
             stopping,
         } = parts;
 
-        let stop_dispatchers = stop.child_token();
+        // Not a child of `stop`: a dispatcher that ends before the stop is noticed is a defect.
+        let stop_dispatchers = CancellationToken::new();
         let stop_rest = CancellationToken::new();
         let mut working = JoinSet::new();
         for dispatcher in dispatchers {
