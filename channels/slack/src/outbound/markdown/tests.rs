@@ -89,14 +89,14 @@ fn images_become_links_and_links_to_files_become_text() {
             "[build](https://x.dev/ci)",
         ),
         (
-            "[main.rs](/work/src/main.rs:12)",
-            "main.rs (`/work/src/main.rs:12`)",
+            "[main.rs](/code/src/main.rs:12)",
+            "main.rs (`/code/src/main.rs:12`)",
         ),
         (
             "[src/main.rs](src/main.rs), [**b**](./b)",
             "src/main.rs, **b** (`./b`)",
         ),
-        ("[`main.rs`](/work/main.rs)", "`main.rs` (`/work/main.rs`)"),
+        ("[`main.rs`](/code/main.rs)", "`main.rs` (`/code/main.rs`)"),
         ("![plot](plot.png)", "plot (`plot.png`)"),
         (
             "[mail](mailto:a@x.dev) [Web](HTTPS://x.dev)",
