@@ -287,7 +287,7 @@ impl CaughtUp {
     }
 }
 
-/// What became of an event that [`Intake::accept`](crate::Intake::accept) took.
+/// What became of an event that [`Intake::accept`] took.
 ///
 /// Each of these is on disk and may be acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
