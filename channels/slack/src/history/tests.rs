@@ -541,7 +541,7 @@ async fn of_a_long_thread_the_first_and_the_latest_are_told() {
         (11, "0123456789"),
     ] {
         let account = server.account();
-        let said = hurried(earlier(&account, &mention(), limit)).await.unwrap();
+        let said = earlier(&account, &mention(), limit).await.unwrap();
         let texts: String = said.into_iter().map(|said| said.text).collect();
         assert_eq!(texts, expected, "of {limit}");
     }
