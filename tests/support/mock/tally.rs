@@ -78,12 +78,20 @@ impl Tally {
         };
         // By place: which question had its answer where.
         let mut pairs: BTreeMap<Place<'_>, Vec<(&str, &str)>> = BTreeMap::new();
-        let mut unanswered: Vec<&Asked> = Vec::new();
+        // By place: how many honest words are left, and whether one was just given.
+        let mut words: BTreeMap<Place<'_>, (usize, bool)> = BTreeMap::new();
         for it in asked {
             let here = places.get(&it.place()).map_or(&[][..], Vec::as_slice);
+            let (left, is_given) = words.entry(it.place()).or_insert_with(|| {
+                let all = here.iter().filter(|answer| answer.text.contains('❓'));
+                (all.count(), false)
+            });
             let mut answers = here.iter().filter(|answer| answer.says(it));
-            match (answers.next(), answers.next()) {
-                (None, _) => unanswered.push(it),
+            let first = answers.next();
+            if first.is_some() {
+                *is_given = false;
+            }
+            match (first, answers.next()) {
                 (Some(answer), None) => {
                     tally.answered += 1;
                     if !is_delayed(it) {
@@ -92,21 +100,16 @@ impl Tally {
                     }
                 }
                 (Some(_), Some(_)) => tally.twice.push(it.clone()),
-            }
-        }
-        let mut notices: BTreeMap<Place<'_>, usize> = BTreeMap::new();
-        for it in unanswered {
-            let left = notices.entry(it.place()).or_insert_with(|| {
-                let here = places.get(&it.place()).into_iter().flatten();
-                here.filter(|answer| answer.text.contains('❓')).count()
-            });
-            if *left > 0 {
-                *left -= 1;
-                tally.unclear += 1;
-            } else if places.values().flatten().any(|answer| answer.says(it)) {
-                tally.misplaced.push(it.clone());
-            } else {
-                tally.lost.push(it.clone());
+                // Messages that wait together are worked on together, and have one word together.
+                (None, _) if *is_given => tally.unclear += 1,
+                (None, _) if *left > 0 => {
+                    (*left, *is_given) = (*left - 1, true);
+                    tally.unclear += 1;
+                }
+                (None, _) if places.values().flatten().any(|answer| answer.says(it)) => {
+                    tally.misplaced.push(it.clone());
+                }
+                (None, _) => tally.lost.push(it.clone()),
             }
         }
         for ((chat, thread), mut pairs) in pairs {
@@ -118,4 +121,31 @@ impl Tally {
         }
         tally
     }
+}
+
+/// Messages that waited together have one honest word together; one that is answered, or waits
+/// elsewhere, has no part in it.
+#[test]
+fn an_honest_word_is_for_neighbours() {
+    let asked = |thread: &str, marker: &str| Asked {
+        chat: "c".to_owned(),
+        message: marker.to_owned(),
+        thread: Some(thread.to_owned()),
+        marker: marker.to_owned(),
+    };
+    let all = [
+        asked("t", "m1"),
+        asked("t", "m2"),
+        asked("u", "m3"),
+        asked("t", "m4"),
+        asked("t", "m5"),
+    ];
+    let said = |text: &str| Answer {
+        message: "m9",
+        text: text.to_owned(),
+    };
+    let places = BTreeMap::from([(("c", Some("t")), vec![said("❓"), said("m4")])]);
+    let tally = Tally::of(&all, &places, |_| false);
+    assert_eq!((tally.answered, tally.unclear), (1, 2));
+    assert_eq!(tally.lost, [all[2].clone(), all[4].clone()]);
 }
