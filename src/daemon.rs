@@ -22,7 +22,7 @@ use crate::backfill::{self, Backfill, Pace};
 use crate::codex::{self, Launch, LaunchConfig, Spawner};
 use crate::config::{Config, DispatcherConfig, Languages};
 use crate::control::{Api, ControlServer};
-use crate::dispatcher::{Dispatcher, Handle, Line, attachments};
+use crate::dispatcher::{Dispatcher, Handle, Line, attachments, spill};
 use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
@@ -48,6 +48,8 @@ pub struct Daemon {
     ledger: Ledger,
     ledger_thread: LedgerThread,
     attachments: PathBuf,
+    completions: PathBuf,
+    handles: Arc<BTreeMap<DispatcherId, Handle>>,
     control: ControlServer,
     status: Arc<status::Reporter>,
     languages: Languages,
@@ -138,7 +140,7 @@ impl Daemon {
             &config,
             ledger.clone(),
             lines.clone(),
-            handles,
+            handles.clone(),
             histories,
         ));
         let parts = Parts {
@@ -153,6 +155,8 @@ impl Daemon {
             ledger,
             ledger_thread,
             attachments: directories.attachments,
+            completions: directories.completions,
+            handles: Arc::new(handles),
             control,
             status,
             languages,
@@ -171,6 +175,8 @@ impl Daemon {
             ledger,
             ledger_thread,
             attachments,
+            completions,
+            handles,
             control,
             status,
             languages,
@@ -194,9 +200,11 @@ impl Daemon {
         let api = Api {
             status,
             pairings: PairingDesk::new(ledger.clone(), languages),
+            dispatchers: handles,
         };
         rest.spawn(control.serve(api, stop_rest.clone()));
-        rest.spawn(housekeep(ledger.clone(), attachments, stop_rest.clone()));
+        let directories = [attachments, completions];
+        rest.spawn(housekeep(ledger.clone(), directories, stop_rest.clone()));
         for line in lines.values() {
             let worker =
                 outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel), line.language);
@@ -263,6 +271,8 @@ pub(crate) struct Directories {
     pub(crate) logs: PathBuf,
     /// What came with messages.
     pub(crate) attachments: PathBuf,
+    /// Completions that are too long.
+    pub(crate) completions: PathBuf,
 }
 
 impl Directories {
@@ -272,6 +282,7 @@ impl Directories {
             run: state_dir.join("run"),
             logs: state_dir.join("logs"),
             attachments: state_dir.join("attachments"),
+            completions: state_dir.join("completions"),
         }
     }
 
@@ -284,6 +295,7 @@ impl Directories {
             &directories.run,
             &directories.logs,
             &directories.attachments,
+            &directories.completions,
         ] {
             fs::DirBuilder::new()
                 .recursive(true)
@@ -327,7 +339,11 @@ async fn run_channel(channel: Arc<dyn Channel>, intake: Arc<dyn Intake>, stop: C
 }
 
 /// Removes what has outlived its retention, at the start and then from time to time.
-async fn housekeep(ledger: Ledger, attachments: PathBuf, stop: CancellationToken) {
+async fn housekeep(
+    ledger: Ledger,
+    [attachments, completions]: [PathBuf; 2],
+    stop: CancellationToken,
+) {
     loop {
         match ledger.expire(SystemTime::now()).await {
             Ok(expired) => info!(?expired, "the ledger was tidied"),
@@ -337,6 +353,11 @@ async fn housekeep(ledger: Ledger, attachments: PathBuf, stop: CancellationToken
             Ok(0) => {}
             Ok(removed) => info!(removed, "old attachments were removed"),
             Err(failure) => warn!(error = %failure, "old attachments could not be looked for"),
+        }
+        match spill::tidy(&completions, &ledger).await {
+            Ok(0) => {}
+            Ok(removed) => info!(removed, "the files of old completions were removed"),
+            Err(failure) => warn!(error = %failure, "old completions could not be looked for"),
         }
         tokio::select! {
             () = tokio::time::sleep(EXPIRE_EVERY) => {}

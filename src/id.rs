@@ -83,6 +83,10 @@ uuid_id! {
     TurnKey
 }
 uuid_id! {
+    /// A completion that was accepted. Its producer's own name of it is something else.
+    CompletionId
+}
+uuid_id! {
     /// An entry of the outbox. Its text is the [`PostKey`](tieline_channel::PostKey).
     OutboxId
 }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod codex;
+mod completions;
 mod console;
 mod demo;
 mod dispatcher;

@@ -4,6 +4,7 @@
 //! exit code: see [`EXIT_CODES`].
 
 mod check;
+mod complete;
 mod config_args;
 mod console;
 mod demo;
@@ -34,7 +35,8 @@ use crate::cli::failure::{Exit, Failure};
 pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
-   1  a message came to no answer (console, demo); no such code or person (pair)
+   1  a message came to no answer (console, demo); no such code or person (pair);
+      the result was not taken (complete)
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
@@ -58,6 +60,7 @@ enum Verb {
     Status(status::Args),
     Messages(messages::Args),
     Pair(pair::Args),
+    Complete(complete::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -71,6 +74,7 @@ impl Verb {
             Self::Status(args) => status::run(args).await,
             Self::Messages(args) => messages::run(args).await,
             Self::Pair(args) => pair::run(args).await,
+            Self::Complete(args) => complete::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }

@@ -4,6 +4,7 @@
 //! injected items nowhere else. So the file is the last word on whether the model has something.
 
 use std::io::{self, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -59,15 +60,49 @@ pub async fn locate(home: &Path, thread_id: &ThreadId) -> io::Result<Option<Path
 /// A line that is cut off or broken does not count: codex passes over it, too, so the model does
 /// not have it.
 pub async fn search(path: &Path, role: Role, predicate: impl Fn(&str) -> bool) -> RolloutSearch {
-    match try_search(path, role, predicate).await {
-        Ok(true) => RolloutSearch::Found,
-        Ok(false) => RolloutSearch::Absent,
+    let visited = visit_back(path, |line| {
+        if line.texts(role).any(&predicate) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    match visited.await {
+        Ok(ControlFlow::Break(())) => RolloutSearch::Found,
+        Ok(ControlFlow::Continue(())) => RolloutSearch::Absent,
         Err(error) if error.kind() == io::ErrorKind::NotFound => RolloutSearch::NoFile,
         Err(error) => RolloutSearch::Unreadable(error),
     }
 }
 
-async fn try_search(path: &Path, role: Role, predicate: impl Fn(&str) -> bool) -> io::Result<bool> {
+/// Tells `take` each text that was injected as a developer's and is still part of the history,
+/// newest first: of what was injected before the history was last summarised nothing is left.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub async fn injected(path: &Path, mut take: impl FnMut(&str)) -> io::Result<()> {
+    let visited = visit_back(path, |line| {
+        if line.r#type == "compacted" {
+            return ControlFlow::Break(());
+        }
+        line.texts(Role::Developer).for_each(&mut take);
+        ControlFlow::Continue(())
+    });
+    match visited.await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        visited => visited.map(drop),
+    }
+}
+
+/// Shows `visit` each whole line, from the last one backwards, until it has seen enough.
+async fn visit_back(
+    path: &Path,
+    mut visit: impl FnMut(&Line) -> ControlFlow<()>,
+) -> io::Result<ControlFlow<()>> {
+    let mut visit = |line: &[u8]| match serde_json::from_slice::<Line>(line) {
+        Ok(line) => visit(&line),
+        Err(_) => ControlFlow::Continue(()),
+    };
     let mut file = File::open(path).await?;
     let mut end = file.seek(SeekFrom::End(0)).await?;
     // The beginning of a line whose end is in a later chunk, which was read before.
@@ -88,26 +123,11 @@ async fn try_search(path: &Path, role: Role, predicate: impl Fn(&str) -> bool) -
         whole.append(&mut rest);
         rest = chunk;
         let mut lines = whole.split(|byte| *byte == b'\n').rev();
-        if lines.any(|line| has_match(line, role, &predicate)) {
-            return Ok(true);
+        if lines.try_for_each(&mut visit).is_break() {
+            return Ok(ControlFlow::Break(()));
         }
     }
-    Ok(has_match(&rest, role, &predicate))
-}
-
-fn has_match(line: &[u8], role: Role, predicate: &impl Fn(&str) -> bool) -> bool {
-    let Ok(line) = serde_json::from_slice::<Line>(line) else {
-        return false;
-    };
-    line.r#type == "response_item"
-        && line.payload.r#type.as_deref() == Some("message")
-        && line.payload.role == Some(role)
-        && line
-            .payload
-            .content
-            .iter()
-            .filter_map(|part| part.text.as_deref())
-            .any(predicate)
+    Ok(visit(&rest))
 }
 
 #[derive(Deserialize)]
@@ -115,6 +135,21 @@ struct Line {
     r#type: String,
     #[serde(default)]
     payload: Payload,
+}
+
+impl Line {
+    /// Returns the texts of the message from `role` that this line has, if it has one.
+    fn texts(&self, role: Role) -> impl Iterator<Item = &str> {
+        let is_one = self.r#type == "response_item"
+            && self.payload.r#type.as_deref() == Some("message")
+            && self.payload.role == Some(role);
+        let parts = if is_one {
+            self.payload.content.as_slice()
+        } else {
+            &[]
+        };
+        parts.iter().filter_map(|part| part.text.as_deref())
+    }
 }
 
 #[derive(Default, Deserialize)]

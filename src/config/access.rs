@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use tieline_channel::{ChannelId, ChatId, UserId};
-use toml::de::DeValue;
 
 use crate::config::choice::choice;
 use crate::config::defaults;
@@ -110,16 +109,7 @@ impl Access {
 
 /// Reads how many messages one sender may write in a minute.
 fn read_rate(value: &Value<'_>) -> Option<usize> {
-    if let DeValue::Integer(number) = value.raw()
-        && let Ok(number) = number.to_string().parse()
-        && (1..=MAX_PER_MINUTE).contains(&number)
-    {
-        return Some(number);
-    }
-    let expected = format!("a number from 1 to {MAX_PER_MINUTE}");
-    let problem = value.mistake(&expected).hint("leave it out for no limit");
-    value.reading().note(problem);
-    None
+    value.count(1..=MAX_PER_MINUTE, "leave it out for no limit")
 }
 
 /// Reads a list of `"channel:id"`.

@@ -28,6 +28,7 @@ pub(crate) const ON_INTERRUPTED: OnInterrupted = OnInterrupted::Continue;
 pub(crate) const ON_LOST_THREAD: OnLostThread = OnLostThread::Fresh;
 pub(crate) const TURN_IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(15 * 60);
+pub(crate) const COMPLETION_CHARS: usize = 32_000;
 pub(crate) const RESTART: RestartConfig = RestartConfig {
     base: Duration::from_secs(1),
     max: Duration::from_secs(30),

@@ -91,6 +91,9 @@ choice! {
     }
 }
 
+/// The greatest `completion_chars`.
+pub(crate) const MAX_COMPLETION_CHARS: usize = 160_000;
+
 /// How soon a dead app-server is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartConfig {
@@ -127,6 +130,8 @@ pub struct DispatcherConfig {
     pub turn_idle_timeout: Duration,
     /// A message older than this is marked as stale.
     pub stale_after: Duration,
+    /// How many characters of a completion the model is shown; the rest is in a file.
+    pub completion_chars: usize,
     /// How soon a dead app-server is replaced.
     pub restart: RestartConfig,
     /// The model; Codex's own choice when absent.
@@ -163,6 +168,7 @@ impl fmt::Debug for DispatcherConfig {
             on_lost_thread,
             turn_idle_timeout,
             stale_after,
+            completion_chars,
             restart,
             model,
             effort,
@@ -190,6 +196,7 @@ impl fmt::Debug for DispatcherConfig {
             .field("on_lost_thread", on_lost_thread)
             .field("turn_idle_timeout", turn_idle_timeout)
             .field("stale_after", stale_after)
+            .field("completion_chars", completion_chars)
             .field("restart", restart)
             .field("model", model)
             .field("effort", effort)

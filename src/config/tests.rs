@@ -82,6 +82,7 @@ fn minimal_file_gets_every_default() {
         on_lost_thread: OnLostThread::Fresh,
         turn_idle_timeout: Duration::from_secs(600),
         stale_after: Duration::from_secs(900),
+        completion_chars: 32_000,
         restart: RestartConfig {
             base: Duration::from_secs(1),
             max: Duration::from_secs(30),

@@ -1,6 +1,6 @@
 //! One value of a document, read as what it should be.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -135,6 +135,19 @@ impl<'a> Value<'a> {
             problem = problem.hint(format!("did you mean {word:?}?"));
         }
         self.reading.note(problem);
+        None
+    }
+
+    /// Reads a whole number in `range`; `hint` says what else can be done.
+    pub(crate) fn count(&self, range: RangeInclusive<usize>, hint: &str) -> Option<usize> {
+        if let DeValue::Integer(number) = self.raw()
+            && let Ok(number) = number.to_string().parse()
+            && range.contains(&number)
+        {
+            return Some(number);
+        }
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        self.reading.note(self.mistake(&expected).hint(hint));
         None
     }
 

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::timeout;
 
+use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::pairings::{PairedPerson, Pairings};
 use crate::control::server::{ErrorBody, ErrorEnvelope};
 use crate::control::status::Status;
@@ -136,7 +138,7 @@ impl Client {
     /// When there is no answer, or nobody was let in.
     pub async fn pair(&self, code: &str) -> Result<PairedPerson, ClientError> {
         let route = format!("/v1/pairings/{}", segment(code));
-        self.request(Method::POST, &route).await
+        self.request(Method::POST, &route, None::<&()>).await
     }
 
     /// Lets somebody, `CHANNEL:USER`, in no longer; returns who they were, once for each
@@ -147,7 +149,21 @@ impl Client {
     /// When there is no answer, or they were not let in.
     pub async fn unpair(&self, who: &str) -> Result<Vec<PairedPerson>, ClientError> {
         let route = format!("/v1/pairings/{}", segment(who));
-        self.request(Method::DELETE, &route).await
+        self.request(Method::DELETE, &route, None::<&()>).await
+    }
+
+    /// Reports a result to a dispatcher.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it was not taken.
+    pub async fn complete(
+        &self,
+        dispatcher: &str,
+        report: &CompletionReport,
+    ) -> Result<CompletionReceipt, ClientError> {
+        let route = format!("/v1/dispatchers/{}/completions", segment(dispatcher));
+        self.request(Method::POST, &route, Some(report)).await
     }
 
     /// Asks any route. As [`serde_json::Value`] the answer keeps what this version does not know.
@@ -156,15 +172,16 @@ impl Client {
     ///
     /// When there is no answer, it is not a success, or it is not a `T`.
     pub async fn get<T: DeserializeOwned>(&self, route: &str) -> Result<T, ClientError> {
-        self.request(Method::GET, route).await
+        self.request(Method::GET, route, None::<&()>).await
     }
 
     async fn request<T: DeserializeOwned>(
         &self,
         method: Method,
         route: &str,
+        body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
-        let (status, bytes) = timeout(DEADLINE, self.ask(method, route))
+        let (status, bytes) = timeout(DEADLINE, self.ask(method, route, body))
             .await
             .map_err(|_elapsed| ClientError::Slow)??;
         if status.is_success() {
@@ -184,11 +201,19 @@ impl Client {
         })
     }
 
-    async fn ask(&self, method: Method, route: &str) -> Result<(StatusCode, Vec<u8>), ClientError> {
+    async fn ask(
+        &self,
+        method: Method,
+        route: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<(StatusCode, Vec<u8>), ClientError> {
         let socket = self.socket.as_path();
         let client =
             tieline_net::local_http(socket).map_err(|source| ClientError::NoClient { source })?;
-        let request = client.request(method, format!("http://localhost{route}"));
+        let mut request = client.request(method, format!("http://localhost{route}"));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
         let mut answer = request.send().await.map_err(|error| self.failed(error))?;
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.failed(error))? {

@@ -6,12 +6,14 @@
 //! - [`status`]: what the daemon tells about itself
 //! - [`pairings`]: who asks to be let in, and who was
 //! - [`messages`]: what became of the messages
+//! - [`completions`]: results that are reported from outside
 //! - [`server`]: the routes, and who is served
 //! - [`client`]: the other end, for the command line
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
 pub mod client;
+pub mod completions;
 pub mod messages;
 pub mod pairings;
 pub mod server;
@@ -20,6 +22,7 @@ pub mod status;
 mod tests;
 
 pub use crate::control::client::{Client, ClientError};
+pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_REPORT};
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::server::{Api, ControlServer, StatusSource};

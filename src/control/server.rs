@@ -4,13 +4,14 @@
 //! A connection that sends no whole request header in time is closed, so that none is held for
 //! ever.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -25,9 +26,12 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::control::completions::{self, MAX_REPORT};
 use crate::control::messages::{MAX_MESSAGES, Messages};
 use crate::control::pairings;
 use crate::control::status::Status;
+use crate::dispatcher::Handle;
+use crate::id::DispatcherId;
 use crate::intake::PairingDesk;
 use crate::ledger::LedgerError;
 
@@ -63,6 +67,8 @@ pub struct Api {
     pub status: Arc<dyn StatusSource>,
     /// Who is let in.
     pub pairings: PairingDesk,
+    /// Who works.
+    pub dispatchers: Arc<BTreeMap<DispatcherId, Handle>>,
 }
 
 /// Returns every route. A new one is a line here and a function below.
@@ -75,6 +81,10 @@ fn routes(api: Api) -> Router {
             post(pairings::confirm).delete(pairings::revoke),
         )
         .route("/v1/messages", get(messages))
+        .route(
+            "/v1/dispatchers/{id}/completions",
+            post(completions::report).layer(DefaultBodyLimit::max(MAX_REPORT)),
+        )
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)

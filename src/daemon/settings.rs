@@ -28,6 +28,7 @@ pub(super) fn of_dispatcher(
         launch: launch(id, dispatcher, directories, config)?,
         thread: thread(dispatcher),
         attachments: directories.attachments.clone(),
+        spills: directories.completions.clone(),
     })
 }
 

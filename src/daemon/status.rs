@@ -61,8 +61,8 @@ impl Reporter {
             warn!(error = %failure, "the lanes cannot be told");
             Vec::new()
         });
-        let waiting = lanes.iter().map(|lane| lane.waiting as u64).sum();
-        lanes.sort_by_key(|lane| (lane.open.is_none(), lane.waiting == 0, lane.id.clone()));
+        let waiting = lanes.iter().map(|lane| lane.inputs() as u64).sum();
+        lanes.sort_by_key(|lane| (lane.open.is_none(), lane.inputs() == 0, lane.id.clone()));
         lanes.truncate(MAX_LANES);
         let record = condition.record;
         DispatcherStatus {
@@ -176,7 +176,8 @@ fn last_turn(last: SettledTurn) -> LastTurn {
 }
 
 fn lane(lane: LaneRecord) -> LaneStatus {
-    let state = match (&lane.open, lane.waiting) {
+    let waiting = lane.inputs();
+    let state = match (&lane.open, waiting) {
         (Some(_), _) => "in turn",
         (None, 0) => "idle",
         (None, _) => "waiting",
@@ -185,7 +186,7 @@ fn lane(lane: LaneRecord) -> LaneStatus {
         id: lane.id,
         thread: lane.thread,
         state: state.to_owned(),
-        waiting: lane.waiting as u64,
+        waiting: waiting as u64,
         last_turn: lane.last.map(last_turn),
         open_turn: lane.open.map(|open| OpenTurn {
             id: open.key,

@@ -20,6 +20,7 @@ use super::waiting::has_work;
 use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
+use crate::config::Sessions;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::Ledger;
 use tieline_channel::retry::RestartPolicy;
@@ -40,6 +41,7 @@ const DRAIN_FOR: Duration = Duration::from_secs(8);
 #[derive(Clone)]
 pub struct Handle {
     settings: Arc<Settings>,
+    pub(super) ledger: Ledger,
     wakes: Arc<Wakes>,
     board: StatusBoard,
     condition: watch::Receiver<Condition>,
@@ -54,6 +56,11 @@ impl Handle {
     /// Returns the lane of a conversation.
     pub fn lane_of(&self, channel: &ChannelId, conversation: &Conversation) -> LaneId {
         self.settings.lane_of(channel, conversation)
+    }
+
+    /// Returns what shares a lane.
+    pub(super) fn sessions(&self) -> Sessions {
+        self.settings.config.sessions
     }
 
     /// Says that there is work for a lane.
@@ -130,6 +137,7 @@ impl Dispatcher {
         let wakes = Arc::new(Wakes::default());
         let handle = Handle {
             settings: Arc::clone(&settings),
+            ledger: ledger.clone(),
             wakes: Arc::clone(&wakes),
             board: board.clone(),
             condition: supervised.condition.clone(),
@@ -350,6 +358,7 @@ mod tests {
             config,
             thread: ThreadSettings::default(),
             attachments: root.join("attachments"),
+            spills: root.join("completions"),
         }
     }
 

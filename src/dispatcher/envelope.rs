@@ -11,11 +11,17 @@
 //! the message in a thread ([`is_marked`]). Nothing that a sender writes, in any field, can close
 //! a tag or begin one: every `<` outside our own tags is escaped.
 
+mod completion;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime};
 
 use tieline_channel::{Attachment, ChannelId, ChatId, Message, Quote, Said, Segment, WireId};
+
+pub use self::completion::{
+    CompletionBody, is_completion, is_trigger, render_completion, render_trigger,
+};
 
 /// How many earlier messages of a thread are asked for: more than are told, so that it is known how
 /// many are left out.

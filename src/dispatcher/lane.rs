@@ -10,6 +10,8 @@ mod newcomers;
 mod prepare;
 mod recover;
 mod settle;
+mod trigger;
+mod work;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -24,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use self::follow::Begin;
+use self::trigger::IsNew;
+use self::work::Work;
 use super::envelope::{self, RenderContext};
 use super::status_board::StatusBoard;
 use super::supervisor::{Link, Session, Supervised};
@@ -31,7 +35,10 @@ use super::{Line, Settings, TELL_AFTER, waiting, words};
 use crate::codex::protocol::{Role, UserInput};
 use crate::codex::{CallError, HistoryError, Refusal, Thread};
 use crate::id::{LaneId, TurnKey};
-use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, NewPost, OpenTurn, Outcome};
+use crate::ledger::{
+    CompletionRecord, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS, MessageRecord,
+    NewPost, OpenTurn, Outcome,
+};
 use crate::outbox;
 use tieline_channel::retry::RetryPolicy;
 
@@ -96,6 +103,10 @@ pub(super) struct Lane {
     compacted: Option<TurnKey>,
     /// The turn that codex gave no account of once already.
     doubted: Option<TurnKey>,
+    /// The turn whose completions were lost from the history before the model saw them.
+    blind: Option<TurnKey>,
+    /// How often in a row that has happened.
+    blinds: u32,
     /// How often in a row codex has refused the thread for a reason that we do not know.
     odd_refusals: u32,
 }
@@ -168,6 +179,8 @@ enum StepError {
     Resume(#[source] CallError),
     #[error("codex cannot take a turn now: {0}")]
     NotNow(String),
+    #[error("a completion cannot be written to a file; free space on the disk of state_dir")]
+    Spill(#[source] std::io::Error),
 }
 
 impl Lane {
@@ -189,6 +202,8 @@ impl Lane {
             first_turn: true,
             compacted: None,
             doubted: None,
+            blind: None,
+            blinds: 0,
             odd_refusals: 0,
         }
     }
@@ -238,7 +253,7 @@ impl Lane {
         let refusal = match failure {
             StepError::Resume(call) | StepError::Call(call) => call.refusal(),
             StepError::NotNow(_) => Some(Refusal::Other),
-            StepError::Ledger(_) | StepError::History(_) => None,
+            StepError::Ledger(_) | StepError::History(_) | StepError::Spill(_) => None,
         };
         let Some(refusal) = refusal else {
             return;
@@ -273,7 +288,7 @@ impl Lane {
         if self.drain.is_cancelled() {
             return Ok(Next::End);
         }
-        if record.open.is_none() && record.waiting == 0 {
+        if record.open.is_none() && record.waiting == 0 && !Self::has_arrivals(&record) {
             return self.rest(&record).await;
         }
         let Some(session) = self.session().await else {
@@ -299,10 +314,18 @@ impl Lane {
         {
             return self.reload(&session, record).await;
         }
+        let held = match &record.hold {
+            Some(hold) if record.arrived > 0 => hold
+                .until
+                .duration_since(SystemTime::now())
+                .unwrap_or_default(),
+            _ => Duration::MAX,
+        };
         tokio::select! {
             () = self.wake.notified() => Ok(Next::Again),
             () = self.drain.cancelled() => Ok(Next::End),
             changed = link.changed() => Ok(if changed.is_ok() { Next::Again } else { Next::End }),
+            () = tokio::time::sleep(held) => Ok(Next::Again),
             () = tokio::time::sleep(IDLE_FOR) => Ok(Next::End),
         }
     }
@@ -320,9 +343,21 @@ impl Lane {
         }
     }
 
-    /// Takes what waits into a new turn.
+    /// Takes what has waited longest into a new turn.
     async fn take(&mut self, record: &LaneRecord) -> Result<Next, StepError> {
         let batch = self.batch().await?;
+        if Self::has_arrivals(record) {
+            let arrivals = self
+                .context
+                .ledger
+                .arrivals(&self.id, MAX_TURN_COMPLETIONS)
+                .await?;
+            if let Some(arrival) = arrivals.first()
+                && goes_before(arrival, batch.first())
+            {
+                return self.take_completions(arrivals).await;
+            }
+        }
         if batch.is_empty() {
             return Ok(Next::Again);
         }
@@ -333,9 +368,9 @@ impl Lane {
             .open_turn(&self.id, TurnKey::new(), ids)
             .await?;
         // Until then they could be edited.
-        let messages = self.messages(&open).await?;
+        let work = self.work(&open).await?;
         let begins_anew = !record.lost.is_empty() && !record.had_turn;
-        self.submit(open, messages, begins_anew).await
+        self.submit(open, work, begins_anew).await
     }
 
     /// Returns the waiting messages that go together: those of one conversation that stand at the
@@ -365,19 +400,30 @@ impl Lane {
     async fn submit(
         &mut self,
         open: OpenTurn,
-        messages: Vec<MessageRecord>,
+        work: Work,
         begins_anew: bool,
     ) -> Result<Next, StepError> {
-        let Some(prepared) = self.prepare(messages.clone()).await else {
+        let Some(prepared) = self.prepare(work.messages.clone()).await else {
             return Ok(Next::End);
         };
         let notice =
             begins_anew.then(|| envelope::render_notice("thread-lost", words::LOST_NOTICE));
         let input = self.input(notice, &prepared);
         let client_id = Some(open.key.to_string());
-        self.drive(open, messages, Begin::Start { input, client_id })
+        self.drive(open, work, Begin::Start { input, client_id })
             .await
     }
+}
+
+/// Returns whether a completion that waits goes before a message that waits.
+///
+/// One that the history has already does not: the message's turn shows it to the model as well.
+fn goes_before(arrival: &CompletionRecord, message: Option<&MessageRecord>) -> bool {
+    message.is_none_or(|message| {
+        !message.urgent
+            && arrival.injected_into.is_none()
+            && arrival.reported_at < message.received_at
+    })
 }
 
 fn same_conversation(one: &MessageRecord, other: &MessageRecord) -> bool {

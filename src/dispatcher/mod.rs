@@ -5,7 +5,9 @@
 //! - `outage` tells chats that there is no child, and when it is back;
 //! - `recovery` says, without IO, what to do with a turn that something broke;
 //! - `attachments` fetches what came with messages, `patience` says for how long;
-//! - `envelope` is how a message reads for the model, `words` what people are told.
+//! - `report` takes results from whoever did the work;
+//! - `spill` keeps completions that are too long for a conversation;
+//! - `envelope` is how a message or a completion reads for the model, `words` what people are told.
 //!
 //! Knows the ledger, the outbox's composition and the codex module; nothing of the gate or of how
 //! a platform works.
@@ -19,6 +21,8 @@ mod lane;
 mod outage;
 mod patience;
 mod recovery;
+mod report;
+pub mod spill;
 mod status_board;
 mod supervisor;
 mod waiting;
@@ -32,6 +36,7 @@ use std::time::Duration;
 use tieline_channel::{Capabilities, Channel, ChannelId, Conversation, Language};
 
 pub use self::actor::{Dispatcher, Handle};
+pub use self::report::{Report, ReportError};
 pub use self::supervisor::Condition;
 use crate::codex::LaunchConfig;
 use crate::codex::protocol::ThreadSettings;
@@ -54,6 +59,8 @@ pub struct Settings {
     pub thread: ThreadSettings,
     /// Where what comes with messages is put: a private directory that is there.
     pub attachments: PathBuf,
+    /// Where completions are put that are too long: a private directory that is there.
+    pub spills: PathBuf,
 }
 
 impl Settings {

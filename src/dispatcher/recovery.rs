@@ -98,6 +98,13 @@ fn complete_answer(turn: FoundTurn) -> Option<String> {
     }
 }
 
+/// Returns whether the history was shortened in a turn before the model did anything.
+pub(super) fn begins_with_compaction(turn: &FoundTurn) -> bool {
+    let mut items = turn.items.iter();
+    let first = items.find(|item| !matches!(item, Item::UserMessage { .. }));
+    matches!(first, Some(Item::ContextCompaction { .. }))
+}
+
 /// Returns whether all that a turn did was to shorten the history.
 fn is_compaction(turn: &FoundTurn) -> bool {
     !turn.items.is_empty()

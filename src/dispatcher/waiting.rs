@@ -7,7 +7,7 @@ const LOOKED_AT: usize = 64;
 
 /// Returns whether a lane has anything to do.
 pub(super) fn has_work(lane: &LaneRecord) -> bool {
-    lane.open.is_some() || lane.waiting > 0
+    lane.open.is_some() || lane.inputs() > 0
 }
 
 /// Returns the conversations that a lane owes an answer, each once.

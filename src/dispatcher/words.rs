@@ -162,6 +162,20 @@ pub(super) fn held_up(refusal: &Refusal) -> Text {
     }
 }
 
+/// What was asked for is done, and the model could not be made to deal with it.
+pub(super) const COMPLETION_FAILED: Text = Text {
+    en: "⚠️ Work that you had asked for is done, but Codex failed again and again to take its result \
+         up. The result is kept. Send “continue” to try once more; the log on the machine says why.",
+    zh: "⚠️ 你要求的工作已经结束，但 Codex 多次未能处理它的结果。结果已保存。发送“继续”即可再试一次；原因见机器上的日志。",
+};
+
+/// It is not known whether the model has dealt with the result of some work.
+pub(super) const COMPLETION_UNCLEAR: Text = Text {
+    en: "❓ Work that you had asked for is done, but I cannot tell whether Codex has taken its result \
+         up. Ask about it if you miss it.",
+    zh: "❓ 你要求的工作已经结束，但我无法确定 Codex 是否处理过它的结果。如果没有看到，请直接询问。",
+};
+
 /// The child is back after people were told that it is away.
 pub(super) const BACK: Text = Text {
     en: "✅ Codex is back. Working on your message now.",
@@ -207,6 +221,8 @@ mod tests {
             BACK,
             RESUMED,
             THREAD_LOST,
+            COMPLETION_FAILED,
+            COMPLETION_UNCLEAR,
         ];
         let failures = FailureKind::ALL.iter().copied();
         let refusals = [

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::id::{LaneId, MessageId, OutboxId, TurnKey};
+use crate::id::{CompletionId, LaneId, MessageId, OutboxId, TurnKey};
 
 /// Why a ledger could not be opened.
 #[derive(Debug, Error)]
@@ -117,6 +117,23 @@ pub enum LedgerError {
     /// No such entry of the outbox.
     #[error("there is no outbox entry {0}")]
     UnknownPost(OutboxId),
+    /// No such completion.
+    #[error("there is no completion {0}")]
+    UnknownCompletion(CompletionId),
+    /// The completion does not wait for the lane.
+    #[error("completion {completion} does not wait for lane {lane}")]
+    NotArrived {
+        /// The completion.
+        completion: CompletionId,
+        /// The lane.
+        lane: LaneId,
+    },
+    /// A turn cannot bring that many completions up.
+    #[error("a turn brings up at most {limit} completions")]
+    TooManyCompletions {
+        /// How many it can bring up.
+        limit: usize,
+    },
     /// The lane has a turn already.
     #[error("lane {lane} has the open turn {open}")]
     TurnOpen {

@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use tieline_channel::{ChannelId, EventKey, Message};
 use tokio::sync::{mpsc, watch};
 
-use crate::id::{DispatcherId, LaneId, MessageId, OutboxId, ThreadId, TurnKey};
+use crate::id::{CompletionId, DispatcherId, LaneId, MessageId, OutboxId, ThreadId, TurnKey};
 use crate::ledger::command::{Call, Request};
+use crate::ledger::completion::{CompletionRecord, NewCompletion, Reported, Return};
 use crate::ledger::counts::Counts;
 use crate::ledger::dispatcher::DispatcherRecord;
 use crate::ledger::error::{LedgerError, OpenError};
@@ -282,8 +283,29 @@ impl Ledger {
         posts: Vec<NewPost>,
     ) -> Result<Vec<OutboxId>, LedgerError> {
         let lane = lane.clone();
-        self.call(move |transaction| transaction.settle_turn(&lane, key, &outcome, posts))
+        self.call(move |transaction| transaction.settle_turn(&lane, key, &outcome, None, posts))
             .await
+    }
+
+    /// Closes the open turn as [`settle_turn`](Self::settle_turn) does, but gives the completions
+    /// that it was to bring up back to the lane.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on disk, or `key` is not the open turn.
+    pub async fn return_turn(
+        &self,
+        lane: &LaneId,
+        key: TurnKey,
+        outcome: Outcome,
+        back: Return,
+        posts: Vec<NewPost>,
+    ) -> Result<Vec<OutboxId>, LedgerError> {
+        let lane = lane.clone();
+        self.call(move |transaction| {
+            transaction.settle_turn(&lane, key, &outcome, Some(back), posts)
+        })
+        .await
     }
 
     /// Settles messages that wait, without a turn, and enqueues what is to be said, all at once.
@@ -300,6 +322,91 @@ impl Ledger {
     ) -> Result<Vec<OutboxId>, LedgerError> {
         let lane = lane.clone();
         self.call(move |transaction| transaction.settle_waiting(&lane, &messages, &outcome, posts))
+            .await
+    }
+
+    // === Completions ===
+
+    /// Queues a completion, unless one of the same name was reported to the dispatcher before:
+    /// then nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on disk.
+    pub async fn report(&self, new: NewCompletion) -> Result<Reported, LedgerError> {
+        self.call(move |transaction| transaction.report(new)).await
+    }
+
+    /// Returns a completion, unless it is unknown or forgotten.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn completion(
+        &self,
+        id: CompletionId,
+    ) -> Result<Option<CompletionRecord>, LedgerError> {
+        self.call(move |transaction| transaction.completion(id))
+            .await
+    }
+
+    /// Returns the completions that wait for a lane, in the order in which they were reported.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub async fn arrivals(
+        &self,
+        lane: &LaneId,
+        limit: usize,
+    ) -> Result<Vec<CompletionRecord>, LedgerError> {
+        let lane = lane.clone();
+        self.call(move |transaction| transaction.arrivals(&lane, limit))
+            .await
+    }
+
+    /// Opens a turn that brings up completions that wait, at most
+    /// [`MAX_TURN_COMPLETIONS`](super::MAX_TURN_COMPLETIONS).
+    ///
+    /// # Errors
+    ///
+    /// When it is not on disk, a turn is open, or a completion does not wait for the lane.
+    pub async fn open_trigger(
+        &self,
+        lane: &LaneId,
+        key: TurnKey,
+        completions: Vec<CompletionId>,
+    ) -> Result<OpenTurn, LedgerError> {
+        let lane = lane.clone();
+        self.call(move |transaction| transaction.open_trigger(&lane, key, &completions))
+            .await
+    }
+
+    /// Notes that a thread's history has the completions of the open turn, which also puts the
+    /// thread itself on Codex's disk.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on disk, or `key` is not the open turn.
+    pub async fn completions_injected(
+        &self,
+        lane: &LaneId,
+        key: TurnKey,
+        thread: &ThreadId,
+    ) -> Result<(), LedgerError> {
+        let (lane, thread) = (lane.clone(), thread.clone());
+        self.call(move |transaction| transaction.completions_injected(&lane, key, &thread))
+            .await
+    }
+
+    /// Notes that a lane's history was shortened: completions that wait are in it no longer.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on disk.
+    pub async fn forget_injections(&self, lane: &LaneId) -> Result<(), LedgerError> {
+        let lane = lane.clone();
+        self.call(move |transaction| transaction.forget_injections(&lane))
             .await
     }
 

@@ -2,7 +2,7 @@
 
 use tieline_channel::{ChannelId, Conversation, EventKey, EventKind, UserId};
 
-use crate::id::{DispatcherId, LaneId, MessageId, OutboxId};
+use crate::id::{CompletionId, DispatcherId, LaneId, MessageId, OutboxId};
 use crate::ledger::error::LedgerError;
 use crate::ledger::time;
 
@@ -44,11 +44,17 @@ pub(super) enum Table {
     Paired,
     /// Channel → up to when it has been read back.
     Marks,
+    /// Completion id → completion.
+    Completions,
+    /// Dispatcher, producer's name of a completion → completion id.
+    Reported,
+    /// Lane, place → id of a completion that waits.
+    Arrivals,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -65,6 +71,9 @@ impl Table {
         Self::Invitations,
         Self::Paired,
         Self::Marks,
+        Self::Completions,
+        Self::Reported,
+        Self::Arrivals,
     ];
 
     /// Returns the name of the tree on disk.
@@ -86,6 +95,9 @@ impl Table {
             Self::Invitations => "invitations",
             Self::Paired => "paired",
             Self::Marks => "marks",
+            Self::Completions => "completions",
+            Self::Reported => "reported",
+            Self::Arrivals => "arrivals",
         }
     }
 }
@@ -158,6 +170,16 @@ pub(super) fn post(id: OutboxId) -> Key {
     Key::first().bytes(id.as_bytes())
 }
 
+/// Returns the key of a completion.
+pub(super) fn completion(id: CompletionId) -> Key {
+    Key::first().bytes(id.as_bytes())
+}
+
+/// Returns the deduplication key of a completion: its producer's name of it.
+pub(super) fn reported(dispatcher: &DispatcherId, name: &str) -> Result<Key, LedgerError> {
+    self::dispatcher(dispatcher)?.text("the completion's name", name)
+}
+
 /// Returns the deduplication key of an event.
 pub(super) fn seen(channel: &ChannelId, event: &EventKey) -> Result<Key, LedgerError> {
     let kind = match event.kind {
@@ -173,12 +195,14 @@ pub(super) fn seen(channel: &ChannelId, event: &EventKey) -> Result<Key, LedgerE
         .text("the event's name", &event.id)
 }
 
-/// Returns the key of a lane, which also begins the keys of its queue and its lost threads.
+/// Returns the key of a lane, which also begins the keys of its queue, its lost threads and the
+/// completions that wait for it.
 pub(super) fn lane(lane: &LaneId) -> Result<Key, LedgerError> {
     Key::first().text("the lane's name", lane.as_str())
 }
 
-/// Returns the key of a place in a lane's queue, or of one of its lost threads.
+/// Returns the key of a place in a lane's queue or among its completions, or of one of its lost
+/// threads.
 pub(super) fn in_lane(lane: &LaneId, number: u64) -> Result<Key, LedgerError> {
     Ok(self::lane(lane)?.number(number))
 }
@@ -239,6 +263,8 @@ pub(super) enum Class {
     Conversation,
     /// When somebody wrote lately.
     Sender,
+    /// A settled completion.
+    Completion,
 }
 
 /// Returns the beginning of the expiry keys of a class.
@@ -249,6 +275,7 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Post => b'p',
         Class::Conversation => b'c',
         Class::Sender => b'w',
+        Class::Completion => b'r',
     };
     Key::first().bytes(&[class])
 }

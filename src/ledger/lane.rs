@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, Conversation};
 
-use crate::id::{DispatcherId, LaneId, MessageId, ThreadId, TurnId, TurnKey};
+use crate::id::{CompletionId, DispatcherId, LaneId, MessageId, ThreadId, TurnId, TurnKey};
+use crate::ledger::completion::Hold;
 use crate::ledger::error::IllegalTransition;
 use crate::ledger::message::MessageState;
 use crate::ledger::time;
@@ -35,11 +36,24 @@ pub struct LaneRecord {
     pub last: Option<SettledTurn>,
     /// How many messages wait.
     pub waiting: usize,
+    /// How many completions wait.
+    #[serde(default)]
+    pub arrived: usize,
+    /// Why they wait although nothing runs.
+    #[serde(default)]
+    pub hold: Option<Hold>,
     /// Where the newest accepted message came from: where notices go.
     pub last_from: Option<Origin>,
     /// When a message was last accepted or a turn opened or settled.
     #[serde(with = "time::millis")]
     pub used_at: SystemTime,
+}
+
+impl LaneRecord {
+    /// Returns how many inputs wait: messages and completions.
+    pub fn inputs(&self) -> usize {
+        self.waiting + self.arrived
+    }
 }
 
 /// How the last turn of a lane ended.
@@ -86,6 +100,9 @@ pub struct OpenTurn {
     pub key: TurnKey,
     /// What it answers, in order.
     pub messages: Vec<MessageId>,
+    /// What it brings up, in order.
+    #[serde(default)]
+    pub completions: Vec<CompletionId>,
     /// How far it is.
     pub phase: TurnPhase,
     /// Codex's name of the present attempt.
@@ -136,16 +153,12 @@ pub enum TurnEvent {
 }
 
 impl OpenTurn {
-    /// Returns a turn of which nothing has been sent.
-    pub fn new(
-        key: TurnKey,
-        messages: Vec<MessageId>,
-        after: Option<TurnId>,
-        opened_at: SystemTime,
-    ) -> Self {
+    /// Returns a turn about nothing so far, of which nothing has been sent.
+    pub fn new(key: TurnKey, after: Option<TurnId>, opened_at: SystemTime) -> Self {
         Self {
             key,
-            messages,
+            messages: Vec::new(),
+            completions: Vec::new(),
             phase: TurnPhase::Opened,
             codex_turn: None,
             after,

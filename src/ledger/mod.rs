@@ -9,8 +9,8 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`, `health`,
-//!   `error`: what it speaks of
+//! - `message`, `completion`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
+//!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
 //! - `lock`, `store`, `watchdog`, `spool`, `opening`, `migration`: the files
@@ -18,6 +18,7 @@
 
 mod admission;
 mod command;
+mod completion;
 mod counts;
 mod dispatcher;
 mod door;
@@ -49,6 +50,10 @@ mod writer;
 mod tests;
 
 pub use self::admission::{Admission, Admitted, Conditions, Fate, Limit};
+pub use self::completion::{
+    CompletionEvent, CompletionRecord, CompletionState, CompletionStatus, Hold,
+    MAX_TURN_COMPLETIONS, NewCompletion, Reported, Return,
+};
 pub use self::counts::{Counts, MessageCounts, PostCounts};
 pub use self::dispatcher::{DispatcherRecord, Lifecycle};
 pub use self::error::{IllegalTransition, LedgerError, OpenError};

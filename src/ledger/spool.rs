@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::id::{MessageId, OutboxId};
+use crate::id::{CompletionId, MessageId, OutboxId};
 
 /// How much [`Spool::probe`] writes, in bytes: as much as a long text.
 const PROBE: usize = 64 * 1024;
@@ -30,6 +30,8 @@ pub(super) enum SpoolOwner {
     Message(MessageId),
     /// That of an entry of the outbox.
     Post(OutboxId),
+    /// A completion's.
+    Completion(CompletionId),
 }
 
 /// The name of a spool file: its owner, and something new each time, because an edit writes the new
@@ -45,6 +47,7 @@ impl SpoolName {
         Self(match owner {
             SpoolOwner::Message(id) => format!("message_{id}_{fresh}"),
             SpoolOwner::Post(id) => format!("post_{id}_{fresh}"),
+            SpoolOwner::Completion(id) => format!("completion_{id}_{fresh}"),
         })
     }
 
@@ -55,6 +58,7 @@ impl SpoolName {
         match kind {
             "message" => id.parse().ok().map(SpoolOwner::Message),
             "post" => id.parse().ok().map(SpoolOwner::Post),
+            "completion" => id.parse().ok().map(SpoolOwner::Completion),
             _ => None,
         }
     }

@@ -24,8 +24,8 @@ pub struct Reply {
     pub channel: ChannelId,
     /// The conversation.
     pub to: Conversation,
-    /// The message it is shown as a reply to.
-    pub reply_to: WireId,
+    /// The message it is shown as a reply to, if it answers one.
+    pub reply_to: Option<WireId>,
     /// The messages that are settled by it.
     pub settles: Vec<WireId>,
     /// What kind of thing it says.
@@ -48,7 +48,7 @@ pub fn compose(reply: &Reply, text: &str, capabilities: Option<&Capabilities>) -
     let template = NewPost {
         channel: reply.channel.clone(),
         to: reply.to.clone(),
-        reply_to: Some(reply.reply_to.clone()),
+        reply_to: reply.reply_to.clone(),
         settles: reply.settles.clone(),
         kind: reply.kind,
         text: text.to_owned(),

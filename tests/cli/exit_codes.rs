@@ -278,6 +278,7 @@ async fn with_a_ledger<T: Send + 'static>(
     let api = Api {
         status: Arc::new(Quiet),
         pairings: PairingDesk::new(ledger, Default::default()),
+        dispatchers: Arc::default(),
     };
     serving.spawn(server.serve(api, stop.clone()));
     let result = std::thread::spawn(move || scene(&workbench));

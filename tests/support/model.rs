@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::StatusCode;
+use serde_json::Value;
 use tieline::demo::model::{Gone, Phase, Request, Responder, Script, ScriptedModel};
 use tieline::demo::script::bodies;
 use tokio::sync::watch;
@@ -53,6 +54,8 @@ pub(crate) enum Fault {
     Slow(u32, Duration),
     /// This text in place of the echo.
     Say(String),
+    /// The echo, with the claim that the conversation takes so many tokens.
+    Tokens(u64),
 }
 
 /// Where an answer can be held.
@@ -150,7 +153,11 @@ impl Echo {
 impl Script for Echo {
     async fn answer(&self, request: &Request, responder: &mut Responder) -> Result<(), Gone> {
         let text = request.last_user_text().unwrap_or_default();
-        let echo = echo_of(text);
+        let echo = if text.starts_with(TRIGGER) {
+            format!("heard of: {}", fresh_completions(request).join(", "))
+        } else {
+            echo_of(text)
+        };
         if let Some(output) = request.fresh_tool_outputs().last() {
             let answer = format!("{echo}\n{}", output.text());
             return responder.message(&answer, Phase::FinalAnswer).await;
@@ -175,6 +182,46 @@ impl Script for Echo {
             }
         }
     }
+}
+
+/// How the input begins that makes the model look at completions.
+pub(crate) const TRIGGER: &str = "<trigger ";
+
+/// Returns the names of the completions that came since the model spoke last.
+fn fresh_completions(request: &Request) -> Vec<String> {
+    let items = request.items();
+    let spoke = items.iter().rposition(|item| item["role"] == "assistant");
+    let fresh = &items[spoke.map_or(0, |at| at + 1)..];
+    completions_in(fresh)
+}
+
+/// Returns the names of the completions among items of a history, in order.
+fn completions_in(items: &[Value]) -> Vec<String> {
+    let developer = items.iter().filter(|item| item["role"] == "developer");
+    let parts = developer
+        .filter_map(|item| item["content"].as_array())
+        .flatten();
+    parts
+        .filter_map(|part| part["text"].as_str()?.strip_prefix("<completion id=\""))
+        .filter_map(|rest| rest.split_once('"'))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+/// Returns how often each completion stands in the latest request of each thread: 1 for each, and
+/// in one thread only, is what exactly-once means.
+pub(crate) fn completions_told(model: &ScriptedModel) -> BTreeMap<String, usize> {
+    assert_eq!(model.forgotten(), 0, "the log is incomplete");
+    let mut latest = BTreeMap::new();
+    for request in model.requests() {
+        let thread = request.thread().unwrap_or_default().to_owned();
+        latest.insert(thread, completions_in(request.items()));
+    }
+    let mut told = BTreeMap::new();
+    for name in latest.into_values().flatten() {
+        *told.entry(name).or_default() += 1;
+    }
+    told
 }
 
 /// Returns what [`Echo`] answers to a turn's text.
@@ -247,6 +294,10 @@ async fn play(fault: Fault, echo: &str, responder: &mut Responder) -> Result<(),
             }
             message.say(echo).await?;
             message.end().await
+        }
+        Fault::Tokens(tokens) => {
+            responder.claim_tokens(tokens);
+            responder.message(echo, Phase::FinalAnswer).await
         }
         Fault::Say(text) => responder.message(&text, Phase::FinalAnswer).await,
     }

@@ -58,6 +58,8 @@ pub enum TurnEvent {
     Plan(Vec<PlanStep>),
     /// The history is being summarised to make room.
     Compacting,
+    /// The history was summarised: of what was injected before, nothing is left.
+    Compacted,
     /// Something failed, and codex tries again by itself.
     Retrying {
         /// What it says of it.

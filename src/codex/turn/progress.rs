@@ -155,7 +155,7 @@ impl Progress {
             }),
             Item::ContextCompaction { .. } => {
                 self.is_compacting = false;
-                None
+                Some(TurnEvent::Compacted)
             }
             other => ToolUse::of(&other, true).map(TurnEvent::Tool),
         }

@@ -14,6 +14,7 @@ use crate::config::access::Access;
 use crate::config::channel::Declared;
 use crate::config::choice::Choice;
 use crate::config::codex::CodexConfig;
+use crate::config::dispatcher::MAX_COMPLETION_CHARS;
 use crate::config::dispatcher::{Approvals, DispatcherConfig, Reply, RestartConfig};
 use crate::config::document::{Named, Table, Value};
 use crate::config::problem::Problem;
@@ -99,6 +100,13 @@ fn read(
             defaults::TURN_IDLE_TIMEOUT,
         ),
         stale_after: read_duration(&mut table, "stale_after", defaults::STALE_AFTER),
+        completion_chars: table
+            .get("completion_chars")
+            .and_then(|value| {
+                let hint = "what is longer goes into a file that the model can read";
+                value.count(1..=MAX_COMPLETION_CHARS, hint)
+            })
+            .unwrap_or(defaults::COMPLETION_CHARS),
         restart: read_restart(table.get("restart")),
         model: read_text(&mut table, "model", "the name of a model"),
         effort: read_text(&mut table, "effort", "an effort such as \"high\""),

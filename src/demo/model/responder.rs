@@ -51,6 +51,7 @@ pub struct Responder {
     number: u64,
     tools: Vec<String>,
     n_items: usize,
+    tokens: u64,
     head: Option<oneshot::Sender<Head>>,
     chunks: mpsc::Sender<Chunk>,
     body: Option<mpsc::Receiver<Chunk>>,
@@ -65,6 +66,7 @@ pub(super) fn pair(number: u64, request: &Request, stop: CancellationToken) -> (
         number,
         tools: request.tools().to_vec(),
         n_items: 0,
+        tokens: 15,
         head: Some(head),
         chunks,
         body: Some(body),
@@ -181,6 +183,11 @@ impl Responder {
         self.item_done(index, item).await
     }
 
+    /// Has the answer claim that the conversation takes so many tokens.
+    pub fn claim_tokens(&mut self, tokens: u64) {
+        self.tokens = tokens;
+    }
+
     /// Ends the answer well, if it has not ended yet.
     ///
     /// # Errors
@@ -193,11 +200,11 @@ impl Responder {
         let response = json!({
             "id": self.response_id(),
             "usage": {
-                "input_tokens": 10,
+                "input_tokens": self.tokens.saturating_sub(5),
                 "input_tokens_details": {"cached_tokens": 0},
                 "output_tokens": 5,
                 "output_tokens_details": {"reasoning_tokens": 0},
-                "total_tokens": 15,
+                "total_tokens": self.tokens,
             },
         });
         self.event("response.completed", json!({"response": response}))

@@ -4,6 +4,7 @@ use tieline_channel::Status;
 
 use super::newcomers::{Joined, Joining};
 use super::settle::Told;
+use super::trigger::MAX_BLINDS;
 use super::*;
 use crate::codex::protocol::AgentPhase;
 use crate::codex::{Failure, Lost, LostReason, Turn, TurnEnd, TurnEvent, TurnOptions};
@@ -27,6 +28,8 @@ enum Followed {
     Ended(TurnEnd),
     /// A newer message is to be taken instead.
     Superseded,
+    /// The history has lost what the turn was to bring up, before the model saw it.
+    Blind,
 }
 
 impl Lane {
@@ -34,14 +37,14 @@ impl Lane {
     pub(super) async fn drive(
         &mut self,
         open: OpenTurn,
-        messages: Vec<MessageRecord>,
+        work: Work,
         begin: Begin,
     ) -> Result<Next, StepError> {
         // Whatever goes wrong in between, the thread is loaded anew before anything else is done.
         let Some(mut attached) = self.attached.take() else {
             return Ok(Next::Again);
         };
-        self.show(&messages, &Status::Working { progress: None });
+        self.show(&work.messages, &Status::Working { progress: None });
         self.submitted_to = Some(attached.child);
         self.first_turn = false;
         attached.is_new = false;
@@ -53,7 +56,7 @@ impl Lane {
                 .thread
                 .attach(id, &self.turn_options(Some(open.key.to_string()))),
         };
-        let followed = self.follow(&open, &messages, &mut turn).await?;
+        let followed = self.follow(&open, &work, &mut turn).await?;
         let is_accepted = turn.id().is_some();
         drop(turn);
         match followed {
@@ -62,6 +65,10 @@ impl Lane {
                 self.settle(&open, Outcome::Cancelled, Told::Notice(words::SUPERSEDED))
                     .await?;
                 Ok(Next::Again)
+            }
+            Followed::Blind => {
+                self.attached = Some(attached);
+                self.begin_again(&open).await
             }
             Followed::Ended(TurnEnd::Lost(lost)) => self.lost(&open, &attached, lost).await,
             Followed::Ended(TurnEnd::TimedOut {
@@ -127,26 +134,29 @@ impl Lane {
     async fn follow(
         &self,
         open: &OpenTurn,
-        messages: &[MessageRecord],
+        work: &Work,
         turn: &mut Turn<'_>,
     ) -> Result<Followed, StepError> {
+        let messages = &work.messages;
         let client_id = open.key.to_string();
+        // Whether the model has done anything yet, and the history was shortened before it did.
+        let (mut is_at_work, mut is_blind) = (false, self.blind == Some(open.key));
         let mut joining = Joining::default();
         let mut superseded = match turn.id() {
             // It runs already, and nothing else will say so.
-            Some(_) => self.mind_queue(messages, turn, &mut joining).await?,
+            Some(_) => self.mind_queue(work, turn, &mut joining).await?,
             None => false,
         };
         loop {
             let event = tokio::select! {
                 event = turn.next() => event,
                 () = self.wake.notified(), if !superseded => {
-                    superseded = self.mind_queue(messages, turn, &mut joining).await?;
+                    superseded = self.mind_queue(work, turn, &mut joining).await?;
                     continue;
                 }
                 ready = joining.ready(), if !superseded => {
                     if self.join(open, ready, turn).await? == Joined::LookAgain || joining.is_late() {
-                        superseded = self.mind_queue(messages, turn, &mut joining).await?;
+                        superseded = self.mind_queue(work, turn, &mut joining).await?;
                     }
                     continue;
                 }
@@ -162,7 +172,7 @@ impl Lane {
                             .await?;
                     }
                     if !superseded {
-                        superseded = self.mind_queue(messages, turn, &mut joining).await?;
+                        superseded = self.mind_queue(work, turn, &mut joining).await?;
                     }
                 }
                 TurnEvent::Recorded {
@@ -176,6 +186,7 @@ impl Lane {
                     }
                 }
                 TurnEvent::Message { text, phase, .. } => {
+                    is_at_work = true;
                     if phase == Some(AgentPhase::Commentary) {
                         self.show(
                             messages,
@@ -192,32 +203,47 @@ impl Lane {
                 TurnEvent::FoldedInto { turn_id } => {
                     warn!(turn = %turn_id, "somebody else's turn ran on this thread");
                 }
+                TurnEvent::Compacted => {
+                    self.context.ledger.forget_injections(&self.id).await?;
+                    if work.is_trigger() && !is_at_work && self.blinds < MAX_BLINDS {
+                        is_blind = true;
+                        turn.interrupter().interrupt();
+                    }
+                }
+                TurnEvent::Settled(TurnEnd::Lost(lost)) => {
+                    return Ok(Followed::Ended(TurnEnd::Lost(lost)));
+                }
+                TurnEvent::Settled(_) if is_blind => return Ok(Followed::Blind),
                 TurnEvent::Settled(TurnEnd::Interrupted) if superseded => {
                     return Ok(Followed::Superseded);
                 }
                 TurnEvent::Settled(end) => return Ok(Followed::Ended(end)),
-                TurnEvent::MessageDelta { .. }
-                | TurnEvent::Tool(_)
-                | TurnEvent::OutputDelta { .. }
-                | TurnEvent::Plan(_)
-                | TurnEvent::Compacting => {}
+                TurnEvent::MessageDelta { .. } | TurnEvent::Tool(_) => is_at_work = true,
+                TurnEvent::OutputDelta { .. } | TurnEvent::Plan(_) | TurnEvent::Compacting => {}
             }
         }
     }
 
     pub(super) async fn end(&mut self, open: OpenTurn, end: TurnEnd) -> Result<Next, StepError> {
         match end {
-            TurnEnd::Completed { answer } => match answer.filter(|text| !text.trim().is_empty()) {
-                Some(answer) => {
-                    if self.context.settings.config.on_busy == OnBusy::Steer {
-                        let open = self.current(&open).await?;
-                        self.return_lost(&open, self.messages(&open).await?).await?;
+            TurnEnd::Completed { answer } => {
+                self.blinds = 0;
+                match answer.filter(|text| !text.trim().is_empty()) {
+                    Some(answer) => {
+                        if self.context.settings.config.on_busy == OnBusy::Steer {
+                            let open = self.current(&open).await?;
+                            self.return_lost(&open, self.work(&open).await?).await?;
+                        }
+                        self.settle(&open, Outcome::Answered, Told::Answer(&answer))
+                            .await?;
                     }
-                    self.settle(&open, Outcome::Answered, Told::Answer(&answer))
-                        .await?;
+                    // Nobody has asked, so there need be nothing to say.
+                    None if !open.completions.is_empty() => {
+                        self.settle(&open, Outcome::Answered, Told::Nothing).await?;
+                    }
+                    None => self.settle_failed(&open, &Failure::no_answer()).await?,
                 }
-                None => self.settle_failed(&open, &Failure::no_answer()).await?,
-            },
+            }
             TurnEnd::Failed(failure)
                 if failure.context_exceeded && self.compacted != Some(open.key) =>
             {
@@ -282,14 +308,18 @@ impl Lane {
         }
         match end {
             Some(TurnEnd::Completed { .. }) => {
+                self.context.ledger.forget_injections(&self.id).await?;
+                if !open.completions.is_empty() {
+                    return self.begin_again(&open).await;
+                }
                 let open = self.advance(&open, LedgerTurnEvent::Continued).await?;
-                let messages = self.messages(&open).await?;
+                let work = self.work(&open).await?;
                 // No input: the summary has the message.
                 let begin = Begin::Start {
                     input: Vec::new(),
                     client_id: None,
                 };
-                Box::pin(self.drive(open, messages, begin)).await
+                Box::pin(self.drive(open, work, begin)).await
             }
             Some(TurnEnd::Failed(failure)) => {
                 self.settle_failed(&open, &failure).await?;

@@ -1,14 +1,12 @@
 //! A lane's thread: loaded once on each connection, begun when there is none, or lost and said so.
 
-use tieline_channel::PostKind;
-
 use super::settle::Told;
 use super::*;
 use crate::codex::FailureKind;
 use crate::codex::protocol::{InjectedItem, ThreadStatus};
 use crate::config::OnLostThread;
 use crate::id::ThreadId;
-use crate::ledger::LostThread;
+use crate::ledger::{LostThread, Return};
 
 /// How many refusals in a row that nobody knows it takes to believe that a thread is lost: a disk
 /// or a limit of the system may be full for now.
@@ -162,8 +160,20 @@ impl Lane {
         let ledger = &self.context.ledger;
         match self.context.settings.config.on_lost_thread {
             OnLostThread::Fresh => {
-                if let Some(open) = &record.open {
-                    self.settle_unclear(open, reason.clone()).await?;
+                match &record.open {
+                    Some(open) if open.completions.is_empty() => {
+                        self.settle_unclear(open, reason.clone()).await?;
+                    }
+                    // The new thread has to be given them.
+                    Some(open) => {
+                        let outcome = Outcome::Unclear {
+                            reason: reason.clone(),
+                        };
+                        let told = Told::Notice(words::UNCLEAR);
+                        self.give_back(open, outcome, told, Return::default())
+                            .await?;
+                    }
+                    None => {}
                 }
                 let lost = LostThread {
                     thread: thread.clone(),
@@ -190,11 +200,17 @@ impl Lane {
                 let told = Told::Notice(words::failure(kind));
                 match &record.open {
                     Some(open) => self.settle(open, outcome, told).await?,
-                    None => {
+                    None if record.waiting > 0 => {
                         let batch = self.batch().await?;
-                        let posts = self.reply(&batch, PostKind::Failure, told);
                         let ids = batch.iter().map(|message| message.id).collect();
+                        let posts = self.posts(&Work::of(batch), &outcome, told);
                         ledger.settle_waiting(&self.id, ids, outcome, posts).await?;
+                    }
+                    None => {
+                        let arrivals = ledger.arrivals(&self.id, MAX_TURN_COMPLETIONS).await?;
+                        let batch = self.batch_of(arrivals);
+                        let open = ledger.open_trigger(&self.id, TurnKey::new(), batch).await?;
+                        self.settle(&open, outcome, told).await?;
                     }
                 }
             }

@@ -57,11 +57,11 @@ impl Lane {
     /// to end.
     pub(super) async fn mind_queue<'a>(
         &'a self,
-        messages: &[MessageRecord],
+        work: &Work,
         turn: &mut Turn<'_>,
         joining: &mut Joining<'a>,
     ) -> Result<bool, StepError> {
-        match self.look_at_queue(messages).await? {
+        match self.look_at_queue(work).await? {
             Newcomers::Wait => Ok(false),
             Newcomers::Interrupt => {
                 info!("the turn is interrupted for a newer message");
@@ -99,14 +99,10 @@ impl Lane {
     }
 
     /// Says what `on_busy` means for what came while the turn runs.
-    async fn look_at_queue(&self, messages: &[MessageRecord]) -> Result<Newcomers, StepError> {
+    async fn look_at_queue(&self, work: &Work) -> Result<Newcomers, StepError> {
         let mut waiting = self.context.ledger.waiting(&self.id, MAX_BATCH).await?;
-        let newest = messages.last().map(|message| message.id);
-        let same = |message: &MessageRecord| {
-            messages
-                .first()
-                .is_some_and(|first| same_conversation(first, message))
-        };
+        let newest = work.messages.last().map(|message| message.id);
+        let same = |message: &MessageRecord| work.concerns(message);
         // What was there before this turn's own messages is not what it is to be dropped for.
         if waiting
             .first()

@@ -1,10 +1,16 @@
 //! A turn that was open when something broke, taken up again by what the thread itself says.
 
+use std::io;
+use std::path::PathBuf;
+
 use super::settle::Told;
+use super::work::is_rendering;
 use super::*;
 use crate::codex::TurnEnd;
+use crate::codex::protocol::ThreadStatus;
 use crate::codex::protocol::TurnStatus;
 use crate::codex::rollout::{self, RolloutSearch};
+use crate::config::OnInterrupted;
 use crate::dispatcher::recovery::{self, Step, Trace};
 use crate::ledger::{TurnEvent as LedgerTurnEvent, TurnPhase};
 
@@ -14,8 +20,17 @@ impl Lane {
         let Some(attached) = &self.attached else {
             return Ok(Next::Again);
         };
-        let messages = self.messages(&open).await?;
-        let mut trace = self.trace(attached, &open, &messages).await?;
+        let work = self.work(&open).await?;
+        if !trigger::missing(&work, attached.thread.id()).is_empty() {
+            // The turn begins after that, so one that runs is not ours.
+            if attached.thread.opened().thread.status == ThreadStatus::Active {
+                return Err(StepError::NotNow(
+                    "somebody else's turn runs on the thread".to_owned(),
+                ));
+            }
+            return self.bring_up(open, work, IsNew(false)).await;
+        }
+        let mut trace = self.trace(attached, &open, &work).await?;
         let same_child = !attached.is_new && self.submitted_to == Some(attached.child);
         let may_still_begin = match &trace {
             Trace::Absent => true,
@@ -25,7 +40,7 @@ impl Lane {
         };
         if may_still_begin && same_child {
             tokio::time::sleep(SETTLE_DOWN).await;
-            trace = self.trace(attached, &open, &messages).await?;
+            trace = self.trace(attached, &open, &work).await?;
         }
         if let Trace::Turn(turn) = &trace {
             let event = LedgerTurnEvent::Delivered {
@@ -33,32 +48,51 @@ impl Lane {
             };
             open = self.advance(&open, event).await?;
         }
-        let policy = self.context.settings.config.on_interrupted;
+        if work.is_trigger()
+            && let Trace::Turn(turn) = &trace
+            && recovery::begins_with_compaction(turn)
+            && self.blinds < trigger::MAX_BLINDS
+        {
+            if turn.status != TurnStatus::InProgress {
+                return self.begin_again(&open).await;
+            }
+            self.blind = Some(open.key);
+        }
+        let policy = if work.is_trigger() {
+            // There is nobody to ask.
+            OnInterrupted::Continue
+        } else {
+            self.context.settings.config.on_interrupted
+        };
         let delivered = open.phase == TurnPhase::Delivered;
         let step = recovery::next_step(trace, delivered, open.continuations, policy);
         info!(step = step.name(), turn = %open.key, "an open turn is taken up");
         if self.first_turn && step.takes_time() {
-            self.tell_resumed(&messages).await?;
+            self.tell_resumed(&work.messages).await?;
             self.first_turn = false;
         }
         match step {
-            Step::Follow(id) => return self.drive(open, messages, Begin::Follow(id)).await,
+            Step::Follow(id) => return self.drive(open, work, Begin::Follow(id)).await,
             Step::Continue => {
-                let messages = self.return_lost(&open, messages).await?;
+                let work = self.return_lost(&open, work).await?;
                 let open = self.advance(&open, LedgerTurnEvent::Continued).await?;
                 // No input: the history has the message, once, and what was done for it.
                 let begin = Begin::Start {
                     input: Vec::new(),
                     client_id: None,
                 };
-                return self.drive(open, messages, begin).await;
+                return self.drive(open, work, begin).await;
             }
             Step::Submit => {
                 let open = self.advance(&open, LedgerTurnEvent::Resubmitted).await?;
-                return self.submit(open, messages, false).await;
+                return if work.is_trigger() {
+                    self.bring_up(open, work, IsNew(false)).await
+                } else {
+                    self.submit(open, work, false).await
+                };
             }
             Step::Deliver(answer) => {
-                self.return_lost(&open, messages).await?;
+                self.return_lost(&open, work).await?;
                 self.settle(&open, Outcome::Answered, Told::Answer(&answer))
                     .await?;
             }
@@ -90,7 +124,7 @@ impl Lane {
         &self,
         attached: &Attached,
         open: &OpenTurn,
-        messages: &[MessageRecord],
+        work: &Work,
     ) -> Result<Trace, StepError> {
         if attached.is_new {
             return Ok(Trace::Absent);
@@ -104,7 +138,7 @@ impl Lane {
         };
         // Turns up to the one that was settled last are not ours; what follows is.
         let Some(newest) = newest.filter(|turn| Some(&turn.id) != open.after.as_ref()) else {
-            return self.search(attached, messages, Trace::TextOnly).await;
+            return self.search(attached, open, work, Trace::TextOnly).await;
         };
         let Some(newest) = client.turn(thread.id(), &newest.id).await? else {
             return Err(StepError::NotNow(
@@ -122,7 +156,7 @@ impl Lane {
             return Ok(trace);
         }
         // A turn was begun; it is ours and to be gone on with if it got as far as the text.
-        let found = self.search(attached, messages, trace).await?;
+        let found = self.search(attached, open, work, trace).await?;
         if is_running && matches!(found, Trace::Absent) {
             // Somebody else's, or ours a moment before it has the text: neither is to be added to.
             return Err(StepError::NotNow(format!("turn {id} runs on the thread")));
@@ -130,14 +164,15 @@ impl Lane {
         Ok(found)
     }
 
-    /// Looks for the messages in the rollout; there, `found` holds.
+    /// Looks in the rollout for what the turn was begun with; there, `found` holds.
     async fn search(
         &self,
         attached: &Attached,
-        messages: &[MessageRecord],
+        open: &OpenTurn,
+        work: &Work,
         found: Trace,
     ) -> Result<Trace, StepError> {
-        let is_there = |text: &str| messages.iter().any(|message| is_rendering(text, message));
+        let is_there = |text: &str| work.is_in(text, open.key);
         Ok(match self.search_rollout(attached, is_there).await {
             RolloutSearch::Found => found,
             RolloutSearch::Absent | RolloutSearch::NoFile => Trace::Absent,
@@ -152,17 +187,21 @@ impl Lane {
         attached: &Attached,
         predicate: impl Fn(&str) -> bool,
     ) -> RolloutSearch {
-        let located = match attached.thread.rollout_path() {
+        match self.rollout(attached).await {
+            Ok(Some(path)) => rollout::search(&path, Role::User, predicate).await,
+            Ok(None) => RolloutSearch::NoFile,
+            Err(failure) => RolloutSearch::Unreadable(failure),
+        }
+    }
+
+    /// Returns where the rollout of the thread is.
+    pub(super) async fn rollout(&self, attached: &Attached) -> io::Result<Option<PathBuf>> {
+        match attached.thread.rollout_path() {
             Some(path) => Ok(Some(path.to_owned())),
             None => {
                 let home = &self.context.settings.launch.home;
                 rollout::locate(home, attached.thread.id()).await
             }
-        };
-        match located {
-            Ok(Some(path)) => rollout::search(&path, Role::User, predicate).await,
-            Ok(None) => RolloutSearch::NoFile,
-            Err(failure) => RolloutSearch::Unreadable(failure),
         }
     }
 
@@ -171,19 +210,20 @@ impl Lane {
     pub(super) async fn return_lost(
         &self,
         open: &OpenTurn,
-        mut messages: Vec<MessageRecord>,
-    ) -> Result<Vec<MessageRecord>, StepError> {
+        mut work: Work,
+    ) -> Result<Work, StepError> {
         let Some(attached) = &self.attached else {
-            return Ok(messages);
+            return Ok(work);
         };
         let mut lost = Vec::new();
-        for message in messages.iter().skip(1) {
+        let began_with = usize::from(!work.is_trigger());
+        for message in work.messages.iter().skip(began_with) {
             let is_there = |text: &str| is_rendering(text, message);
             if let RolloutSearch::Absent = self.search_rollout(attached, is_there).await {
                 lost.push(message.id);
             }
         }
-        messages.retain(|message| !lost.contains(&message.id));
+        work.messages.retain(|message| !lost.contains(&message.id));
         if !lost.is_empty() {
             info!(
                 count = lost.len(),
@@ -194,7 +234,7 @@ impl Lane {
                 .leave_turn(&self.id, open.key, lost)
                 .await?;
         }
-        Ok(messages)
+        Ok(work)
     }
 
     async fn tell_resumed(&self, messages: &[MessageRecord]) -> Result<(), StepError> {
@@ -205,14 +245,4 @@ impl Lane {
         }
         Ok(())
     }
-}
-
-fn is_rendering(text: &str, message: &MessageRecord) -> bool {
-    let conversation = &message.message.conversation;
-    envelope::is_marked(
-        text,
-        &message.channel,
-        &conversation.chat,
-        &message.message.id,
-    )
 }

@@ -4,7 +4,7 @@ use tieline_channel::{PostKind, Status, Text};
 
 use super::*;
 use crate::codex::Failure;
-use crate::ledger::NewPost;
+use crate::ledger::Return;
 
 /// What people are told at the end.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,8 @@ pub(super) enum Told<'a> {
     Answer(&'a str),
     /// Ours, in the language of their channel.
     Notice(Text),
+    /// There is nothing to say.
+    Nothing,
 }
 
 impl Lane {
@@ -37,8 +39,13 @@ impl Lane {
         reason: String,
     ) -> Result<(), StepError> {
         warn!(%reason, "it cannot be told what became of a message");
-        let words = Told::Notice(words::UNCLEAR);
-        self.settle(open, Outcome::Unclear { reason }, words).await
+        let words = if open.completions.is_empty() {
+            words::UNCLEAR
+        } else {
+            words::COMPLETION_UNCLEAR
+        };
+        self.settle(open, Outcome::Unclear { reason }, Told::Notice(words))
+            .await
     }
 
     /// Returns a turn as it is now: messages may have joined it.
@@ -48,76 +55,84 @@ impl Lane {
         Ok(current.unwrap_or_else(|| open.clone()))
     }
 
-    /// Ends the open turn: its messages, and what their people are told, in one commit.
+    /// Ends the open turn: its messages, and what their people are told, in one commit. Completions
+    /// that it did not deal with go on waiting, for a while.
     pub(super) async fn settle(
         &self,
         open: &OpenTurn,
         outcome: Outcome,
-        words: Told<'_>,
+        told: Told<'_>,
     ) -> Result<(), StepError> {
-        let ledger = &self.context.ledger;
-        let messages = self.messages(&self.current(open).await?).await?;
-        let (kind, status) = match &outcome {
-            Outcome::Answered => (PostKind::Answer, Status::Done),
-            Outcome::Cancelled => (PostKind::Notice, Status::Failed),
-            Outcome::Failed { .. } | Outcome::Unclear { .. } => (PostKind::Failure, Status::Failed),
-        };
-        let posts = self.reply(&messages, kind, words);
-        ledger
+        if open.completions.is_empty() {
+            return self.conclude(open, outcome, told).await;
+        }
+        match &outcome {
+            Outcome::Answered | Outcome::Unclear { .. } => self.conclude(open, outcome, told).await,
+            Outcome::Cancelled => self.give_back(open, outcome, told, Return::default()).await,
+            Outcome::Failed { .. } => match self.hold().await? {
+                Some(hold) => {
+                    let back = Return {
+                        hold: Some(hold),
+                        ..Return::default()
+                    };
+                    self.give_back(open, outcome, told, back).await
+                }
+                None => {
+                    let told = Told::Notice(words::COMPLETION_FAILED);
+                    self.conclude(open, outcome, told).await
+                }
+            },
+        }
+    }
+
+    /// Ends the open turn, for good.
+    pub(super) async fn conclude(
+        &self,
+        open: &OpenTurn,
+        outcome: Outcome,
+        told: Told<'_>,
+    ) -> Result<(), StepError> {
+        let work = self.work(&self.current(open).await?).await?;
+        let posts = self.posts(&work, &outcome, told);
+        let status = status_of(&outcome);
+        self.context
+            .ledger
             .settle_turn(&self.id, open.key, outcome, posts)
             .await?;
-        self.show(&messages, &status);
+        self.show(&work.messages, &status);
         Ok(())
     }
 
-    /// Makes the posts that answer these messages, all of one conversation.
-    pub(super) fn reply(
-        &self,
-        messages: &[MessageRecord],
-        kind: PostKind,
-        words: Told<'_>,
-    ) -> Vec<NewPost> {
-        let Some(last) = messages.last() else {
+    /// Makes the posts that say how a turn ended, to those who hear of it.
+    pub(super) fn posts(&self, work: &Work, outcome: &Outcome, told: Told<'_>) -> Vec<NewPost> {
+        let Some(origin) = &work.origin else {
+            info!("nobody is there to hear how a turn ended");
             return Vec::new();
         };
-        let language = self.context.language(&last.channel);
-        let text = match words {
+        let language = self.context.language(&origin.channel);
+        let text = match told {
             Told::Answer(text) => text,
             Told::Notice(text) => text.within(language),
+            Told::Nothing => return Vec::new(),
         };
         let reply = outbox::Reply {
-            channel: last.channel.clone(),
-            to: last.message.conversation.clone(),
-            reply_to: last.message.id.clone(),
-            settles: messages
+            channel: origin.channel.clone(),
+            to: origin.conversation.clone(),
+            reply_to: work.messages.last().map(|last| last.message.id.clone()),
+            settles: work
+                .messages
                 .iter()
                 .map(|message| message.message.id.clone())
                 .collect(),
-            kind,
+            kind: match outcome {
+                Outcome::Answered => PostKind::Answer,
+                Outcome::Cancelled => PostKind::Notice,
+                Outcome::Failed { .. } | Outcome::Unclear { .. } => PostKind::Failure,
+            },
             language,
         };
-        let capabilities = self
-            .context
-            .lines
-            .get(&last.channel)
-            .map(Line::capabilities);
-        outbox::compose(&reply, text, capabilities)
-    }
-
-    pub(super) async fn messages(&self, open: &OpenTurn) -> Result<Vec<MessageRecord>, StepError> {
-        let mut messages = Vec::with_capacity(open.messages.len());
-        for id in &open.messages {
-            match self.context.ledger.message(*id).await {
-                Ok(Some(message)) => messages.push(message),
-                Ok(None) => warn!(message = %id, "an open turn names a message that is gone"),
-                // The rest of the turn does not wait for a text that the disk has lost.
-                Err(failure @ LedgerError::Damaged { .. }) => {
-                    warn!(message = %id, error = %failure, "a message of an open turn is damaged");
-                }
-                Err(failure) => return Err(failure.into()),
-            }
-        }
-        Ok(messages)
+        let line = self.context.lines.get(&origin.channel);
+        outbox::compose(&reply, text, line.map(Line::capabilities))
     }
 
     /// Shows how far messages are; best effort, and never waited for.
@@ -138,5 +153,13 @@ impl Lane {
                 status.clone(),
             );
         }
+    }
+}
+
+/// Returns what is shown on the messages of a turn that ended so.
+pub(super) fn status_of(outcome: &Outcome) -> Status {
+    match outcome {
+        Outcome::Answered => Status::Done,
+        Outcome::Cancelled | Outcome::Failed { .. } | Outcome::Unclear { .. } => Status::Failed,
     }
 }

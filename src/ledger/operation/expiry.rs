@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{MessageId, OutboxId};
+use crate::id::{CompletionId, MessageId, OutboxId};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Class, Key, Table};
 use crate::ledger::operation::messages::Seen;
@@ -29,6 +29,9 @@ pub struct Expired {
     /// Conversations.
     #[serde(default)]
     pub conversations: u64,
+    /// Settled completions.
+    #[serde(default)]
+    pub completions: u64,
 }
 
 impl Expired {
@@ -39,6 +42,7 @@ impl Expired {
         self.posts += other.posts;
         self.spools += other.spools;
         self.conversations += other.conversations;
+        self.completions += other.completions;
     }
 }
 
@@ -67,6 +71,9 @@ impl Transaction<'_> {
         let keys = self.due_expiries(Class::Seen, horizon.seen, STEP)?;
         let conversations = self.due_expiries(Class::Conversation, horizon.conversations, STEP)?;
         let senders = self.due_expiries(Class::Sender, horizon.settled, STEP)?;
+        // Their names keep repeated reports away, as deduplication keys do for messages.
+        let remembered = horizon.settled.min(horizon.seen);
+        let completions = self.due_expiries(Class::Completion, remembered, STEP)?;
         for key in &messages {
             self.expire_message(key, &mut expired)?;
         }
@@ -82,8 +89,11 @@ impl Transaction<'_> {
         for key in &senders {
             self.expire_sender(key);
         }
+        for key in &completions {
+            self.expire_completion(key, &mut expired)?;
+        }
         self.expire_marks(horizon.conversations)?;
-        let more = [messages, posts, keys, conversations, senders]
+        let more = [messages, posts, keys, conversations, senders, completions]
             .iter()
             .any(|keys| keys.len() == STEP);
         Ok((expired, more))
@@ -151,6 +161,19 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    fn expire_completion(&mut self, key: &Key, expired: &mut Expired) -> Result<(), LedgerError> {
+        let id = CompletionId::from_bytes(id_bytes(key)?);
+        let Some(completion) = self.stored_completion(id)? else {
+            return Ok(());
+        };
+        let name = key::reported(&completion.dispatcher, &completion.name)?;
+        self.remove(Table::Reported, name);
+        self.remove(Table::Completions, key.clone());
+        expired.completions += 1;
+        self.expire_file(completion.file(), expired);
+        Ok(())
+    }
+
     /// Forgets a deduplication key, unless its message is not settled yet: then it stays for as
     /// long again.
     fn expire_seen(
@@ -196,6 +219,9 @@ pub(in crate::ledger) fn is_named(
         SpoolOwner::Post(id) => transaction
             .stored_post(id)?
             .and_then(super::outbox::StoredPost::file),
+        SpoolOwner::Completion(id) => transaction
+            .stored_completion(id)?
+            .and_then(super::completions::StoredCompletion::file),
     };
     Ok(named.as_ref() == Some(name))
 }

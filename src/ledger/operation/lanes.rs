@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DispatcherId, LaneId, ThreadId};
+use crate::ledger::completion::Hold;
 use crate::ledger::dispatcher::DispatcherRecord;
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Key, Table};
@@ -23,11 +24,16 @@ const MIDDLE: u64 = 1 << 63;
 pub(super) struct StoredLane {
     pub(super) id: LaneId,
     dispatcher: DispatcherId,
-    thread: Option<ThreadId>,
+    pub(super) thread: Option<ThreadId>,
     pub(super) had_turn: bool,
     /// The turn that was settled last.
     pub(super) last: Option<SettledTurn>,
     pub(super) waiting: usize,
+    /// How many completions wait.
+    #[serde(default)]
+    pub(super) arrived: usize,
+    #[serde(default)]
+    pub(super) hold: Option<Hold>,
     pub(super) last_from: Option<Origin>,
     #[serde(with = "time::millis")]
     pub(super) used_at: SystemTime,
@@ -166,6 +172,8 @@ impl Transaction<'_> {
             had_turn: false,
             last: None,
             waiting: 0,
+            arrived: 0,
+            hold: None,
             last_from: None,
             used_at: time::now(),
             front: MIDDLE,
@@ -218,6 +226,8 @@ impl Transaction<'_> {
             open,
             last: lane.last,
             waiting: lane.waiting,
+            arrived: lane.arrived,
+            hold: lane.hold,
             last_from: lane.last_from,
             used_at: lane.used_at,
         })

@@ -4,6 +4,7 @@
 
 mod admission;
 mod body;
+mod completions;
 mod conversations;
 mod expiry;
 mod history;

@@ -1,6 +1,7 @@
 //! Turns: one at a time per lane, opened, followed and settled.
 
 use crate::id::{LaneId, MessageId, OutboxId, TurnKey};
+use crate::ledger::completion::Return;
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Table};
 use crate::ledger::lane::{MAX_TURN_MESSAGES, OpenTurn, SettledTurn, TurnEvent};
@@ -19,6 +20,23 @@ impl Transaction<'_> {
         key: TurnKey,
         messages: Vec<MessageId>,
     ) -> Result<OpenTurn, LedgerError> {
+        check_size(messages.len())?;
+        self.begin_turn(lane, key, |transaction, lane, turn| {
+            for message in &messages {
+                transaction.take_message(lane, key, *message)?;
+            }
+            turn.messages = messages;
+            Ok(())
+        })
+    }
+
+    /// Opens a turn with what `take` takes into it.
+    pub(super) fn begin_turn(
+        &mut self,
+        lane: &LaneId,
+        key: TurnKey,
+        take: impl FnOnce(&mut Self, &mut StoredLane, &mut OpenTurn) -> Result<(), LedgerError>,
+    ) -> Result<OpenTurn, LedgerError> {
         let mut lane = self.known_lane(lane)?;
         if let Some(open) = self.turn(&lane.id)? {
             return Err(LedgerError::TurnOpen {
@@ -26,16 +44,14 @@ impl Transaction<'_> {
                 open: open.key,
             });
         }
-        check_size(messages.len())?;
         let now = time::now();
-        for message in &messages {
-            self.take_message(&mut lane, key, *message)?;
-        }
+        let after = lane.last.as_ref().and_then(|last| last.codex_turn.clone());
+        let mut turn = OpenTurn::new(key, after, now);
+        take(self, &mut lane, &mut turn)?;
         lane.used_at = now;
         self.put_lane(&lane)?;
         self.state.counts.open_turns += 1;
-        let after = lane.last.and_then(|last| last.codex_turn);
-        self.put_turn(&lane.id, OpenTurn::new(key, messages, after, now))
+        self.put_turn(&lane.id, turn)
     }
 
     /// Notes what happened to the open turn.
@@ -108,12 +124,14 @@ impl Transaction<'_> {
         self.put_turn(&lane.id, turn)
     }
 
-    /// Closes the open turn, settles its messages and enqueues what is to be said.
+    /// Closes the open turn, settles its messages and enqueues what is to be said. Its completions
+    /// are settled as well, or given back.
     pub(in crate::ledger) fn settle_turn(
         &mut self,
         lane: &LaneId,
         key: TurnKey,
         outcome: &Outcome,
+        back: Option<Return>,
         posts: Vec<NewPost>,
     ) -> Result<Vec<OutboxId>, LedgerError> {
         let turn = self.open(lane, key)?;
@@ -122,6 +140,10 @@ impl Transaction<'_> {
             self.move_message(message, MessageEvent::Settled(outcome.clone()))?;
         }
         let mut lane = self.known_lane(lane)?;
+        match back {
+            None => self.settle_completions(&mut lane, &turn.completions, outcome)?,
+            Some(back) => self.return_completions(&mut lane, &turn.completions, back)?,
+        }
         let at = time::now();
         lane.used_at = at;
         lane.last = Some(SettledTurn {
@@ -166,7 +188,7 @@ impl Transaction<'_> {
         self.get("turn", Table::Turns, &key::lane(lane)?)
     }
 
-    fn open(&mut self, lane: &LaneId, key: TurnKey) -> Result<OpenTurn, LedgerError> {
+    pub(super) fn open(&mut self, lane: &LaneId, key: TurnKey) -> Result<OpenTurn, LedgerError> {
         self.turn(lane)?
             .filter(|turn| turn.key == key)
             .ok_or_else(|| LedgerError::TurnNotOpen {

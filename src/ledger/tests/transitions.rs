@@ -204,7 +204,7 @@ fn turn_transitions() {
             let before = OpenTurn {
                 phase,
                 codex_turn: Some(turn("old")),
-                ..OpenTurn::new(TurnKey::new(), Vec::new(), None, SystemTime::UNIX_EPOCH)
+                ..OpenTurn::new(TurnKey::new(), None, SystemTime::UNIX_EPOCH)
             };
             let after = before.clone().on(event.clone());
             let found = after

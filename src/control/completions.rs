@@ -1,0 +1,152 @@
+//! Results that are reported from outside: `POST /v1/dispatchers/{id}/completions`.
+//!
+//! ```json
+//! {"id": "build-17", "from": "ci", "status": "ok", "body": "all green"}
+//! ```
+//!
+//! `id` is unique for the dispatcher: what is reported again under it changes nothing and is answered
+//! like the first time, so a report without an answer can simply be repeated. 202 says that it is on
+//! disk and new, 200 that it was there before.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use crate::control::server::{Api, ApiError};
+use crate::dispatcher::{Report, ReportError};
+use crate::id::{DispatcherId, LaneId};
+use crate::ledger::{CompletionStatus, Reported};
+
+/// How large a report may be, in bytes.
+pub const MAX_REPORT: usize = 16 * 1024 * 1024;
+
+/// How long `id` and `from` may be, in characters.
+const MAX_NAME: usize = 200;
+
+/// A result that is reported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompletionReport {
+    /// Its producer's name of it.
+    pub id: String,
+    /// Who did the work.
+    pub from: String,
+    /// How the work ended; `ok` when absent.
+    #[serde(default = "CompletionReport::default_status")]
+    pub status: CompletionStatus,
+    /// What came of it.
+    #[serde(default)]
+    pub body: String,
+    /// The lane that is told, as `tieline status` names it. When absent, the one that people last
+    /// wrote to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<LaneId>,
+}
+
+/// What became of a reported result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompletionReceipt {
+    /// Its producer's name of it.
+    pub id: String,
+    /// How far it is: `waiting`, `in_turn`, `delivered`, `failed` or `unclear`.
+    pub state: String,
+    /// It had been reported before.
+    pub repeated: bool,
+}
+
+impl CompletionReport {
+    fn default_status() -> CompletionStatus {
+        CompletionStatus::Ok
+    }
+}
+
+/// Takes a result for a dispatcher.
+pub(super) async fn report(
+    State(api): State<Api>,
+    Path(dispatcher): Path<String>,
+    report: Result<Json<CompletionReport>, JsonRejection>,
+) -> Result<(StatusCode, Json<CompletionReceipt>), ApiError> {
+    let Some(handle) = api.dispatchers.get(&DispatcherId::new(dispatcher.as_str())) else {
+        let known: Vec<&str> = api.dispatchers.keys().map(DispatcherId::as_str).collect();
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no dispatcher {dispatcher:?}"),
+        )
+        .hint(format!("the configuration has: {}", known.join(", "))));
+    };
+    let Json(report) = report.map_err(|rejection| not_understood(&rejection))?;
+    for (name, value) in [("id", &report.id), ("from", &report.from)] {
+        check_name(name, value)?;
+    }
+    let id = report.id.clone();
+    let reported = handle.report(Report {
+        name: report.id,
+        from: report.from,
+        status: report.status,
+        body: report.body,
+        lane: report.lane,
+    });
+    let Reported { state, is_new, .. } = reported.await.map_err(|error| failed(&error))?;
+    let status = if is_new {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
+    let receipt = CompletionReceipt {
+        id,
+        state: state.as_str().to_owned(),
+        repeated: !is_new,
+    };
+    Ok((status, Json(receipt)))
+}
+
+fn check_name(name: &str, value: &str) -> Result<(), ApiError> {
+    let wrong = if value.trim().is_empty() {
+        "is empty".to_owned()
+    } else if value.chars().count() > MAX_NAME {
+        format!("is longer than {MAX_NAME} characters")
+    } else if value.chars().any(char::is_control) {
+        "has control characters".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(
+        ApiError::new(StatusCode::BAD_REQUEST, format!("`{name}` {wrong}"))
+            .hint("`id` names this one result, `from` who did the work; both are short texts"),
+    )
+}
+
+fn not_understood(rejection: &JsonRejection) -> ApiError {
+    let status = match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let error = ApiError::new(
+        status,
+        format!("the report is not understood: {}", rejection.body_text()),
+    );
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        let limit = MAX_REPORT >> 20;
+        return error.hint(format!(
+            "a report has at most {limit} MiB: put what is longer into a file and report its path"
+        ));
+    }
+    error.hint(
+        "send JSON with the header `content-type: application/json`: {\"id\": \"build-17\", \
+         \"from\": \"ci\", \"status\": \"ok\", \"body\": \"…\"}; `status` is ok, failed or stopped",
+    )
+}
+
+fn failed(error: &ReportError) -> ApiError {
+    match error {
+        ReportError::UnknownLane { .. } => ApiError::new(StatusCode::NOT_FOUND, error.to_string())
+            .hint("`tieline status --json` names the lanes; leave `lane` out for the newest one"),
+        ReportError::Ledger(_) => ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the result is not recorded: {error}"),
+        )
+        .hint("report it again with the same id; `tieline status` says how the ledger is"),
+    }
+}

@@ -1,0 +1,319 @@
+//! Completions: put into the thread's history once, and brought to the model's attention by a turn.
+//!
+//! 1. A turn is opened in the ledger with the completions that it is for.
+//! 2. They are injected, while the thread is idle: then they are durable when codex has answered.
+//! 3. That they are is recorded; only then
+//! 4. the turn is begun.
+//!
+//! After whatever broke in between, the rollout tells which of them the history has. A turn that
+//! fails gives them back: they stay in the history, and wait for another turn.
+
+use std::path::PathBuf;
+
+use super::settle::{Told, status_of};
+use super::work::Work;
+use super::*;
+use crate::codex::protocol::InjectedItem;
+use crate::codex::{Failure, FailureKind, rollout};
+use crate::dispatcher::envelope::CompletionBody;
+use crate::dispatcher::spill;
+use crate::id::{CompletionId, ThreadId};
+use crate::ledger::{CompletionRecord, Hold, Return};
+
+/// How many characters of completions are injected together; the first always goes.
+const MAX_TRIGGER_CHARS: usize = 200_000;
+
+/// How many turns for completions may fail in a row before they are given up.
+const MAX_FAILURES: u32 = 10;
+
+/// How often in a row completions are injected again because the history was shortened before the
+/// model saw them. Where that happens each time, its summary must do.
+pub(super) const MAX_BLINDS: u32 = 2;
+
+/// How long after a turn for completions failed the next one is begun, at most.
+const LONGEST_HOLD: Duration = Duration::from_secs(5 * 60);
+
+impl Lane {
+    /// Returns whether completions wait that a turn may be begun for.
+    pub(super) fn has_arrivals(record: &LaneRecord) -> bool {
+        record.arrived > 0
+            && record
+                .hold
+                .is_none_or(|hold| hold.until <= SystemTime::now())
+    }
+
+    /// Takes completions that wait into a new turn.
+    pub(super) async fn take_completions(
+        &mut self,
+        arrivals: Vec<CompletionRecord>,
+    ) -> Result<Next, StepError> {
+        let batch = self.batch_of(arrivals);
+        let open = self
+            .context
+            .ledger
+            .open_trigger(&self.id, TurnKey::new(), batch)
+            .await?;
+        let work = self.work(&open).await?;
+        self.bring_up(open, work, IsNew(true)).await
+    }
+
+    /// Returns those at the head that go together: of one origin, and not too much.
+    pub(super) fn batch_of(&self, arrivals: Vec<CompletionRecord>) -> Vec<CompletionId> {
+        let mut chars = 0;
+        let limit = self.context.settings.config.completion_chars;
+        let origin = arrivals.first().and_then(|first| first.origin.clone());
+        arrivals
+            .into_iter()
+            .take_while(|completion| {
+                let is_first = chars == 0;
+                chars += completion.body.chars().count().min(limit) + 1;
+                is_first || (completion.origin == origin && chars <= MAX_TRIGGER_CHARS)
+            })
+            .map(|completion| completion.id)
+            .collect()
+    }
+
+    /// Sees to it that the thread has what an open turn is to bring up, each once, and begins the
+    /// turn.
+    pub(super) async fn bring_up(
+        &mut self,
+        open: OpenTurn,
+        work: Work,
+        is_new: IsNew,
+    ) -> Result<Next, StepError> {
+        let Some(attached) = &mut self.attached else {
+            return Ok(Next::Again);
+        };
+        let thread = attached.thread.id().clone();
+        let child = attached.child;
+        let missing = missing(&work, &thread);
+        if !missing.is_empty() {
+            let same_child = self.submitted_to.replace(child) == Some(child);
+            let missing = if is_new.0 || attached.is_new {
+                missing
+            } else {
+                if same_child {
+                    tokio::time::sleep(SETTLE_DOWN).await;
+                }
+                match self.absent(missing).await {
+                    Ok(absent) => absent,
+                    Err(failure) => {
+                        let reason = format!("the rollout cannot be read: {failure}");
+                        self.settle_unclear(&open, reason).await?;
+                        return Ok(Next::Again);
+                    }
+                }
+            };
+            if let Err(failure) = self.inject(missing).await? {
+                return self.injection_failed(open, failure).await;
+            }
+            self.context
+                .ledger
+                .completions_injected(&self.id, open.key, &thread)
+                .await?;
+        }
+        let input = vec![UserInput::text(envelope::render_trigger(open.key))];
+        let client_id = Some(open.key.to_string());
+        self.drive(open, work, Begin::Start { input, client_id })
+            .await
+    }
+
+    /// Returns those of `completions` that the thread's history does not have.
+    async fn absent(
+        &self,
+        mut completions: Vec<CompletionRecord>,
+    ) -> std::io::Result<Vec<CompletionRecord>> {
+        if let Some(attached) = &self.attached
+            && let Some(path) = self.rollout(attached).await?
+        {
+            rollout::injected(&path, |text| {
+                completions.retain(|completion| !envelope::is_completion(text, &completion.name));
+            })
+            .await?;
+        }
+        Ok(completions)
+    }
+
+    /// Injects completions, all at once. The inner failure is codex's.
+    async fn inject(
+        &mut self,
+        completions: Vec<CompletionRecord>,
+    ) -> Result<Result<(), CallError>, StepError> {
+        let limit = self.context.settings.config.completion_chars;
+        let mut items = Vec::with_capacity(completions.len());
+        for completion in &completions {
+            let chars = completion.body.chars().count();
+            let path: PathBuf;
+            let body = if chars <= limit {
+                CompletionBody::Whole(&completion.body)
+            } else {
+                path = spill::write(&self.context.settings.spills, completion)
+                    .await
+                    .map_err(StepError::Spill)?;
+                CompletionBody::Beginning {
+                    text: beginning(&completion.body, limit),
+                    path: &path,
+                    chars,
+                }
+            };
+            let block = envelope::render_completion(completion, body);
+            items.push(InjectedItem::message(Role::Developer, block));
+        }
+        let Some(attached) = &mut self.attached else {
+            return Err(StepError::NotNow("the thread is gone".to_owned()));
+        };
+        if !items.is_empty() {
+            if let Err(failure) = attached.thread.inject(items).await {
+                return Ok(Err(failure));
+            }
+            info!(count = completions.len(), "completions are in the history");
+        }
+        attached.is_new = false;
+        Ok(Ok(()))
+    }
+
+    async fn injection_failed(
+        &mut self,
+        open: OpenTurn,
+        failure: CallError,
+    ) -> Result<Next, StepError> {
+        if failure.refusal() == Some(Refusal::UnknownMethod) {
+            let failure = Failure::new(
+                FailureKind::BackendResponseInvalid,
+                "this codex does not know thread/inject_items, without which completions cannot be \
+                 delivered: install codex 0.137 or newer",
+            );
+            error!(reason = failure.message, "completions are given up");
+            self.give_up(&open, &failure).await?;
+            return Ok(Next::Again);
+        }
+        // Whether the history has them, the rollout tells once the thread is loaded again.
+        self.attached = None;
+        Err(StepError::Call(failure))
+    }
+
+    /// Gives the completions of a turn back, for another one.
+    pub(super) async fn give_back(
+        &self,
+        open: &OpenTurn,
+        outcome: Outcome,
+        told: Told<'_>,
+        back: Return,
+    ) -> Result<(), StepError> {
+        let work = self.work(&self.current(open).await?).await?;
+        let posts = if work.messages.is_empty() {
+            // It goes on by itself.
+            Vec::new()
+        } else {
+            self.posts(&work, &outcome, told)
+        };
+        self.context
+            .ledger
+            .return_turn(&self.id, open.key, outcome.clone(), back, posts)
+            .await?;
+        self.show(&work.messages, &status_of(&outcome));
+        Ok(())
+    }
+
+    /// Returns when completions whose turn has failed go on; `None` when that was tried often
+    /// enough.
+    pub(super) async fn hold(&self) -> Result<Option<Hold>, StepError> {
+        let record = self.context.ledger.lane(&self.id).await?;
+        let failures = record
+            .and_then(|record| record.hold)
+            .map_or(0, |hold| hold.failures)
+            + 1;
+        Ok((failures < MAX_FAILURES).then(|| Hold {
+            failures,
+            until: SystemTime::now() + hold_for(failures),
+        }))
+    }
+
+    /// Begins a turn again whose completions the thread has lost.
+    pub(super) async fn begin_again(&mut self, open: &OpenTurn) -> Result<Next, StepError> {
+        self.blinds += 1;
+        info!("the history was shortened before the model saw its completions: once more");
+        match self.hold().await? {
+            Some(hold) => {
+                let back = Return {
+                    forgotten: true,
+                    hold: Some(hold),
+                };
+                let told = Told::Notice(words::INTERRUPTED);
+                self.give_back(open, Outcome::Cancelled, told, back).await?;
+            }
+            None => {
+                let failure = Failure::new(
+                    FailureKind::ProviderHttpError,
+                    "completions did not fit beside the rest of the conversation",
+                );
+                self.give_up(open, &failure).await?;
+            }
+        }
+        Ok(Next::Again)
+    }
+
+    /// Settles a turn for completions as failed, for good.
+    pub(super) async fn give_up(
+        &self,
+        open: &OpenTurn,
+        failure: &Failure,
+    ) -> Result<(), StepError> {
+        let outcome = Outcome::Failed {
+            kind: failure.kind.as_str().to_owned(),
+            message: failure.message.clone(),
+        };
+        self.conclude(open, outcome, Told::Notice(words::COMPLETION_FAILED))
+            .await
+    }
+}
+
+/// Whether a turn has just been opened: then nothing of it was sent before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IsNew(pub(super) bool);
+
+/// Returns the completions of a turn that its thread is not known to have.
+pub(super) fn missing(work: &Work, thread: &ThreadId) -> Vec<CompletionRecord> {
+    let is_missing = |it: &&CompletionRecord| it.injected_into.as_ref() != Some(thread);
+    work.completions
+        .iter()
+        .filter(is_missing)
+        .cloned()
+        .collect()
+}
+
+fn hold_for(failures: u32) -> Duration {
+    let doubled = 1_u64.checked_shl(failures).unwrap_or(u64::MAX);
+    Duration::from_secs(doubled).min(LONGEST_HOLD)
+}
+
+/// Returns the first `limit` characters.
+fn beginning(text: &str, limit: usize) -> &str {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pretty_assertions::assert_eq;
+
+    use super::*;
+
+    #[test]
+    fn completions_wait_longer_after_each_failure_but_never_for_long() {
+        let holds: Vec<u64> = (1..MAX_FAILURES + 60)
+            .map(|failures| hold_for(failures).as_secs())
+            .collect();
+        assert_eq!(holds[..10], [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        assert!(holds.iter().all(|hold| *hold <= LONGEST_HOLD.as_secs()));
+    }
+
+    #[test]
+    fn a_beginning_is_cut_between_characters() {
+        assert_eq!(beginning("界界界", 2), "界界");
+        assert_eq!(beginning("ab", 2), "ab");
+        assert_eq!(beginning("", 2), "");
+    }
+}

@@ -1,0 +1,105 @@
+//! What a turn is about.
+
+use super::*;
+use crate::ledger::{CompletionRecord, Origin};
+
+/// What a turn is about: messages, or completions and messages that joined them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Work {
+    /// What it answers, in order; all of one conversation.
+    pub(super) messages: Vec<MessageRecord>,
+    /// What it brings up, in order.
+    pub(super) completions: Vec<CompletionRecord>,
+    /// The conversation that hears of it, if there is one.
+    pub(super) origin: Option<Origin>,
+}
+
+impl Work {
+    /// A turn for these messages.
+    pub(super) fn of(messages: Vec<MessageRecord>) -> Self {
+        Self {
+            origin: messages.last().map(origin),
+            messages,
+            completions: Vec::new(),
+        }
+    }
+
+    /// Returns whether the turn was begun for completions.
+    pub(super) fn is_trigger(&self) -> bool {
+        !self.completions.is_empty()
+    }
+
+    /// Returns whether a message is of the conversation that hears of this.
+    pub(super) fn concerns(&self, message: &MessageRecord) -> bool {
+        self.origin.as_ref() == Some(&origin(message))
+    }
+
+    /// Returns whether `text` is something that the turn was begun with.
+    pub(super) fn is_in(&self, text: &str, turn: TurnKey) -> bool {
+        envelope::is_trigger(text, turn)
+            || self
+                .messages
+                .iter()
+                .any(|message| is_rendering(text, message))
+    }
+}
+
+/// Returns where a message came from.
+fn origin(message: &MessageRecord) -> Origin {
+    Origin {
+        channel: message.channel.clone(),
+        conversation: message.message.conversation.clone(),
+    }
+}
+
+/// Returns whether `text` is what the model got of a message.
+pub(super) fn is_rendering(text: &str, message: &MessageRecord) -> bool {
+    let conversation = &message.message.conversation;
+    envelope::is_marked(
+        text,
+        &message.channel,
+        &conversation.chat,
+        &message.message.id,
+    )
+}
+
+impl Lane {
+    /// Returns what an open turn is about.
+    pub(super) async fn work(&self, open: &OpenTurn) -> Result<Work, StepError> {
+        let ledger = &self.context.ledger;
+        let mut messages = Vec::with_capacity(open.messages.len());
+        for id in &open.messages {
+            match ledger.message(*id).await {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => warn!(message = %id, "an open turn names a message that is gone"),
+                // The rest of the turn does not wait for a text that the disk has lost.
+                Err(failure @ LedgerError::Damaged { .. }) => {
+                    warn!(message = %id, error = %failure, "a message of an open turn is damaged");
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        let mut completions = Vec::with_capacity(open.completions.len());
+        for id in &open.completions {
+            match ledger.completion(*id).await {
+                Ok(Some(completion)) => completions.push(completion),
+                Ok(None) => warn!(completion = %id, "an open turn names a completion that is gone"),
+                Err(failure @ LedgerError::Damaged { .. }) => {
+                    warn!(completion = %id, error = %failure, "a completion of an open turn is damaged");
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        let mut work = Work {
+            completions,
+            ..Work::of(messages)
+        };
+        if work.origin.is_none() {
+            work.origin = match work.completions.first() {
+                Some(first) if first.origin.is_some() => first.origin.clone(),
+                _ => ledger.lane(&self.id).await?.and_then(|lane| lane.last_from),
+            };
+        }
+        Ok(work)
+    }
+}

@@ -1,0 +1,69 @@
+//! Completions that are too long for a conversation, each in a file that the model can read.
+//!
+//! They lie in `<state_dir>/completions/<completion id>.txt`. A file is written under another name
+//! and renamed when it is whole and on disk.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::fs::{self, OpenOptions};
+use tokio::io::AsyncWriteExt as _;
+use tracing::warn;
+
+use crate::id::CompletionId;
+use crate::ledger::{CompletionRecord, Ledger};
+
+/// Writes the whole body of a completion, and returns where it lies.
+///
+/// # Errors
+///
+/// When it is not on disk.
+pub(super) async fn write(root: &Path, completion: &CompletionRecord) -> io::Result<PathBuf> {
+    let path = root.join(format!("{}.txt", completion.id));
+    let unfinished = root.join(format!(".{}.part", completion.id));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)
+        .await?;
+    file.write_all(completion.body.as_bytes()).await?;
+    file.sync_all().await?;
+    fs::rename(&unfinished, &path).await?;
+    Ok(path)
+}
+
+/// Removes the files of completions that the ledger has forgotten. Returns how many went.
+///
+/// # Errors
+///
+/// When `root` cannot be read. A file that cannot be judged or removed stays for the next time.
+pub async fn tidy(root: &Path, ledger: &Ledger) -> io::Result<u64> {
+    let mut removed = 0;
+    let mut entries = fs::read_dir(root).await?;
+    while let Some(entry) = entries.next_entry().await? {
+        let name = entry.file_name();
+        let Some(completion) = name.to_str().and_then(completion_of) else {
+            continue;
+        };
+        if !matches!(ledger.completion(completion).await, Ok(None)) {
+            continue;
+        }
+        match fs::remove_file(entry.path()).await {
+            Ok(()) => removed += 1,
+            Err(failure) => {
+                warn!(%completion, error = %failure, "the file of an old completion cannot be removed");
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// Returns whose file this is; `None` for what is not ours.
+fn completion_of(name: &str) -> Option<CompletionId> {
+    let stem = name
+        .strip_suffix(".txt")
+        .or_else(|| name.strip_prefix('.')?.strip_suffix(".part"))?;
+    stem.parse().ok()
+}

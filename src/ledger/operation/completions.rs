@@ -1,0 +1,331 @@
+//! Completions: reported once, brought up by a turn, given back if it did not deal with them.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{CompletionId, DispatcherId, LaneId, ThreadId, TurnKey};
+use crate::ledger::completion::{
+    CompletionEvent, CompletionRecord, CompletionState, CompletionStatus, MAX_TURN_COMPLETIONS,
+    NewCompletion, Reported, Return,
+};
+use crate::ledger::error::LedgerError;
+use crate::ledger::key::{self, Class, Table};
+use crate::ledger::lane::{OpenTurn, Origin};
+use crate::ledger::message::Outcome;
+use crate::ledger::operation::body::Body;
+use crate::ledger::operation::lanes::StoredLane;
+use crate::ledger::spool::{SpoolName, SpoolOwner};
+use crate::ledger::time;
+use crate::ledger::transaction::Transaction;
+use crate::ledger::value::cut_reason;
+
+/// A completion as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredCompletion {
+    id: CompletionId,
+    pub(super) dispatcher: DispatcherId,
+    lane: LaneId,
+    pub(super) name: String,
+    from: String,
+    status: CompletionStatus,
+    origin: Option<Origin>,
+    #[serde(with = "time::millis")]
+    reported_at: SystemTime,
+    pub(super) state: CompletionState,
+    injected_into: Option<ThreadId>,
+    turn: Option<TurnKey>,
+    /// Where it waits among the lane's completions, also after it was given back.
+    place: u64,
+    body: Body<String>,
+}
+
+impl StoredCompletion {
+    fn load(self, transaction: &Transaction<'_>) -> Result<CompletionRecord, LedgerError> {
+        Ok(CompletionRecord {
+            id: self.id,
+            dispatcher: self.dispatcher,
+            lane: self.lane,
+            name: self.name,
+            from: self.from,
+            status: self.status,
+            body: self.body.load(transaction)?,
+            origin: self.origin,
+            reported_at: self.reported_at,
+            state: self.state,
+            injected_into: self.injected_into,
+            turn: self.turn,
+        })
+    }
+
+    /// Returns the name of the file that has its text, if there is one.
+    pub(super) fn file(self) -> Option<SpoolName> {
+        self.body.file()
+    }
+}
+
+impl Transaction<'_> {
+    /// Records a completion, unless one of its name was recorded before.
+    pub(in crate::ledger) fn report(
+        &mut self,
+        new: NewCompletion,
+    ) -> Result<Reported, LedgerError> {
+        let reported = key::reported(&new.dispatcher, &new.name)?;
+        if let Some(id) = self.get("completion's name", Table::Reported, &reported)? {
+            return Ok(Reported {
+                id,
+                state: self.known_completion(id)?.state,
+                is_new: false,
+            });
+        }
+        let id = CompletionId::new();
+        let place = self.state.take_number();
+        let mut lane = self.lane_or_new(&new.lane, &new.dispatcher)?;
+        lane.arrived += 1;
+        let body = Body::keep(self, SpoolOwner::Completion(id), &new.body)?;
+        let arrival = key::in_lane(&new.lane, place)?;
+        self.put("arrival", Table::Arrivals, arrival, &id)?;
+        self.put("completion's name", Table::Reported, reported, &id)?;
+        self.put_lane(&lane)?;
+        self.put_completion(&StoredCompletion {
+            id,
+            dispatcher: new.dispatcher,
+            lane: new.lane,
+            name: new.name,
+            from: new.from,
+            status: new.status,
+            origin: new.origin,
+            reported_at: time::now(),
+            state: CompletionState::Waiting,
+            injected_into: None,
+            turn: None,
+            place,
+            body,
+        })?;
+        Ok(Reported {
+            id,
+            state: CompletionState::Waiting,
+            is_new: true,
+        })
+    }
+
+    /// Returns a completion.
+    pub(in crate::ledger) fn completion(
+        &mut self,
+        id: CompletionId,
+    ) -> Result<Option<CompletionRecord>, LedgerError> {
+        self.stored_completion(id)?
+            .map(|completion| completion.load(self))
+            .transpose()
+    }
+
+    /// Returns the completions that wait for a lane, oldest first.
+    pub(in crate::ledger) fn arrivals(
+        &mut self,
+        lane: &LaneId,
+        limit: usize,
+    ) -> Result<Vec<CompletionRecord>, LedgerError> {
+        let mut arrivals = Vec::new();
+        for completion in self.arrived(lane, limit)? {
+            match completion.clone().load(self) {
+                Ok(record) => arrivals.push(record),
+                Err(LedgerError::Damaged { reason, .. }) => {
+                    self.give_up_completion(completion, &reason)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(arrivals)
+    }
+
+    /// Opens a turn that brings up completions that wait.
+    pub(in crate::ledger) fn open_trigger(
+        &mut self,
+        lane: &LaneId,
+        key: TurnKey,
+        completions: &[CompletionId],
+    ) -> Result<OpenTurn, LedgerError> {
+        if completions.len() > MAX_TURN_COMPLETIONS {
+            return Err(LedgerError::TooManyCompletions {
+                limit: MAX_TURN_COMPLETIONS,
+            });
+        }
+        self.begin_turn(lane, key, |transaction, lane, turn| {
+            for id in completions {
+                let mut completion = transaction.known_completion(*id)?;
+                let arrival = key::in_lane(&lane.id, completion.place)?;
+                if completion.lane != lane.id || completion.state != CompletionState::Waiting {
+                    return Err(LedgerError::NotArrived {
+                        completion: *id,
+                        lane: lane.id.clone(),
+                    });
+                }
+                transaction.remove(Table::Arrivals, arrival);
+                lane.arrived = lane.arrived.saturating_sub(1);
+                completion.turn = Some(key);
+                transaction.move_completion(completion, CompletionEvent::Taken)?;
+            }
+            turn.completions = completions.to_vec();
+            Ok(())
+        })
+    }
+
+    /// Notes that a thread's history has the completions of the open turn.
+    pub(in crate::ledger) fn completions_injected(
+        &mut self,
+        lane: &LaneId,
+        key: TurnKey,
+        thread: &ThreadId,
+    ) -> Result<(), LedgerError> {
+        let turn = self.open(lane, key)?;
+        for id in turn.completions {
+            let mut completion = self.known_completion(id)?;
+            completion.injected_into = Some(thread.clone());
+            self.put_completion(&completion)?;
+        }
+        let mut lane = self.known_lane(lane)?;
+        if lane.thread.as_ref() == Some(thread) && !lane.had_turn {
+            lane.had_turn = true;
+            self.put_lane(&lane)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the lane's thread has lost what was injected into it, as far as that still waits.
+    pub(in crate::ledger) fn forget_injections(
+        &mut self,
+        lane: &LaneId,
+    ) -> Result<(), LedgerError> {
+        for mut completion in self.arrived(lane, usize::MAX)? {
+            if completion.injected_into.take().is_some() {
+                self.put_completion(&completion)?;
+            }
+        }
+        Ok(())
+    }
+
+    // === For the other operations ===
+
+    /// Settles completions of a turn that ends. The caller stores the lane.
+    pub(super) fn settle_completions(
+        &mut self,
+        lane: &mut StoredLane,
+        completions: &[CompletionId],
+        outcome: &Outcome,
+    ) -> Result<(), LedgerError> {
+        for id in completions {
+            let completion = self.known_completion(*id)?;
+            self.move_completion(completion, CompletionEvent::Settled(outcome.clone()))?;
+        }
+        if *outcome != Outcome::Answered {
+            return Ok(());
+        }
+        // The model had in view whatever the thread has.
+        lane.hold = None;
+        for completion in self.arrived(&lane.id, usize::MAX)? {
+            if lane.thread.is_some() && completion.injected_into == lane.thread {
+                self.remove(Table::Arrivals, key::in_lane(&lane.id, completion.place)?);
+                lane.arrived = lane.arrived.saturating_sub(1);
+                self.move_completion(completion, CompletionEvent::Settled(Outcome::Answered))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives completions of a turn that ends back to the lane, each to its place. The caller
+    /// stores the lane.
+    pub(super) fn return_completions(
+        &mut self,
+        lane: &mut StoredLane,
+        completions: &[CompletionId],
+        back: Return,
+    ) -> Result<(), LedgerError> {
+        for id in completions {
+            let mut completion = self.known_completion(*id)?;
+            completion.turn = None;
+            if back.forgotten {
+                completion.injected_into = None;
+            }
+            self.put(
+                "arrival",
+                Table::Arrivals,
+                key::in_lane(&lane.id, completion.place)?,
+                id,
+            )?;
+            lane.arrived += 1;
+            self.move_completion(completion, CompletionEvent::Returned)?;
+        }
+        lane.hold = back.hold.or(lane.hold);
+        Ok(())
+    }
+
+    /// Returns a completion as it is stored.
+    pub(super) fn stored_completion(
+        &mut self,
+        id: CompletionId,
+    ) -> Result<Option<StoredCompletion>, LedgerError> {
+        self.get("completion", Table::Completions, &key::completion(id))
+    }
+
+    fn known_completion(&mut self, id: CompletionId) -> Result<StoredCompletion, LedgerError> {
+        self.stored_completion(id)?
+            .ok_or(LedgerError::UnknownCompletion(id))
+    }
+
+    fn put_completion(&mut self, completion: &StoredCompletion) -> Result<(), LedgerError> {
+        self.put(
+            "completion",
+            Table::Completions,
+            key::completion(completion.id),
+            completion,
+        )
+    }
+
+    fn move_completion(
+        &mut self,
+        mut completion: StoredCompletion,
+        event: CompletionEvent,
+    ) -> Result<(), LedgerError> {
+        completion.state = match completion.state.on(event)? {
+            CompletionState::Failed { kind } => CompletionState::Failed {
+                kind: cut_reason(&kind),
+            },
+            state => state,
+        };
+        if completion.state.is_settled() {
+            let key = key::completion(completion.id);
+            self.expire_later(Class::Completion, time::now(), &key)?;
+        }
+        self.put_completion(&completion)
+    }
+
+    fn arrived(
+        &mut self,
+        lane: &LaneId,
+        limit: usize,
+    ) -> Result<Vec<StoredCompletion>, LedgerError> {
+        let prefix = key::lane(lane)?;
+        self.scan(Table::Arrivals, &prefix, &prefix, limit)?
+            .into_iter()
+            .map(|(_, value)| self.known_completion(value.decode("arrival")?))
+            .collect()
+    }
+
+    /// Settles a completion whose text is gone from the disk: it must not hold up those behind it.
+    fn give_up_completion(
+        &mut self,
+        completion: StoredCompletion,
+        reason: &str,
+    ) -> Result<(), LedgerError> {
+        tracing::error!(completion = %completion.id, reason, "the text of a completion is damaged; it cannot be delivered");
+        let mut lane = self.known_lane(&completion.lane)?;
+        self.remove(Table::Arrivals, key::in_lane(&lane.id, completion.place)?);
+        lane.arrived = lane.arrived.saturating_sub(1);
+        self.put_lane(&lane)?;
+        let outcome = Outcome::Failed {
+            kind: "damaged".to_owned(),
+            message: reason.to_owned(),
+        };
+        self.move_completion(completion, CompletionEvent::Settled(outcome))
+    }
+}
