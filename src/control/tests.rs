@@ -161,6 +161,7 @@ impl Running {
         let api = Api {
             status: source,
             pairings: PairingDesk::new(ledger.clone(), Default::default()),
+            dispatchers: Arc::default(),
         };
         #[expect(clippy::disallowed_methods, reason = "`end` awaits it")]
         let served = tokio::spawn(server.serve(api, stop.clone()));

@@ -62,6 +62,7 @@ impl Gatehouse {
             config: config.dispatchers[&id].clone(),
             launch: LaunchConfig::new("flow", "/", "/", dir.path(), dir.path()),
             attachments: dir.path().join("attachments"),
+            spills: dir.path().join("completions"),
             thread: ThreadSettings::default(),
         };
         let access = settings.config.access.clone();

@@ -1,5 +1,6 @@
 //! Tests that look inside. What can be seen from outside is tested in `tests/ledger.rs`.
 
+mod completions;
 mod conversations;
 mod fixture;
 mod healing;

@@ -72,7 +72,7 @@ async fn long_answer_arrives_in_order_and_settles_with_its_last_part() {
     let reply = Reply {
         channel: bench.platform.id().clone(),
         to: conversation("C1"),
-        reply_to: WireId::new("m2"),
+        reply_to: Some(WireId::new("m2")),
         settles: vec![WireId::new("m1"), WireId::new("m2")],
         kind: PostKind::Answer,
         language: Language::English,

@@ -66,6 +66,7 @@ impl Bench {
                 launch,
                 thread: ThreadSettings::default(),
                 attachments: dir.path().join("attachments"),
+                spills: dir.path().join("completions"),
             }),
             ledger,
             lines: [(ChannelId::new("team"), line)].into(),

@@ -20,7 +20,7 @@ fn reply(platform: &Platform) -> Reply {
     Reply {
         channel: platform.id().clone(),
         to: conversation("C1"),
-        reply_to: WireId::new("m2"),
+        reply_to: Some(WireId::new("m2")),
         settles: vec![WireId::new("m1"), WireId::new("m2")],
         kind: PostKind::Answer,
         language: Language::English,
