@@ -42,16 +42,20 @@ pub(super) struct Content {
 pub(crate) async fn post(account: &Account, post: &Post) -> Result<Posted, SendError> {
     let mut route = route(account, post).await?;
     let key = post.key.as_str();
-    let texts = forms(&post.text, &post.buttons, post.to.thread.as_ref());
+    let language = account.settings.language;
+    let texts = forms(&post.text, &post.buttons, post.to.thread.as_ref(), language);
     let texts = texts.into_iter().map(Content::from);
     let Some(file) = &post.file else {
         return send(account, post, key, &mut route, texts).await;
     };
     let file = upload(account, &post.key, file).await?;
-    if texts.len() > 0 {
-        send(account, post, &text_key(key), &mut route, texts).await?;
+    if texts.len() == 0 {
+        return send(account, post, key, &mut route, [file].into_iter()).await;
     }
-    send(account, post, key, &mut route, [file].into_iter()).await
+    send(account, post, &text_key(key), &mut route, texts).await?;
+    send(account, post, key, &mut route, [file].into_iter())
+        .await
+        .map_err(after_the_text)
 }
 
 /// Replaces the text of a post. Its buttons go.
@@ -63,7 +67,8 @@ pub(crate) async fn edit(
 ) -> Result<(), SendError> {
     let mut refusal = nothing_to_say();
     // What kind of message it is shows by which kind of change is taken.
-    for Rendered { form, content } in forms(text, &[], at.thread.as_ref()) {
+    let language = account.settings.language;
+    for Rendered { form, content } in forms(text, &[], at.thread.as_ref(), language) {
         let (name, method, body) = match form {
             Form::Card => (
                 "im/v1/messages/patch",
@@ -186,6 +191,17 @@ async fn send(
     }
 }
 
+/// What a failure to send a file means when its text is there: the post has begun to be sent, which
+/// Feishu remembers only for as long as the `uuid` of the text.
+fn after_the_text(failure: SendError) -> SendError {
+    match failure {
+        failure @ (SendError::Again { .. } | SendError::Operator { .. }) => SendError::Unclear {
+            reason: format!("the text of a file is posted, and the file is not yet: {failure}"),
+        },
+        failure @ (SendError::Never { .. } | SendError::Unclear { .. }) => failure,
+    }
+}
+
 fn call(post: &Post, uuid: &str, place: &Place, content: &Content) -> Call {
     let Content { msg_type, content } = content;
     let mut body = json!({"msg_type": msg_type, "content": content, "uuid": uuid});
@@ -220,6 +236,7 @@ fn posted(account: &Account, call: &str, answer: &Value) -> Result<Posted, SendE
     })?;
     let id = WireId::new(id);
     let text = |field: &str| answer.pointer(field).and_then(Value::as_str);
+    account.tenant.heard(text("/data/sender/tenant_key"));
     if let Some(thread) = text("/data/thread_id") {
         let first = text("/data/root_id").map_or_else(|| id.clone(), WireId::new);
         account.topics.learn(&ThreadKey::new(thread), &first);

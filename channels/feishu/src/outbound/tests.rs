@@ -516,6 +516,49 @@ async fn a_post_that_is_repeated_shows_the_file_that_was_sent() {
 }
 
 #[tokio::test]
+async fn once_its_text_is_posted_a_file_is_not_called_unsent() {
+    let what = with_file("text", "a.txt", text_file("x"));
+    for code in [99_991_400, 99_991_403] {
+        let replies = vec![
+            ok(&json!({"file_key": "file_1"})),
+            sent("om_text"),
+            refused(code),
+        ];
+        let (outcome, calls) = post_to(replies, &what).await;
+        assert!(
+            matches!(outcome, Err(SendError::Unclear { .. })),
+            "{code}: {outcome:?}"
+        );
+        assert_eq!(calls.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_card_with_buttons_that_is_refused_tells_its_choices() {
+    let button = |label: &str| Button {
+        label: label.to_owned(),
+        value: "opaque".to_owned(),
+    };
+    let what = Post {
+        buttons: vec![button("Approve"), button("Deny")],
+        ..a_post("May I?")
+    };
+    let (outcome, calls) = post_to(vec![refused(230_099), sent("om_1")], &what).await;
+    assert_eq!(outcome, posted("om_1"));
+    let shown = content(&calls[1]).to_string();
+    assert!(shown.contains("1. Approve\\n2. Deny"), "{shown}");
+}
+
+#[tokio::test]
+async fn an_answer_to_a_post_tells_which_organisation_is_ours() {
+    let answer = json!({"message_id": "om_1", "sender": {"tenant_key": "home"}});
+    let feishu = Feishu::with(vec![ok(&answer)]).await;
+    let account = feishu.account();
+    post(&account, &a_post("x")).await.unwrap();
+    assert_eq!(account.tenant.known().as_deref(), Some("home"));
+}
+
+#[tokio::test]
 async fn a_long_key_still_has_room_for_a_mark() {
     let feishu = with_files().await;
     let what = Post {
