@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tieline_channel::{Conversation, Post, PostKind, Posted, SendError, ThreadKey, WireId};
+use tieline_channel::{
+    Conversation, Language, Post, PostKind, Posted, SendError, Text, ThreadKey, WireId,
+};
 use tieline_net::pace::Urgency;
 use tracing::{info, warn};
 
@@ -15,7 +17,6 @@ use crate::account::Account;
 use crate::api::{Call, Cure, Failure};
 use crate::get::not_read;
 use crate::inbound::is_topic;
-use tieline_channel::Language;
 
 const MESSAGES: &str = "/open-apis/im/v1/messages";
 
@@ -25,6 +26,12 @@ pub(crate) const KEY_LASTS: Duration = Duration::from_secs(55 * 60);
 
 /// How long a `uuid` may be.
 const MAX_UUID: usize = 50;
+
+/// Stands for what the rules of a chat or an organisation refuse.
+pub(super) const NOT_TO_BE_SHOWN: Text = Text {
+    en: "There is an answer, but the rules of this chat keep it from being shown.",
+    zh: "已有回复，但受本会话的内容规则限制，无法在此显示。",
+};
 
 /// What a message says, as Feishu wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -263,12 +270,7 @@ fn urgency(post: &Post) -> Urgency {
 
 /// Says that there is something to say that may not be said here.
 fn neutral_notice(language: Language) -> Content {
-    let text = match language {
-        Language::English => {
-            "There is an answer, but the rules of this chat keep it from being shown."
-        }
-        Language::Chinese => "已有回复，但受本会话的内容规则限制，无法在此显示。",
-    };
+    let text = NOT_TO_BE_SHOWN.within(language);
     Content {
         msg_type: Form::PlainText.msg_type(),
         content: json!({"text": text}).to_string(),

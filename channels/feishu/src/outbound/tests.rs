@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
+use tieline_channel::language::assert_speaks_both;
 use tieline_channel::{
     Button, ChatId, Conversation, File, FileContent, Post, PostKey, PostKind, Posted, SendError,
-    ThreadKey, WireId,
+    ThreadKey, WireId, with_choices,
 };
 use tieline_net::scripted::{Call, Reply};
 
@@ -289,6 +290,16 @@ async fn words_that_are_refused_are_replaced_by_a_notice() {
         "{outcome:?}"
     );
     assert_eq!(calls.len(), 2);
+}
+
+#[test]
+fn every_text_of_ours_is_there_in_both_languages() {
+    assert_speaks_both(|language| super::post::NOT_TO_BE_SHOWN.within(language).to_owned());
+    let choice = Button {
+        label: "1".to_owned(),
+        value: String::new(),
+    };
+    assert_speaks_both(|language| with_choices("", std::slice::from_ref(&choice), language));
 }
 
 #[tokio::test]
