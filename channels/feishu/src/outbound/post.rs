@@ -33,6 +33,12 @@ pub(super) const NOT_TO_BE_SHOWN: Text = Text {
     zh: "已有回复，但受本会话的内容规则限制，无法在此显示。",
 };
 
+/// Stands for what Feishu takes in no form, for a reason of its own.
+pub(super) const REFUSED: Text = Text {
+    en: "I wrote something here that was refused; the log on the machine says why.",
+    zh: "我要在这里发送的内容被平台拒绝了，原因见机器上的日志。",
+};
+
 /// What a message says, as Feishu wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Content {
@@ -180,16 +186,21 @@ async fn send(
                 );
             }
             Cure::SimplerForm | Cure::Split => {
-                let Some(simpler) = forms.next() else {
+                if let Some(simpler) = forms.next() {
+                    info!(reason, "a post goes in a simpler form");
+                    content = simpler;
+                } else if !is_neutral && content.msg_type == Form::PlainText.msg_type() {
+                    warn!(reason, "a post is taken in no form: a notice says so");
+                    is_neutral = true;
+                    content = notice(REFUSED, account.settings.language);
+                } else {
                     return Err(failure.into());
-                };
-                info!(reason, "a post goes in a simpler form");
-                content = simpler;
+                }
             }
             Cure::NeutralNotice if !is_neutral => {
                 warn!(reason, "a post may not be shown: a notice says so");
                 is_neutral = true;
-                content = neutral_notice(account.settings.language);
+                content = notice(NOT_TO_BE_SHOWN, account.settings.language);
             }
             Cure::Nothing | Cure::PlainReply | Cure::NeutralNotice => {
                 return Err(failure.into());
@@ -268,12 +279,11 @@ fn urgency(post: &Post) -> Urgency {
     }
 }
 
-/// Says that there is something to say that may not be said here.
-fn neutral_notice(language: Language) -> Content {
-    let text = NOT_TO_BE_SHOWN.within(language);
+/// Makes the message that stands for what cannot be said.
+fn notice(text: Text, language: Language) -> Content {
     Content {
         msg_type: Form::PlainText.msg_type(),
-        content: json!({"text": text}).to_string(),
+        content: json!({"text": text.within(language)}).to_string(),
     }
 }
 

@@ -155,7 +155,7 @@ async fn a_form_that_is_refused_gives_way_to_the_next_under_the_same_key() {
         matches!(outcome, Err(SendError::Never { .. })),
         "{outcome:?}"
     );
-    assert_eq!(calls.len(), 3);
+    assert_eq!(calls.len(), 4, "and a notice");
 }
 
 #[tokio::test]
@@ -292,9 +292,34 @@ async fn words_that_are_refused_are_replaced_by_a_notice() {
     assert_eq!(calls.len(), 2);
 }
 
+#[tokio::test]
+async fn what_is_taken_in_no_form_is_not_lost_in_silence() {
+    const NOBODY_KNOWS: i64 = 239_999;
+    let mut replies = vec![refused(NOBODY_KNOWS); 3];
+    replies.push(sent("om_1"));
+    let (outcome, calls) = post_to(replies, &a_post("words")).await;
+    assert_eq!(outcome, posted("om_1"));
+    let last = content(&calls[3]).to_string();
+    assert!(last.contains("was refused"), "{last}");
+    let keys: Vec<_> = calls
+        .iter()
+        .map(|call| call.json()["uuid"].clone())
+        .collect();
+    assert_eq!(keys, [KEY; 4]);
+    // If not even that is taken, it is not tried for ever.
+    let (outcome, calls) = post_to(vec![refused(NOBODY_KNOWS)], &a_post("words")).await;
+    assert!(
+        matches!(outcome, Err(SendError::Never { .. })),
+        "{outcome:?}"
+    );
+    assert_eq!(calls.len(), 4);
+}
+
 #[test]
 fn every_text_of_ours_is_there_in_both_languages() {
-    assert_speaks_both(|language| super::post::NOT_TO_BE_SHOWN.within(language).to_owned());
+    for text in [super::post::NOT_TO_BE_SHOWN, super::post::REFUSED] {
+        assert_speaks_both(|language| text.within(language).to_owned());
+    }
     let choice = Button {
         label: "1".to_owned(),
         value: String::new(),
