@@ -1,6 +1,6 @@
 //! Asking Slack about an app, and telling people what it said.
 
-use tieline_channel::ChannelId;
+use tieline_channel::{ChannelId, Language};
 use tieline_net::Net;
 use tieline_slack::Settings;
 use tieline_slack::setup::{self, EVENTS, Findings};
@@ -26,6 +26,7 @@ pub(crate) async fn ask(
         api_url: api_url.clone(),
         reactions: false,
         thread_direct: false,
+        language: Language::default(),
     };
     Ok(setup::probe(&settings, &net).await)
 }

@@ -116,6 +116,7 @@ impl NotFound {
     pub fn hints(&self) -> Vec<String> {
         vec![
             "`tieline demo` needs no configuration".to_owned(),
+            "`tieline init slack` and `tieline init feishu` write one".to_owned(),
             format!(
                 "the smallest {FILE} is\n\n    [channels.terminal]\n    kind = \"console\"\n\n    \
                  [dispatchers.flow]\n    workspace = \"/path/to/your/project\"\n    \

@@ -101,6 +101,7 @@ fn of_slack(
         api_url: slack.api_url.clone(),
         reactions: slack.reactions,
         thread_direct,
+        language: slack.language,
     })
 }
 

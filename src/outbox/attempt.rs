@@ -4,13 +4,14 @@ use std::time::{Duration, SystemTime};
 
 use tieline_channel::{
     Channel, File, FileContent, Language, Post, PostKey, Posted, Repeat, SendError, TextLimit,
+    with_choices,
 };
 use tracing::{debug, error};
 
 use crate::id::OutboxId;
 use crate::ledger::{Ledger, LedgerError, NewPost, OutboxEntry, PostEvent, PostState};
 use crate::outbox::pace::Pace;
-use crate::outbox::{instead_of_file, split, words};
+use crate::outbox::{doubt_about, instead_of_file, split, words};
 
 /// What comes after an attempt.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,16 +87,20 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn run(&self) -> Result<Next, LedgerError> {
-        let mut posts = vec![as_post(self.entry)];
+        let capabilities = self.channel.capabilities();
+        let mut post = as_post(self.entry);
+        if !capabilities.buttons {
+            post.text = with_choices(&post.text, &post.buttons, self.language);
+            post.buttons.clear();
+        }
         let mut before = Before::Absent;
         if let PostState::Sending { since } = self.entry.state {
-            let capabilities = self.channel.capabilities();
             before = Before::Unclear;
             match capabilities.repeat {
                 Repeat::Idempotent => {}
                 // A clock that went back tells nothing; what is later than now counts as now.
                 Repeat::IdempotentFor(lasts) if since.elapsed().unwrap_or_default() < lasts => {}
-                Repeat::Findable => match self.bounded(self.channel.find(&posts[0], since)).await {
+                Repeat::Findable => match self.bounded(self.channel.find(&post, since)).await {
                     Ok(Some(posted)) => {
                         debug!(wire = %posted.id, "an unclear post was found");
                         return self.delivered(posted).await;
@@ -104,11 +109,11 @@ impl Attempt<'_> {
                     Err(failure) => return self.failed(failure, before).await,
                 },
                 Repeat::IdempotentFor(_) | Repeat::Blind => {
-                    posts = marked(posts.remove(0), capabilities.text, self.language);
+                    post.text = marked(&post.text, self.language);
                 }
             }
         }
-        if self.entry.post.as_file.is_some() && !self.channel.capabilities().files {
+        if self.entry.post.as_file.is_some() && !capabilities.files {
             let reason = "the channel takes no files".to_owned();
             return self.failed(SendError::Never { reason }, before).await;
         }
@@ -117,7 +122,7 @@ impl Attempt<'_> {
         };
         self.ledger.advance_post(self.entry.id, event).await?;
         let mut last = None;
-        for post in &posts {
+        for post in &fitting(post, capabilities.text) {
             match self.bounded(self.channel.post(post)).await {
                 Ok(posted) => last = Some(posted),
                 Err(failure) => return self.failed(failure, before).await,
@@ -139,15 +144,20 @@ impl Attempt<'_> {
     }
 
     /// Records a failure. What a file would have said is said in words when there will be no file.
+    /// A post that was refused when it was repeated may be there (not every platform says so in a
+    /// way that is known), or never arrive: it is not said a second time, but people are told.
     async fn failed(&self, failure: SendError, before: Before) -> Result<Next, LedgerError> {
         let mut instead = Vec::new();
         if matches!(failure, SendError::Never { .. }) {
             let limit = self.channel.capabilities().text;
             instead = instead_of_file(&self.entry.post, limit, self.language);
-            if instead.is_empty() {
-                error!(error = %failure, "a post cannot be delivered and is given up");
-            } else {
+            if !instead.is_empty() {
                 error!(error = %failure, "a file cannot be delivered; its text is posted instead");
+            } else if before == Before::Unclear {
+                error!(error = %failure, "whether a post was delivered will not be known");
+                instead.extend(doubt_about(&self.entry.post, self.language));
+            } else {
+                error!(error = %failure, "a post cannot be delivered and is given up");
             }
         }
         let (event, next) = after_failure(failure, before, SystemTime::now(), self.pace);
@@ -234,11 +244,19 @@ fn after_failure(
     (event, Next::Later { reason, pause })
 }
 
-/// Marks a post as a possible repeat, in as many parts as that takes; the last one settles, and has
-/// the file if there is one.
-fn marked(post: Post, limit: TextLimit, language: Language) -> Vec<Post> {
-    let text = format!("{}\n\n{}", words::REPEAT_MARK.within(language), post.text);
-    let mut parts = split::split(text.trim_end(), limit);
+/// Marks a text as a possible repeat.
+fn marked(text: &str, language: Language) -> String {
+    let marked = format!("{}\n\n{text}", words::REPEAT_MARK.within(language));
+    marked.trim_end().to_owned()
+}
+
+/// Returns a post in as many parts as it takes when something was added to it; the last one settles,
+/// and has the buttons and the file if there are any.
+fn fitting(post: Post, limit: TextLimit) -> Vec<Post> {
+    if limit.allows(&post.text) {
+        return vec![post];
+    }
+    let mut parts = split::split(&post.text, limit);
     let last = Post {
         text: parts.pop().unwrap_or_default(),
         ..post
@@ -423,7 +441,11 @@ mod tests {
             buttons: Vec::new(),
             file: None,
         };
-        let posts = marked(post.clone(), limit, Language::English);
+        let marked = Post {
+            text: marked(&post.text, Language::English),
+            ..post.clone()
+        };
+        let posts = fitting(marked, limit);
         assert!(posts.len() > 1, "it does not fit in one");
         assert!(posts.iter().all(|part| limit.allows(&part.text)));
         assert!(posts[0].text.starts_with(words::REPEAT_MARK.en));

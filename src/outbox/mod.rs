@@ -98,6 +98,19 @@ fn instead_of_file(post: &NewPost, limit: TextLimit, language: Language) -> Vec<
     in_parts(template, split::split(&text, limit))
 }
 
+/// Makes the post that says that `post` may be missing, so that it is not lost in silence; none if it
+/// is a notice, after which nobody would ask.
+fn doubt_about(post: &NewPost, language: Language) -> Option<NewPost> {
+    match post.kind {
+        PostKind::Answer | PostKind::Failure => Some(NewPost {
+            reply_to: post.reply_to.clone(),
+            settles: post.settles.clone(),
+            ..notice(&post.channel, &post.to, words::IN_DOUBT.within(language))
+        }),
+        PostKind::Notice => None,
+    }
+}
+
 /// Makes a post of each part, of which the last one settles what `template` does.
 fn in_parts(template: NewPost, parts: Vec<String>) -> Vec<NewPost> {
     let last = parts.len().saturating_sub(1);

@@ -20,6 +20,13 @@ pub(super) const REPEAT_MARK: Text = Text {
     zh: "*（发送这条消息时 tieline 被中断，你可能已经看过它）*",
 };
 
+/// Says that a post may be missing: it may be there, and was refused when it was sent again.
+pub(super) const IN_DOUBT: Text = Text {
+    en: "❓ I could not find out whether what I last wrote has arrived. If you do not see it, ask me to \
+         say it again.",
+    zh: "❓ 我无法确认上一条消息是否已经送达。如果没有看到，请让我再说一遍。",
+};
+
 #[cfg(test)]
 mod tests {
     use tieline_channel::language::assert_speaks_both;
@@ -28,7 +35,7 @@ mod tests {
 
     #[test]
     fn every_text_is_there_in_both_languages_and_mixes_none() {
-        for text in [FILE_BELOW, NO_FILE, REPEAT_MARK] {
+        for text in [FILE_BELOW, NO_FILE, REPEAT_MARK, IN_DOUBT] {
             assert_speaks_both(|language| text.within(language).to_owned());
         }
     }

@@ -391,6 +391,18 @@ fn init_shows_the_steps_where_no_app_is_made_by_a_code_or_they_are_asked_for() {
 }
 
 #[test]
+fn init_speaks_the_language_it_is_told_also_of_a_channel_that_speaks_another_one() {
+    let workbench = configured("http://127.0.0.1:9");
+    let ran = workbench.run(&["init", "feishu", "--manual", "--language", "zh"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.starts_with("请在开发者后台"), "{}", ran.stdout);
+    let said = "put `language = \"zh\"` under [channels.office]";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    let ran = workbench.run(&["init", "feishu", "--manual", "--language", "en"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
 fn init_changes_nothing_when_whoever_scans_the_code_says_no() {
     let feishu = Feishu::start(Way::Declined);
     let workbench = Workbench::new();
@@ -452,6 +464,11 @@ fn init_refuses_what_it_cannot_mean() {
         (
             &["--base-url", "http://open.feishu.cn"],
             "for this machine only",
+        ),
+        (
+            &["--lark", "--manual"],
+            "is configured for the app cli_a1b2c3 at http://127.0.0.1:9/, not at \
+             https://open.larksuite.com/",
         ),
     ] {
         let arguments: Vec<_> = ["init", "feishu"]

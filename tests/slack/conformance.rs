@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tieline_channel::conformance::{Abilities, Delivery, Harness, PostFailure, Seen, run_all};
 use tieline_channel::{
-    Channel, ChannelId, ChatId, Conversation, PostKey, ThreadKey, UserId, WireId,
+    Channel, ChannelId, ChatId, Conversation, Language, PostKey, ThreadKey, UserId, WireId,
 };
 use tieline_net::Net;
 use tieline_slack::{Settings, SlackChannel};
@@ -97,6 +97,7 @@ impl Workspace {
             api_url: slack.api_url().parse().unwrap(),
             reactions: true,
             thread_direct: false,
+            language: Language::English,
         };
         let channel = Arc::new(SlackChannel::new(settings, Net::new().unwrap()));
         Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tieline_channel::conformance::RecordingIntake;
-use tieline_channel::{Channel as _, ChannelId, Event, Health, Intake, Link, RunError};
+use tieline_channel::{Channel as _, ChannelId, Event, Health, Intake, Language, Link, RunError};
 use tieline_net::Net;
 use tieline_slack::{Settings, SlackChannel};
 use tokio::task::JoinSet;
@@ -38,6 +38,7 @@ impl Running {
             api_url: slack.api_url().parse().unwrap(),
             reactions: true,
             thread_direct: false,
+            language: Language::English,
         };
         let channel = Arc::new(SlackChannel::new(settings, Net::new().unwrap()));
         let intake = Arc::new(RecordingIntake::default());

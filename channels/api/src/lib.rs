@@ -46,4 +46,6 @@ pub use crate::inbound::{
     Press, Quote, Receipt, RefusalReason, Said, Segment, Sender, SenderKind, cut, plain_text,
 };
 pub use crate::language::{Language, Text};
-pub use crate::outbound::{Button, File, FileContent, Post, PostKey, PostKind, Posted, Status};
+pub use crate::outbound::{
+    Button, File, FileContent, Post, PostKey, PostKind, Posted, Status, with_choices,
+};

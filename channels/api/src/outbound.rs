@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::WireId;
 use crate::inbound::Conversation;
+use crate::language::Language;
 use crate::opaque_id;
 
 opaque_id! {
@@ -59,6 +60,27 @@ pub struct Button {
     pub value: String,
 }
 
+/// Returns a text with the choices that its buttons would offer, numbered, for where no buttons can be
+/// shown; whoever reads it answers with a message.
+pub fn with_choices(text: &str, buttons: &[Button], language: Language) -> String {
+    if buttons.is_empty() {
+        return text.to_owned();
+    }
+    let ask = match language {
+        Language::English => "Answer with the number of your choice:",
+        Language::Chinese => "请回复所选项的编号：",
+    };
+    let mut paragraphs = Vec::with_capacity(3);
+    if !text.trim().is_empty() {
+        paragraphs.push(text.to_owned());
+    }
+    paragraphs.push(ask.to_owned());
+    let choice = |(index, button): (usize, &Button)| format!("{}. {}", index + 1, button.label);
+    let choices: Vec<_> = buttons.iter().enumerate().map(choice).collect();
+    paragraphs.push(choices.join("\n"));
+    paragraphs.join("\n\n")
+}
+
 /// The platform has taken a post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
@@ -101,4 +123,31 @@ pub enum Status {
     Done,
     /// It is settled without one.
     Failed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn button(label: &str) -> Button {
+        Button {
+            label: label.to_owned(),
+            value: "opaque".to_owned(),
+        }
+    }
+
+    #[test]
+    fn choices_are_numbered_below_the_text() {
+        let buttons = [button("Go on"), button("Stop")];
+        let within = |text, language| with_choices(text, &buttons, language);
+        assert_eq!(
+            within("It failed.", Language::English),
+            "It failed.\n\nAnswer with the number of your choice:\n\n1. Go on\n2. Stop"
+        );
+        assert_eq!(
+            within(" ", Language::Chinese),
+            "请回复所选项的编号：\n\n1. Go on\n2. Stop"
+        );
+        assert_eq!(with_choices("Done.", &[], Language::English), "Done.");
+    }
 }

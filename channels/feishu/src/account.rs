@@ -5,9 +5,11 @@ use tokio::sync::OnceCell;
 
 use crate::Settings;
 use crate::api::{Api, Failure};
+use crate::bots::Bots;
 use crate::inbound::{Glimpses, Identity};
 use crate::names::Names;
 use crate::outbound::Uploads;
+use crate::tenant::Tenant;
 use crate::topics::Topics;
 
 /// One Feishu app in one organisation.
@@ -17,6 +19,8 @@ pub(crate) struct Account {
     pub(crate) net: Net,
     pub(crate) api: Api,
     pub(crate) names: Names,
+    pub(crate) bots: Bots,
+    pub(crate) tenant: Tenant,
     pub(crate) glimpses: Glimpses,
     pub(crate) topics: Topics,
     pub(crate) uploads: Uploads,
@@ -30,6 +34,8 @@ impl Account {
             names: Names::new(api.clone()),
             glimpses: Glimpses::new(api.clone()),
             topics: Topics::new(api.clone()),
+            bots: Bots::default(),
+            tenant: Tenant::default(),
             settings,
             net,
             api,

@@ -11,6 +11,7 @@
 //! - `status`, `names`, `files`, `history`: reactions, names, attachments, reading back
 //! - `topics`: what to reply to in a topic
 //! - `get`: the calls that read
+//! - `bots`, `tenant`: which name another bot counts under, which organisation is ours
 //! - `button`: what a button carries
 //! - `fence`: blocks of code
 //! - `inbound`: from Feishu's events to ours
@@ -18,6 +19,7 @@
 
 mod account;
 mod api;
+mod bots;
 mod button;
 mod channel;
 mod connection;
@@ -37,6 +39,7 @@ mod scripted;
 mod settings;
 pub mod setup;
 mod status;
+mod tenant;
 mod topics;
 
 pub use self::channel::FeishuChannel;

@@ -93,6 +93,7 @@ impl Server {
             api_url: Url::parse(&self.url("api/")).unwrap(),
             reactions: false,
             thread_direct: false,
+            language: tieline_channel::Language::English,
         };
         Account::new(settings, Net::new().unwrap())
     }

@@ -1,7 +1,7 @@
 //! What a channel is told when it is made.
 
 use secrecy::SecretString;
-use tieline_channel::ChannelId;
+use tieline_channel::{ChannelId, Language};
 use url::Url;
 
 /// What a channel is told when it is made.
@@ -20,4 +20,6 @@ pub struct Settings {
     /// Each message at the top of a direct chat begins a thread of its own and is answered there,
     /// as in channels; otherwise it is answered below it.
     pub thread_direct: bool,
+    /// What people are told in.
+    pub language: Language,
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use pulldown_cmark::{Event, Parser, TagEnd};
 use serde::de::IgnoredAny;
-use tieline_channel::{Conversation, SendError, Status, WireId};
+use tieline_channel::{Conversation, Language, SendError, Status, WireId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -73,7 +73,8 @@ impl StatusKeeper {
             self.more_reactions.notify_one();
         }
         let place = Place::of(at, message);
-        locked(&self.statuses).want(place, message, status, || words(status), Instant::now());
+        let words = || words(status, account.settings.language);
+        locked(&self.statuses).want(place, message, status, words, Instant::now());
         self.more_statuses.notify_one();
         Ok(())
     }
@@ -256,15 +257,17 @@ fn status_form(place: &Place, words: Option<&str>) -> Form {
 }
 
 /// Returns what comes after the app's name in a status.
-fn words(status: &Status) -> String {
+fn words(status: &Status, language: Language) -> String {
     let progress = match status {
         Status::Working { progress } => progress.as_deref().map(first_line).unwrap_or_default(),
         Status::Received | Status::Done | Status::Failed => String::new(),
     };
-    if progress.is_empty() {
-        return "is working…".to_owned();
-    }
-    let words = format!("is working: {progress}");
+    let words = match (language, progress.is_empty()) {
+        (Language::English, true) => return "is working…".to_owned(),
+        (Language::Chinese, true) => return "正在处理…".to_owned(),
+        (Language::English, false) => format!("is working: {progress}"),
+        (Language::Chinese, false) => format!("正在处理：{progress}"),
+    };
     if words.chars().count() <= MAX_WORDS {
         return words;
     }

@@ -13,6 +13,8 @@ pub(super) struct Platform {
     verb: &'static str,
     /// How the comments describe conversations, and where ids are found.
     conversations: &'static str,
+    /// What chats of several people are called.
+    groups: &'static str,
     chat: &'static str,
     user: &'static str,
 }
@@ -21,6 +23,7 @@ pub(super) const SLACK: Platform = Platform {
     name: "Slack",
     verb: "slack",
     conversations: "each thread is a conversation of its own",
+    groups: "channels",
     chat: "C0123456789\"; a channel's details end with its ID",
     user: "U0123456789\"; a profile's menu ⋮ has \"Copy member ID\"",
 };
@@ -29,6 +32,7 @@ pub(super) const FEISHU: Platform = Platform {
     name: "Feishu",
     verb: "feishu",
     conversations: "each topic is a conversation of its own",
+    groups: "groups",
     chat: "oc_…\"; `tieline messages` shows it once the bot is mentioned there",
     user: "ou_…\"; `tieline pair` shows the IDs of those who ask",
 };
@@ -76,6 +80,7 @@ pub(super) fn file(
         name,
         verb,
         conversations,
+        groups,
         chat,
         user,
     } = platform;
@@ -96,7 +101,7 @@ sessions = \"thread\"           # {conversations}; or \"chat\", \"shared\"
 
 [dispatchers.main.access]
 direct = \"pairing\"   # who writes to the bot gets a code; `tieline pair CODE` lets them in
-groups = \"listed\"    # in channels it answers mentions, in those that are listed here:
+groups = \"listed\"    # in {groups} it answers mentions, in those that are listed here:
 chats = []           # \"{id}:{chat}
 admins = [{admins}]          # \"{id}:{user}
 ",

@@ -295,11 +295,14 @@ fn find(args: &Args, surroundings: &Surroundings) -> Result<Channel, Failure> {
     let id = ChannelId::new(name.as_str());
     match config.channels.get(&id) {
         None => args.propose(&name, Standing::Undeclared(config), surroundings),
-        Some(ChannelConfig::Feishu(feishu)) => Ok(Channel {
-            id,
-            feishu: feishu.clone(),
-            standing: Standing::Declared(config),
-        }),
+        Some(ChannelConfig::Feishu(feishu)) => {
+            let feishu = args.applied_to(&id, feishu)?;
+            Ok(Channel {
+                id,
+                feishu,
+                standing: Standing::Declared(config),
+            })
+        }
         Some(other @ (ChannelConfig::Console(_) | ChannelConfig::Slack(_))) => {
             let kind = other.kind();
             Err(
@@ -332,6 +335,37 @@ impl Args {
             }
         }
         flags
+    }
+
+    /// Returns a channel that is configured as it is to be spoken of.
+    ///
+    /// # Errors
+    ///
+    /// When it is at another address than the arguments say: that is not changed here.
+    fn applied_to(&self, id: &ChannelId, feishu: &FeishuConfig) -> Result<FeishuConfig, Failure> {
+        let lark = self.lark.then(defaults::lark_base_url);
+        let wanted = self.base_url.as_ref().or(lark.as_ref());
+        if let Some(wanted) = wanted.filter(|wanted| **wanted != feishu.base_url) {
+            return Err(usage(format!(
+                "channel `{id}` is configured for the app {} at {}, not at {wanted}",
+                feishu.app_id, feishu.base_url
+            ))
+            .hint(
+                "change `base_url` in the configuration first, or give another channel by --name",
+            ));
+        }
+        let language = self.language.unwrap_or(feishu.language);
+        if language != feishu.language {
+            output::warn(&format!(
+                "channel `{id}` speaks another language in the chats; to change that, put \
+                 `language = \"{}\"` under [channels.{id}] in the configuration",
+                language.word()
+            ));
+        }
+        Ok(FeishuConfig {
+            language,
+            ..feishu.clone()
+        })
     }
 
     /// Proposes a channel, with its secret in a file.

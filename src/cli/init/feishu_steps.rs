@@ -38,12 +38,17 @@ pub(super) fn invitation(url: &str, minutes: u64, language: Language) -> String 
     }
 }
 
-/// Writes the way through the developer console, and how to hand over what it gives.
-pub(super) fn by_hand(flags: &str, feishu: &FeishuConfig) -> String {
-    let brand = match feishu.base_url.host_str() == defaults::lark_base_url().host_str() {
+/// Tells on which side an app is.
+fn brand(feishu: &FeishuConfig) -> Brand {
+    match feishu.base_url.host_str() == defaults::lark_base_url().host_str() {
         true => Brand::Lark,
         false => Brand::Feishu,
-    };
+    }
+}
+
+/// Writes the way through the developer console, and how to hand over what it gives.
+pub(super) fn by_hand(flags: &str, feishu: &FeishuConfig) -> String {
+    let brand = brand(feishu);
     let steps: Vec<_> = steps(brand, feishu.language)
         .into_iter()
         .map(|Step { what, details }| {
@@ -86,6 +91,10 @@ pub(super) fn what_is_left(situation: &Situation<'_>) -> String {
     } = situation;
     let language = feishu.language;
     let name = bot.filter(|name| !name.is_empty());
+    let (place, place_zh) = match brand(feishu) {
+        Brand::Feishu => ("Feishu", "飞书"),
+        Brand::Lark => ("Lark", " Lark "),
+    };
     let mut steps = Vec::new();
     let step = |en: String, zh: String| match language {
         Language::English => en,
@@ -113,13 +122,13 @@ pub(super) fn what_is_left(situation: &Situation<'_>) -> String {
     });
     steps.push(step(
         format!(
-            "In Feishu, find {who} by the search and write to it. If it answers with a code, let\n\
+            "In {place}, find {who} by the search and write to it. If it answers with a code, let\n\
              yourself in with it:\n\n    tieline pair CODE{flags}\n\n\
              Write again, and Codex answers. Others who write to it get a code of their own, which\n\
              you let in the same way."
         ),
         format!(
-            "在飞书中搜索 {who}，给它发一条消息。如果它回复一个配对码，请用它为自己配对：\n\n    \
+            "在{place_zh}中搜索 {who}，给它发一条消息。如果它回复一个配对码，请用它为自己配对：\n\n    \
              tieline pair CODE{flags}\n\n\
              然后再发一条消息，Codex 就会回答。其他人给它发消息时也会得到各自的配对码，用同样的方式配对。"
         ),

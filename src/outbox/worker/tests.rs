@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use pretty_assertions::assert_eq;
-use tieline_channel::{Channel as _, Language, Link, PostKind, Repeat, WireId};
+use tieline_channel::{Button, Channel as _, Language, Link, PostKind, Repeat, WireId};
 use tokio::time::Instant;
 
 use self::bench::{Bench, HOUR, conversation};
 use self::platform::{Answer, Kind, Platform};
-use crate::ledger::{LedgerHealth, PostEvent, PostState};
+use crate::ledger::{LedgerHealth, NewPost, PostEvent, PostState};
 use crate::outbox::line::PAGE;
 use crate::outbox::pace::Pace;
 use crate::outbox::worker::Running;
@@ -171,6 +171,31 @@ async fn repeat_is_marked_once_the_platform_has_forgotten_the_key() {
 }
 
 #[tokio::test]
+async fn where_there_are_no_buttons_their_choices_are_said_in_as_many_posts_as_it_takes() {
+    let button = |label: &str| Button {
+        label: label.to_owned(),
+        value: "opaque".to_owned(),
+    };
+    let choices = "Answer with the number of your choice:\n\n1. Go on\n2. Stop";
+    let long = "word ".repeat(39).trim_end().to_owned(); // 200 characters are allowed
+    for (text, expected) in [
+        ("It failed.", vec![format!("It failed.\n\n{choices}")]),
+        (&long, vec![long.clone(), choices.to_owned()]),
+    ] {
+        let mut bench = Bench::new(Platform::answering(Repeat::Idempotent, []));
+        let post = NewPost {
+            buttons: vec![button("Go on"), button("Stop")],
+            ..bench.new_post("C1", text)
+        };
+        bench.enqueue_all(vec![post]).await;
+        bench.start();
+        let n_posts = expected.len();
+        let seen = bench.platform.until(|seen| seen.shown.len() == n_posts);
+        assert_eq!(seen.await.texts(), expected);
+    }
+}
+
+#[tokio::test]
 async fn unclear_post_that_becomes_impossible_is_not_called_failed() {
     let answers = [Answer::Unclear { taken: true }, Answer::Never];
     for repeat in [Repeat::Idempotent, Repeat::Blind, Repeat::Findable] {
@@ -182,6 +207,32 @@ async fn unclear_post_that_becomes_impossible_is_not_called_failed() {
         assert!(matches!(state, PostState::Unclear { .. }), "{state:?}");
         let state = bench.settled(next).await;
         assert!(matches!(state, PostState::Delivered { .. }), "{state:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_post_that_may_be_missing_is_not_said_again_but_told_of() {
+    for kind in [PostKind::Answer, PostKind::Failure, PostKind::Notice] {
+        let answers = [Answer::Unclear { taken: true }, Answer::Never];
+        let mut bench = Bench::new(Platform::answering(Repeat::IdempotentFor(HOUR), answers));
+        let post = NewPost {
+            kind,
+            ..bench.new_post("C1", "text")
+        };
+        let is_told_of = kind != PostKind::Notice;
+        bench.enqueue_all(vec![post]).await;
+        bench.start();
+        let expected = if is_told_of { 2 } else { 1 };
+        let calls = if is_told_of { 3 } else { 2 };
+        bench.platform.until(|seen| seen.calls.len() == calls).await;
+        let seen = bench.platform.until(|seen| seen.shown.len() == expected);
+        let seen = seen.await;
+        assert_eq!(seen.shown[0].text, "text");
+        if is_told_of {
+            let doubt = &seen.shown[1];
+            assert!(doubt.text.starts_with("❓"), "{}", doubt.text);
+            assert_eq!(doubt.settles, seen.shown[0].settles);
+        }
     }
 }
 

@@ -178,7 +178,6 @@ impl Api {
         Ok(Identity {
             open_id: bot.open_id,
             app_id: settings.app_id.clone(),
-            tenant: None,
         })
     }
 }

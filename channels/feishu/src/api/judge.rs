@@ -18,6 +18,9 @@ const MAX_WORDS: usize = 200;
 /// How many missing scopes are named.
 const MAX_SCOPES: usize = 10;
 
+/// What asking for a scope begins with.
+const GRANT: &str = "grant the app ";
+
 /// Who wants to be left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Quiet {
@@ -71,6 +74,11 @@ pub(super) fn quiet(http_status: u16, body: &[u8]) -> Option<Quiet> {
         (_, 429) => Some(Quiet::Call),
         _ => None,
     }
+}
+
+/// Tells whether a call failed for want of a scope: it alone, and not the app as a whole.
+pub(crate) fn lacks_scope(failure: &Failure) -> bool {
+    matches!(failure, Failure::Operator { remedy, .. } if remedy.starts_with(GRANT))
 }
 
 /// Returns what strangers say on one line of bearable length.
@@ -168,7 +176,7 @@ fn grant(answer: &Answer) -> String {
     if scopes.is_empty() {
         scopes = scopes_in(message);
     }
-    let mut remedy = "grant the app ".to_owned();
+    let mut remedy = GRANT.to_owned();
     match scopes.as_slice() {
         [] => remedy.push_str("the permission that is missing"),
         [scope] => remedy.push_str(&brief(scope)),
@@ -448,6 +456,9 @@ mod tests {
         );
         insta::assert_snapshot!(said, @"grant the app im:resource under Permissions & Scopes in the developer console and publish a version (reply: code 99991672: a permission is missing)");
         let said = failure(400, &[], json!({"code": 99_991_672, "msg": 7, "error": 7}));
+        assert!(lacks_scope(&said));
+        let of_the_app = failure(400, &[], json!({"code": 99_991_403, "msg": "quota"}));
+        assert!(!lacks_scope(&of_the_app));
         insta::assert_snapshot!(said, @"grant the app the permission that is missing under Permissions & Scopes in the developer console and publish a version (reply: code 99991672: a permission is missing)");
     }
 

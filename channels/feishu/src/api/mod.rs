@@ -19,5 +19,4 @@ mod transport;
 
 pub(crate) use self::client::{Api, Call};
 pub(crate) use self::failure::{Cure, Failure};
-pub(crate) use self::judge::brief;
-pub(crate) use self::judge::judge;
+pub(crate) use self::judge::{brief, judge, lacks_scope};

@@ -4,7 +4,8 @@
 //! get a part of the messages. So the first one holds a lock, and the next one waits for its end.
 //!
 //! On Linux the lock is a listening socket with an abstract name: all users see it, whatever their
-//! directories are, it goes with its process, and it tells who holds it. Elsewhere it is a file.
+//! directories are, it goes with its process, and it tells who holds it. Elsewhere it is a file in a
+//! directory of the user's, so that it keeps apart the processes of one user only.
 
 use std::io;
 use std::time::Duration;
@@ -131,22 +132,58 @@ mod platform {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod platform {
+use file as platform;
+
+#[cfg(any(test, not(target_os = "linux")))]
+#[cfg_attr(
+    target_os = "linux",
+    expect(dead_code, reason = "compiled for its tests only")
+)]
+mod file {
     use std::convert::Infallible;
     use std::env;
-    use std::fs::{File, OpenOptions};
+    use std::fs::{DirBuilder, File, OpenOptions};
     use std::io;
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    use std::path::{Path, PathBuf};
 
     pub(super) type Held = File;
 
     pub(super) fn hold(name: &str) -> io::Result<Held> {
+        let directory = directory(|name| env::var_os(name).map(PathBuf::from));
+        let directory = directory.ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                "neither XDG_RUNTIME_DIR nor HOME is set",
+            )
+        })?;
+        hold_in(&directory, name)
+    }
+
+    /// Takes the lock in a directory of ours: in one that is everybody's, anybody could hold it.
+    pub(super) fn hold_in(directory: &Path, name: &str) -> io::Result<Held> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
         let file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
-            .open(env::temp_dir().join(format!("{name}.lock")))?;
+            .mode(0o600)
+            .open(directory.join(format!("{name}.lock")))?;
         file.try_lock()?;
         Ok(file)
+    }
+
+    /// Returns where the user's locks are.
+    pub(super) fn directory(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+        let base = |name, below| {
+            let path = variable(name).filter(|path| path.is_absolute())?;
+            Some(path.join(below))
+        };
+        base("XDG_RUNTIME_DIR", "tieline/locks")
+            .or_else(|| base("HOME", ".local/state/tieline/locks"))
     }
 
     /// A file does not tell who has locked it.
@@ -169,6 +206,9 @@ mod platform {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::{Path, PathBuf};
+
     use pretty_assertions::assert_eq;
 
     use super::*;
@@ -211,5 +251,49 @@ mod tests {
         drop(second.await);
         drop(other);
         assert!(told.try_recv().is_err(), "said once");
+    }
+
+    #[test]
+    fn a_lock_that_is_a_file_is_one_users_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("deep/locks");
+        let first = file::hold_in(&directory, "app").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&directory), 0o700);
+        assert_eq!(mode(&directory.join("app.lock")), 0o600);
+        assert!(is_taken(&file::hold_in(&directory, "app").unwrap_err()));
+        let _other = file::hold_in(&directory, "other").unwrap();
+        drop(first);
+        let _again = file::hold_in(&directory, "app").unwrap();
+    }
+
+    #[test]
+    fn locks_are_where_only_the_user_writes() {
+        let table = [
+            (
+                Some("/run/user/1"),
+                Some("/home/u"),
+                Some("/run/user/1/tieline/locks"),
+            ),
+            (
+                None,
+                Some("/home/u"),
+                Some("/home/u/.local/state/tieline/locks"),
+            ),
+            (
+                Some("run"),
+                Some("/home/u"),
+                Some("/home/u/.local/state/tieline/locks"),
+            ),
+            (None, Some(""), None),
+            (None, None, None),
+        ];
+        for (runtime, home, expected) in table {
+            let found = file::directory(|name| match name {
+                "XDG_RUNTIME_DIR" => runtime.map(PathBuf::from),
+                _ => home.map(PathBuf::from),
+            });
+            assert_eq!(found.as_deref(), expected.map(Path::new));
+        }
     }
 }

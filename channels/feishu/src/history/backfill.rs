@@ -17,10 +17,10 @@ use tracing::debug;
 
 use super::{Container, Page};
 use crate::account::Account;
-use crate::api::{Cure, Failure};
+use crate::api::{Cure, Failure, lacks_scope};
 use crate::get::{Query, not_read};
 use crate::inbound::fields::Fields as _;
-use crate::inbound::lookup::complete;
+use crate::inbound::lookup::{Untold, complete};
 use crate::inbound::{Delivered, Identity, is_topic, written};
 use crate::names;
 
@@ -106,7 +106,7 @@ impl Backfill<'_> {
                     );
                     return Ok(());
                 }
-                Err(Failure::Operator { remedy, .. }) => {
+                Err(ref failure @ Failure::Operator { ref remedy, .. }) if lacks_scope(failure) => {
                     let sentence = format!("what was missed cannot be read back: {remedy}");
                     self.caught_up.cannot_read(sentence);
                     return Ok(());
@@ -121,10 +121,34 @@ impl Backfill<'_> {
         let outcome = self.find(&mut chat, &mut found).await;
         // What was found before something failed is not found again if that is for good.
         self.judge(&chat, outcome)?;
+        if chat.about.is_external && !found.is_empty() {
+            self.meet_ourselves(&chat).await;
+        }
         for item in found.into_values() {
             self.hand_in(&chat, &item).await?;
         }
         Ok(())
+    }
+
+    /// Looks for a post of ours in a chat of several organisations, if nothing else has told which one
+    /// is ours.
+    async fn meet_ourselves(&self, chat: &Chat) {
+        if self.account.tenant.known().is_some() {
+            return;
+        }
+        let query = vec![("sort_type", "ByCreateTimeDesc".to_owned())];
+        let container = Container::Chat(&chat.id);
+        match patiently(|| self.page(&container, &query, None)).await {
+            Ok(page) => page.items.iter().for_each(|item| self.recognise(item)),
+            Err(failure) => debug!(chat = chat.id, %failure, "no post of ours is found"),
+        }
+    }
+
+    /// Takes note of our organisation if a message is of ours.
+    fn recognise(&self, item: &Value) {
+        if item.text("/sender/id") == Some(&self.us.app_id) {
+            self.account.tenant.heard(item.text("/sender/tenant_key"));
+        }
     }
 
     async fn find(&mut self, chat: &mut Chat, found: &mut Found) -> Result<(), Failure> {
@@ -206,17 +230,25 @@ impl Backfill<'_> {
         else {
             return;
         };
+        self.recognise(&item);
         if sent_at >= self.since {
             found.insert((sent_at, id.to_owned()), item);
         }
     }
 
     async fn hand_in(&mut self, chat: &Chat, item: &Value) -> Result<(), SendError> {
-        let read = || {
-            let delivered = written(item, &chat.about, self.us, SystemTime::now());
-            complete(self.account, delivered)
+        let tenant = self.account.tenant.known();
+        let read = |untold| {
+            let now = SystemTime::now();
+            let delivered = written(item, &chat.about, self.us, tenant.as_deref(), now);
+            complete(self.account, delivered, untold)
         };
-        match patiently(read).await.map_err(not_read)? {
+        let delivered = match patiently(|| read(Untold::Refused)).await {
+            // What is never told of one message must not keep all others from being read back.
+            Err(Failure::Unclear { .. }) => read(Untold::Taken).await,
+            delivered => delivered,
+        };
+        match delivered.map_err(not_read)? {
             Delivered::Event { event, .. } => self.caught_up.hand_in(event, self.intake).await,
             Delivered::Nothing(reason) => {
                 debug!(chat = chat.id, reason, "not handed in");
@@ -225,11 +257,14 @@ impl Backfill<'_> {
         }
     }
 
-    /// Tells failures of one chat, with which the others go on, from those of everything.
+    /// Tells failures of one chat, with which the others go on, from those of everything, after which
+    /// all of it is to be read again: that the month's quota is used up, say.
     fn judge(&mut self, chat: &Chat, outcome: Result<(), Failure>) -> Result<(), SendError> {
         match outcome {
             Ok(()) => {}
-            Err(Failure::Operator { remedy, .. }) => self.close(chat.about.kind, &remedy),
+            Err(ref failure @ Failure::Operator { ref remedy, .. }) if lacks_scope(failure) => {
+                self.close(chat.about.kind, remedy);
+            }
             // The code is that of any chat where something is not permitted.
             Err(Failure::Never { reason, .. }) if reason.contains(GROUP_SCOPE) => {
                 let remedy = format!(

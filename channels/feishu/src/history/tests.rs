@@ -85,7 +85,7 @@ impl History {
         let container = parameter(asked, "container_id");
         let mut found: Vec<&Value> = match parameter(asked, "container_id_type") {
             "chat" => {
-                let start: u64 = parameter(asked, "start_time").parse().unwrap();
+                let start: u64 = parameter(asked, "start_time").parse().unwrap_or(0);
                 let is_in_topic = |item: &Value| !item["root_id"].is_null();
                 let all = self.messages.iter();
                 all.filter(|item| item["chat_id"] == container)
@@ -289,6 +289,69 @@ async fn nobody_is_believed_to_be_of_ours_in_a_chat_of_several_organisations() {
     assert_eq!(kinds, [SenderKind::Person, SenderKind::Outsider]);
 }
 
+fn of(tenant: &str, item: Value) -> Value {
+    let mut item = item;
+    item["sender"]["tenant_key"] = json!(tenant);
+    item
+}
+
+#[tokio::test]
+async fn our_own_posts_tell_which_organisation_is_ours() {
+    let ours = |second| by_app(written("oc_x", second, "an answer"), "cli_scripted");
+    let people = [
+        of("home", written("oc_x", 101, "a colleague")),
+        of("away", written("oc_x", 102, "a guest")),
+        written("oc_x", 103, "nobody knows"),
+    ];
+    // Among what is new, before it, or nowhere.
+    for (second, ours_is_known) in [(Some(104), true), (Some(50), true), (None, false)] {
+        let mut messages = people.to_vec();
+        messages.extend(second.map(|second| of("home", ours(second))));
+        messages.sort_by_key(sent_at);
+        let history = History {
+            page: 50,
+            ..History::new(messages)
+        };
+        let server = history.start().await;
+        let taken = Taken::default();
+        let caught_up = catch_up_with(&server, &[at("oc_x", None)], &taken).await;
+        assert_eq!(caught_up.unwrap().missed, 3);
+        let events = taken.events.lock().unwrap();
+        let kinds: Vec<_> = events.iter().map(sender_kind).collect();
+        let colleague = if ours_is_known {
+            SenderKind::Person
+        } else {
+            SenderKind::Outsider
+        };
+        let guest = SenderKind::Outsider;
+        assert_eq!(kinds, [colleague, guest, guest], "{second:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_root_that_is_never_told_keeps_no_message_from_being_read_back() {
+    let history = History::new(vec![
+        reply(written("oc_g", 101, "a reply"), 1, 1),
+        written("oc_g", 102, "beside"),
+    ]);
+    let server = Feishu::of_bot(move |asked| match api_path(asked) {
+        "im/v1/messages/om_1" => Reply::status(500, &json!({"code": 1663, "msg": "internal"})),
+        _ => history.answer(asked),
+    })
+    .await;
+    let taken = Taken::default();
+    catch_up_with(&server, &[at("oc_g", None)], &taken)
+        .await
+        .unwrap();
+    assert_eq!(
+        taken.lines(),
+        [
+            "om_101 oc_g om_1 to all a reply",
+            "om_102 oc_g - to all beside"
+        ]
+    );
+}
+
 #[tokio::test]
 async fn what_other_bots_say_to_others_is_not_missed() {
     let mention = json!({"mentions": [{"key": "@_user_1", "id": "ou_bot", "name": "flow"}]});
@@ -404,6 +467,37 @@ async fn a_missing_permission_is_told_once_and_the_rest_is_read() {
         .iter()
         .filter(|asked| parameter(asked, "container_id").starts_with("oc_g"));
     assert_eq!(of_groups.count(), 1);
+}
+
+#[tokio::test]
+async fn what_fails_for_the_whole_app_is_read_again_once_that_has_passed() {
+    let quota = "This month's API call quota has been exceeded";
+    for (code, what) in [
+        (99_991_403, "oc_d"),
+        (99_991_403, "oc_g"),
+        (99_991_401, "oc_g"),
+        (99_991_662, "oc_g"),
+    ] {
+        // Both when a chat is asked for and when its messages are.
+        for container in ["", what] {
+            let history = History::new(vec![written("oc_d", 101, "direct")]);
+            let server = Feishu::of_bot(move |asked| {
+                let is_it = api_path(asked).ends_with(what) && container.is_empty();
+                if is_it || (parameter(asked, "container_id") == what && !container.is_empty()) {
+                    return refused_with(code, quota);
+                }
+                history.answer(asked)
+            })
+            .await;
+            let taken = Taken::default();
+            let threads = [at("oc_d", None), at("oc_g", None)];
+            let outcome = catch_up_with(&server, &threads, &taken).await;
+            assert!(
+                matches!(outcome, Err(SendError::Operator { .. })),
+                "{code} of {what}: {outcome:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

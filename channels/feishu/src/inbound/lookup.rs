@@ -5,6 +5,7 @@ mod tests;
 
 use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
 use tieline_channel::{
     ChatKind, Happening, Message, Segment, Sender, SenderKind, ThreadKey, UserId, WireId,
 };
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::content::Partial;
+use super::fields::Fields as _;
 use super::forward::forwarded;
 use super::glimpse::Glimpse;
 use super::readback::said;
@@ -28,15 +30,45 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// How long is waited for what it is good to know.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A message of this age has come for the first time: what is not acknowledged comes again after 15 s.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// How much later than now a fresh message may have been written: clocks differ. Together with
+/// [`FRESH`] it is no more than the 15 s, so that no message is fresh twice.
+const AHEAD: Duration = Duration::from_secs(5);
+
+/// What becomes of a message while what decides about it is not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Untold {
+    /// It must come again.
+    Refused,
+    /// It is taken as it came: a reply counts to the chain of its root, another bot goes by the name
+    /// that the event has for it.
+    Taken,
+}
+
 /// Reads a payload and looks up what it does not tell, as far as that is quick; only what decides
-/// where the message belongs is waited for.
+/// where the message belongs, or who wrote it, is waited for.
 ///
 /// # Errors
 ///
-/// When that cannot be looked up now: the event must come again.
+/// When that cannot be looked up now: the event must come again. It is insisted on only when it
+/// comes for the first time: the next delivery is 15 s away, the one after it 5 min, and the last
+/// one must not be refused.
 pub(crate) async fn read(account: &Account, payload: &[u8]) -> Result<Delivered, Failure> {
+    let Ok(payload) = serde_json::from_slice::<Value>(payload) else {
+        return Ok(Delivered::nothing("a payload that is not JSON"));
+    };
+    account.tenant.heard(payload.text("/header/tenant_key"));
     let us = in_time("who we are", account.identity()).await?;
-    complete(account, super::read(payload, us, SystemTime::now())).await
+    let now = SystemTime::now();
+    let delivered = super::read(&payload, us, now);
+    let untold = if is_fresh(&delivered, now) {
+        Untold::Refused
+    } else {
+        Untold::Taken
+    };
+    complete(account, delivered, untold).await
 }
 
 /// Looks up what an event does not tell, like [`read`].
@@ -47,6 +79,7 @@ pub(crate) async fn read(account: &Account, payload: &[u8]) -> Result<Delivered,
 pub(crate) async fn complete(
     account: &Account,
     delivered: Delivered,
+    untold: Untold,
 ) -> Result<Delivered, Failure> {
     let (mut event, lacks, first) = match delivered {
         Delivered::Event {
@@ -58,7 +91,7 @@ pub(crate) async fn complete(
     };
     match &mut event.happening {
         Happening::Message(message) | Happening::Edited { message, .. } => {
-            fill(account, message, lacks).await?;
+            fill(account, message, lacks, untold).await?;
             if let (Some(thread), Some(first)) = (&message.conversation.thread, &first) {
                 account.topics.learn(thread, first);
             }
@@ -89,7 +122,26 @@ async fn recalled(account: &Account, message: &WireId) -> Option<Glimpse> {
     briefly(Some(account.glimpses.of(message))).await
 }
 
-async fn fill(account: &Account, message: &mut Message, lacks: Vec<Lack>) -> Result<(), Failure> {
+/// Tells whether a message has certainly not come before.
+fn is_fresh(delivered: &Delivered, now: SystemTime) -> bool {
+    let Delivered::Event { event, .. } = delivered else {
+        return false;
+    };
+    let Happening::Message(message) = &event.happening else {
+        return false;
+    };
+    match now.duration_since(message.sent_at) {
+        Ok(age) => age < FRESH,
+        Err(ahead) => ahead.duration() <= AHEAD,
+    }
+}
+
+async fn fill(
+    account: &Account,
+    message: &mut Message,
+    lacks: Vec<Lack>,
+    untold: Untold,
+) -> Result<(), Failure> {
     let (mut root, mut quoted, mut partial) = (None, None, None);
     for lack in lacks {
         match lack {
@@ -100,8 +152,9 @@ async fn fill(account: &Account, message: &mut Message, lacks: Vec<Lack>) -> Res
             Lack::Author(_) => {}
         }
     }
-    let (topic, quoted, content, sender_name, chat_name) = tokio::join!(
-        topic(account, root.as_ref()),
+    let (topic, bot, quoted, content, sender_name, chat_name) = tokio::join!(
+        topic(account, root.as_ref(), untold),
+        bot(account, message, untold),
         briefly(quoted.map(|id| async move { account.glimpses.of(&id).await })),
         briefly(partial.map(|of| whole(account, &message.id, of))),
         name(account, &message.sender),
@@ -109,6 +162,9 @@ async fn fill(account: &Account, message: &mut Message, lacks: Vec<Lack>) -> Res
     );
     if let Some(topic) = topic? {
         message.conversation.thread = Some(topic);
+    }
+    if let Some(bot) = bot? {
+        message.sender.id = bot;
     }
     if let (Some(quote), Some(glimpse)) = (&mut message.quote, quoted) {
         quote.sender = glimpse.sender;
@@ -133,23 +189,64 @@ async fn fill(account: &Account, message: &mut Message, lacks: Vec<Lack>) -> Res
 
 /// Returns the topic that a first message began, if it did.
 ///
-/// Where that will never be known, the replies stay together under the first message's own name.
-async fn topic(account: &Account, root: Option<&WireId>) -> Result<Option<ThreadKey>, Failure> {
+/// Where that is not known, the replies stay together under the first message's own name.
+async fn topic(
+    account: &Account,
+    root: Option<&WireId>,
+    untold: Untold,
+) -> Result<Option<ThreadKey>, Failure> {
     let Some(root) = root else {
         return Ok(None);
     };
-    match in_time("a topic", account.glimpses.of(root)).await {
-        Ok(glimpse) => Ok(glimpse.topic),
-        Err(failure @ Failure::Never { .. }) => {
-            debug!(%root, error = %failure, "whether a chain of replies is a topic is not told");
-            Ok(None)
-        }
-        Err(failure @ Failure::Operator { .. }) => {
-            warn!(%root, error = %failure, "whether a chain of replies is a topic cannot be asked");
-            Ok(None)
-        }
-        Err(failure) => Err(failure),
+    let glimpse = decisive(account, "a topic", root, untold).await?;
+    Ok(glimpse.and_then(|glimpse| glimpse.topic))
+}
+
+/// Returns the name under which another bot counts, if that is to be known: the message itself tells
+/// it when it is read back.
+async fn bot(
+    account: &Account,
+    message: &Message,
+    untold: Untold,
+) -> Result<Option<UserId>, Failure> {
+    let bot = &message.sender.id;
+    match message.sender.kind {
+        SenderKind::Person | SenderKind::Outsider => return Ok(None),
+        SenderKind::Bot => {}
     }
+    if let Some(app) = account.bots.known(bot) {
+        return Ok(Some(app));
+    }
+    let glimpse = decisive(account, "which bot it is", &message.id, untold).await?;
+    let app = glimpse.and_then(|glimpse| glimpse.sender);
+    if let Some(app) = &app {
+        account.bots.learn(bot, app);
+    }
+    Ok(app)
+}
+
+/// Looks at a message for what decides about another one.
+async fn decisive(
+    account: &Account,
+    what: &str,
+    at: &WireId,
+    untold: Untold,
+) -> Result<Option<Glimpse>, Failure> {
+    let failure = match in_time(what, account.glimpses.of(at)).await {
+        Ok(glimpse) => return Ok(Some(glimpse)),
+        Err(failure) => failure,
+    };
+    match (&failure, untold) {
+        (Failure::Never { .. }, _) => debug!(message = %at, error = %failure, "{what} is not told"),
+        (Failure::Operator { .. }, _) => {
+            warn!(message = %at, error = %failure, "{what} cannot be asked");
+        }
+        (_, Untold::Refused) => return Err(failure),
+        (_, Untold::Taken) => {
+            warn!(message = %at, error = %failure, "{what} is not waited for any longer");
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the whole of what a message says; nothing if no more is to be known.

@@ -172,7 +172,7 @@ fn sender(payload: &Value, us: &Identity) -> Result<Sender, &'static str> {
         return Err("a message of nobody");
     };
     let kind = match payload.text("/event/sender/sender_type") {
-        Some("user") => person(payload, us, "/event/sender/tenant_key"),
+        Some("user") => person(payload, "/event/sender/tenant_key"),
         _ => SenderKind::Bot,
     };
     Ok(Sender {
@@ -182,13 +182,10 @@ fn sender(payload: &Value, us: &Identity) -> Result<Sender, &'static str> {
     })
 }
 
-/// Tells a person of ours from one of another organisation, as far as the event tells.
-pub(super) fn person(payload: &Value, us: &Identity, theirs: &str) -> SenderKind {
-    let ours = us
-        .tenant
-        .as_deref()
-        .or_else(|| payload.text("/header/tenant_key"));
-    match (ours, payload.text(theirs)) {
+/// Tells a person of ours from one of another organisation, as far as the event tells. It is believed
+/// that it is for us.
+pub(super) fn person(payload: &Value, theirs: &str) -> SenderKind {
+    match (payload.text("/header/tenant_key"), payload.text(theirs)) {
         (Some(ours), Some(theirs)) if ours != theirs => SenderKind::Outsider,
         _ => SenderKind::Person,
     }

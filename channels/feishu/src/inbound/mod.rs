@@ -43,8 +43,6 @@ pub(crate) struct Identity {
     pub(crate) open_id: String,
     /// The app: `cli_…`.
     pub(crate) app_id: String,
-    /// Our organisation; where it is not known, each event is believed that it is for us.
-    pub(crate) tenant: Option<String>,
 }
 
 /// What an event means to us.
@@ -80,18 +78,15 @@ pub(crate) enum Lack {
     Author(WireId),
 }
 
-/// Reads the payload of an event or of a callback.
-pub(crate) fn read(payload: &[u8], us: &Identity, now: SystemTime) -> Delivered {
-    let Ok(payload) = serde_json::from_slice::<Value>(payload) else {
-        return Delivered::nothing("a payload that is not JSON");
-    };
+/// Reads an event or a callback.
+fn read(payload: &Value, us: &Identity, now: SystemTime) -> Delivered {
     let Some(kind) = payload.text("/header/event_type") else {
         return Delivered::nothing("an event without a type");
     };
     match kind {
-        "im.message.receive_v1" => message::received(&payload, us, now),
-        "im.message.recalled_v1" => message::recalled(&payload),
-        "card.action.trigger" => press::pressed(&payload, us),
+        "im.message.receive_v1" => message::received(payload, us, now),
+        "im.message.recalled_v1" => message::recalled(payload),
+        "card.action.trigger" => press::pressed(payload),
         "im.chat.member.bot.added_v1" => Delivered::nothing("the bot was added to a chat"),
         "im.chat.member.bot.deleted_v1" => Delivered::nothing("the bot was removed from a chat"),
         other => Delivered::Nothing(format!("an event of type {}", brief(other))),

@@ -5,13 +5,13 @@ use tieline_channel::{
     ChatId, Conversation, Event, EventKey, EventKind, Happening, Press, Sender, UserId, WireId,
 };
 
+use super::Delivered;
 use super::fields::Fields as _;
 use super::message::person;
-use super::{Delivered, Identity};
 use crate::button;
 
 /// Reads `card.action.trigger`.
-pub(super) fn pressed(payload: &Value, us: &Identity) -> Delivered {
+pub(super) fn pressed(payload: &Value) -> Delivered {
     let text = |pointer| payload.text(pointer);
     let Some(id) = text("/header/event_id").or_else(|| text("/event/token")) else {
         return Delivered::nothing("a press without an id");
@@ -44,7 +44,7 @@ pub(super) fn pressed(payload: &Value, us: &Identity) -> Delivered {
             sender: Sender {
                 id: UserId::new(user),
                 name: None,
-                kind: person(payload, us, "/event/operator/tenant_key"),
+                kind: person(payload, "/event/operator/tenant_key"),
             },
             value,
         }),

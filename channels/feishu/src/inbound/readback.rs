@@ -14,10 +14,17 @@ use crate::names::Chat;
 
 /// Reads a message as the event that brings it.
 ///
-/// Unlike the event, it does not tell which organisation is ours. So in a chat of several ones people
-/// are taken for those of another, who must be listed to be let in. And no event brings what other
-/// bots say to others, so that it is not missed either.
-pub(crate) fn written(item: &Value, chat: &Chat, us: &Identity, now: SystemTime) -> Delivered {
+/// Unlike the event, it does not tell which organisation is ours: that is `tenant`, if it is known. In
+/// a chat of several ones whoever is not known to be of ours is taken for somebody of another, who must
+/// be listed to be let in. And no event brings what other bots say to others, so that it is not missed
+/// either.
+pub(crate) fn written(
+    item: &Value,
+    chat: &Chat,
+    us: &Identity,
+    tenant: Option<&str>,
+    now: SystemTime,
+) -> Delivered {
     if !is_there(item) {
         return Delivered::nothing("a message that was taken back, or that nobody wrote");
     }
@@ -53,13 +60,21 @@ pub(crate) fn written(item: &Value, chat: &Chat, us: &Identity, now: SystemTime)
             SenderKind::Bot if !message.addressed => {
                 return Delivered::nothing("a message of another bot that is not for us");
             }
-            SenderKind::Person if chat.is_external && us.tenant.is_none() => {
+            SenderKind::Person if !is_of_ours(item, chat, tenant) => {
                 message.sender.kind = SenderKind::Outsider;
             }
             SenderKind::Bot | SenderKind::Person | SenderKind::Outsider => {}
         }
     }
     delivered
+}
+
+/// Tells whether a person is of our organisation.
+fn is_of_ours(item: &Value, chat: &Chat, ours: Option<&str>) -> bool {
+    match (ours, item.text("/sender/tenant_key")) {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        _ => !chat.is_external,
+    }
 }
 
 /// Returns who wrote a message; we are a bot among others.

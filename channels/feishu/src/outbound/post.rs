@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tieline_channel::{Conversation, Post, PostKind, Posted, SendError, ThreadKey, WireId};
+use tieline_channel::{
+    Conversation, Language, Post, PostKind, Posted, SendError, Text, ThreadKey, WireId,
+};
 use tieline_net::pace::Urgency;
 use tracing::{info, warn};
 
@@ -15,7 +17,6 @@ use crate::account::Account;
 use crate::api::{Call, Cure, Failure};
 use crate::get::not_read;
 use crate::inbound::is_topic;
-use tieline_channel::Language;
 
 const MESSAGES: &str = "/open-apis/im/v1/messages";
 
@@ -25,6 +26,18 @@ pub(crate) const KEY_LASTS: Duration = Duration::from_secs(55 * 60);
 
 /// How long a `uuid` may be.
 const MAX_UUID: usize = 50;
+
+/// Stands for what the rules of a chat or an organisation refuse.
+pub(super) const NOT_TO_BE_SHOWN: Text = Text {
+    en: "There is an answer, but the rules of this chat keep it from being shown.",
+    zh: "已有回复，但受本会话的内容规则限制，无法在此显示。",
+};
+
+/// Stands for what Feishu takes in no form, for a reason of its own.
+pub(super) const REFUSED: Text = Text {
+    en: "I wrote something here that was refused; the log on the machine says why.",
+    zh: "我要在这里发送的内容被平台拒绝了，原因见机器上的日志。",
+};
 
 /// What a message says, as Feishu wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,16 +55,20 @@ pub(super) struct Content {
 pub(crate) async fn post(account: &Account, post: &Post) -> Result<Posted, SendError> {
     let mut route = route(account, post).await?;
     let key = post.key.as_str();
-    let texts = forms(&post.text, &post.buttons, post.to.thread.as_ref());
+    let language = account.settings.language;
+    let texts = forms(&post.text, &post.buttons, post.to.thread.as_ref(), language);
     let texts = texts.into_iter().map(Content::from);
     let Some(file) = &post.file else {
         return send(account, post, key, &mut route, texts).await;
     };
     let file = upload(account, &post.key, file).await?;
-    if texts.len() > 0 {
-        send(account, post, &text_key(key), &mut route, texts).await?;
+    if texts.len() == 0 {
+        return send(account, post, key, &mut route, [file].into_iter()).await;
     }
-    send(account, post, key, &mut route, [file].into_iter()).await
+    send(account, post, &text_key(key), &mut route, texts).await?;
+    send(account, post, key, &mut route, [file].into_iter())
+        .await
+        .map_err(after_the_text)
 }
 
 /// Replaces the text of a post. Its buttons go.
@@ -63,7 +80,8 @@ pub(crate) async fn edit(
 ) -> Result<(), SendError> {
     let mut refusal = nothing_to_say();
     // What kind of message it is shows by which kind of change is taken.
-    for Rendered { form, content } in forms(text, &[], at.thread.as_ref()) {
+    let language = account.settings.language;
+    for Rendered { form, content } in forms(text, &[], at.thread.as_ref(), language) {
         let (name, method, body) = match form {
             Form::Card => (
                 "im/v1/messages/patch",
@@ -168,21 +186,37 @@ async fn send(
                 );
             }
             Cure::SimplerForm | Cure::Split => {
-                let Some(simpler) = forms.next() else {
+                if let Some(simpler) = forms.next() {
+                    info!(reason, "a post goes in a simpler form");
+                    content = simpler;
+                } else if !is_neutral && content.msg_type == Form::PlainText.msg_type() {
+                    warn!(reason, "a post is taken in no form: a notice says so");
+                    is_neutral = true;
+                    content = notice(REFUSED, account.settings.language);
+                } else {
                     return Err(failure.into());
-                };
-                info!(reason, "a post goes in a simpler form");
-                content = simpler;
+                }
             }
             Cure::NeutralNotice if !is_neutral => {
                 warn!(reason, "a post may not be shown: a notice says so");
                 is_neutral = true;
-                content = neutral_notice(account.settings.language);
+                content = notice(NOT_TO_BE_SHOWN, account.settings.language);
             }
             Cure::Nothing | Cure::PlainReply | Cure::NeutralNotice => {
                 return Err(failure.into());
             }
         }
+    }
+}
+
+/// What a failure to send a file means when its text is there: the post has begun to be sent, which
+/// Feishu remembers only for as long as the `uuid` of the text.
+fn after_the_text(failure: SendError) -> SendError {
+    match failure {
+        failure @ (SendError::Again { .. } | SendError::Operator { .. }) => SendError::Unclear {
+            reason: format!("the text of a file is posted, and the file is not yet: {failure}"),
+        },
+        failure @ (SendError::Never { .. } | SendError::Unclear { .. }) => failure,
     }
 }
 
@@ -220,6 +254,7 @@ fn posted(account: &Account, call: &str, answer: &Value) -> Result<Posted, SendE
     })?;
     let id = WireId::new(id);
     let text = |field: &str| answer.pointer(field).and_then(Value::as_str);
+    account.tenant.heard(text("/data/sender/tenant_key"));
     if let Some(thread) = text("/data/thread_id") {
         let first = text("/data/root_id").map_or_else(|| id.clone(), WireId::new);
         account.topics.learn(&ThreadKey::new(thread), &first);
@@ -244,17 +279,11 @@ fn urgency(post: &Post) -> Urgency {
     }
 }
 
-/// Says that there is something to say that may not be said here.
-fn neutral_notice(language: Language) -> Content {
-    let text = match language {
-        Language::English => {
-            "There is an answer, but the rules of this chat keep it from being shown."
-        }
-        Language::Chinese => "已有回复，但受本会话的内容规则限制，无法在此显示。",
-    };
+/// Makes the message that stands for what cannot be said.
+fn notice(text: Text, language: Language) -> Content {
     Content {
         msg_type: Form::PlainText.msg_type(),
-        content: json!({"text": text}).to_string(),
+        content: json!({"text": text.within(language)}).to_string(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A post in the forms that Feishu has for it, the best one first.
 
 use serde_json::{Value, json};
-use tieline_channel::{Button, ThreadKey};
+use tieline_channel::{Button, Language, ThreadKey, with_choices};
 
 use super::inert::break_tags;
 use super::markdown::{Flavour, rewrite, summary};
@@ -43,15 +43,22 @@ pub(crate) struct Rendered {
     pub(crate) content: String,
 }
 
-/// Returns a post in every form that is small enough, the best one first. Only cards have buttons.
+/// Returns a post in every form that is small enough, the best one first. Only cards have buttons; the
+/// other forms say in `language` what there is to choose from.
 ///
-/// A text of at most [`MAX_TEXT`] bytes has at least a plain form, unless it is blank.
-pub(crate) fn forms(text: &str, buttons: &[Button], thread: Option<&ThreadKey>) -> Vec<Rendered> {
+/// A text of at most [`MAX_TEXT`] bytes has at least a plain form, unless there is nothing in it.
+pub(crate) fn forms(
+    text: &str,
+    buttons: &[Button],
+    thread: Option<&ThreadKey>,
+    language: Language,
+) -> Vec<Rendered> {
     let mut forms = Vec::new();
     forms.extend(card(text, buttons, thread));
+    let text = with_choices(text, buttons, language);
     if !text.trim().is_empty() {
-        forms.extend(rich_text(text));
-        forms.extend(plain_text(text));
+        forms.extend(rich_text(&text));
+        forms.extend(plain_text(&text));
     }
     forms
 }
@@ -149,6 +156,10 @@ mod tests {
 
     use super::*;
 
+    fn forms(text: &str, buttons: &[Button], thread: Option<&ThreadKey>) -> Vec<Rendered> {
+        super::forms(text, buttons, thread, Language::English)
+    }
+
     fn buttons(n: usize) -> Vec<Button> {
         (0..n)
             .map(|n| Button {
@@ -204,9 +215,23 @@ mod tests {
     }
 
     #[test]
+    fn where_the_card_is_refused_the_choices_are_told_in_words() {
+        let forms = forms("Run `rm`?", &buttons(2), None);
+        let [_card, rich, plain] = &forms[..] else {
+            panic!("{forms:?}");
+        };
+        let said =
+            "Run `rm`?\n\nAnswer with the number of your choice:\n\n1. Button 0\n2. Button 1";
+        assert_eq!(content(plain), json!({"text": said}));
+        let rich = content(rich);
+        let rich = rich.pointer("/zh_cn/content/0/0/text").unwrap();
+        assert!(rich.as_str().unwrap().ends_with("1. Button 0\n2. Button 1"));
+    }
+
+    #[test]
     fn buttons_need_no_text_and_nothing_has_no_form() {
-        assert_eq!(kinds(&forms("", &buttons(1), None)), [Form::Card]);
-        assert_eq!(kinds(&forms(" \n", &buttons(1), None)), [Form::Card]);
+        assert_eq!(kinds(&forms("", &buttons(1), None)), ALL);
+        assert_eq!(kinds(&forms(" \n", &buttons(1), None)), ALL);
         assert_eq!(kinds(&forms("", &[], None)), []);
         assert_eq!(kinds(&forms("\n\t ", &[], None)), []);
     }

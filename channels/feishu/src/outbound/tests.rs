@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
+use tieline_channel::language::assert_speaks_both;
 use tieline_channel::{
     Button, ChatId, Conversation, File, FileContent, Post, PostKey, PostKind, Posted, SendError,
-    ThreadKey, WireId,
+    ThreadKey, WireId, with_choices,
 };
 use tieline_net::scripted::{Call, Reply};
 
@@ -154,7 +155,7 @@ async fn a_form_that_is_refused_gives_way_to_the_next_under_the_same_key() {
         matches!(outcome, Err(SendError::Never { .. })),
         "{outcome:?}"
     );
-    assert_eq!(calls.len(), 3);
+    assert_eq!(calls.len(), 4, "and a notice");
 }
 
 #[tokio::test]
@@ -289,6 +290,41 @@ async fn words_that_are_refused_are_replaced_by_a_notice() {
         "{outcome:?}"
     );
     assert_eq!(calls.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_taken_in_no_form_is_not_lost_in_silence() {
+    const NOBODY_KNOWS: i64 = 239_999;
+    let mut replies = vec![refused(NOBODY_KNOWS); 3];
+    replies.push(sent("om_1"));
+    let (outcome, calls) = post_to(replies, &a_post("words")).await;
+    assert_eq!(outcome, posted("om_1"));
+    let last = content(&calls[3]).to_string();
+    assert!(last.contains("was refused"), "{last}");
+    let keys: Vec<_> = calls
+        .iter()
+        .map(|call| call.json()["uuid"].clone())
+        .collect();
+    assert_eq!(keys, [KEY; 4]);
+    // If not even that is taken, it is not tried for ever.
+    let (outcome, calls) = post_to(vec![refused(NOBODY_KNOWS)], &a_post("words")).await;
+    assert!(
+        matches!(outcome, Err(SendError::Never { .. })),
+        "{outcome:?}"
+    );
+    assert_eq!(calls.len(), 4);
+}
+
+#[test]
+fn every_text_of_ours_is_there_in_both_languages() {
+    for text in [super::post::NOT_TO_BE_SHOWN, super::post::REFUSED] {
+        assert_speaks_both(|language| text.within(language).to_owned());
+    }
+    let choice = Button {
+        label: "1".to_owned(),
+        value: String::new(),
+    };
+    assert_speaks_both(|language| with_choices("", std::slice::from_ref(&choice), language));
 }
 
 #[tokio::test]
@@ -513,6 +549,49 @@ async fn a_post_that_is_repeated_shows_the_file_that_was_sent() {
     let calls = feishu.calls();
     assert_eq!(calls.len(), 3);
     assert_eq!(calls[1].json(), calls[2].json());
+}
+
+#[tokio::test]
+async fn once_its_text_is_posted_a_file_is_not_called_unsent() {
+    let what = with_file("text", "a.txt", text_file("x"));
+    for code in [99_991_400, 99_991_403] {
+        let replies = vec![
+            ok(&json!({"file_key": "file_1"})),
+            sent("om_text"),
+            refused(code),
+        ];
+        let (outcome, calls) = post_to(replies, &what).await;
+        assert!(
+            matches!(outcome, Err(SendError::Unclear { .. })),
+            "{code}: {outcome:?}"
+        );
+        assert_eq!(calls.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_card_with_buttons_that_is_refused_tells_its_choices() {
+    let button = |label: &str| Button {
+        label: label.to_owned(),
+        value: "opaque".to_owned(),
+    };
+    let what = Post {
+        buttons: vec![button("Approve"), button("Deny")],
+        ..a_post("May I?")
+    };
+    let (outcome, calls) = post_to(vec![refused(230_099), sent("om_1")], &what).await;
+    assert_eq!(outcome, posted("om_1"));
+    let shown = content(&calls[1]).to_string();
+    assert!(shown.contains("1. Approve\\n2. Deny"), "{shown}");
+}
+
+#[tokio::test]
+async fn an_answer_to_a_post_tells_which_organisation_is_ours() {
+    let answer = json!({"message_id": "om_1", "sender": {"tenant_key": "home"}});
+    let feishu = Feishu::with(vec![ok(&answer)]).await;
+    let account = feishu.account();
+    post(&account, &a_post("x")).await.unwrap();
+    assert_eq!(account.tenant.known().as_deref(), Some("home"));
 }
 
 #[tokio::test]

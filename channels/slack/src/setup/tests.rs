@@ -68,6 +68,7 @@ fn settings(api_url: &str, app_token: &str, bot_token: &str) -> Settings {
         api_url: api_url.parse().unwrap(),
         reactions: true,
         thread_direct: false,
+        language: tieline_channel::Language::English,
     }
 }
 

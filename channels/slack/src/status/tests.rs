@@ -1,6 +1,7 @@
 use pretty_assertions::assert_eq;
 use serde_json::json;
-use tieline_channel::{ChatId, ThreadKey};
+use tieline_channel::language::assert_speaks_both;
+use tieline_channel::{ChatId, Language, ThreadKey};
 use tokio::join;
 
 use super::*;
@@ -231,8 +232,13 @@ fn progress_is_said_in_a_few_plain_words() {
         ),
     ] {
         let status = working(progress);
-        assert_eq!(words(&status), expected);
-        assert!(words(&status).chars().count() <= MAX_WORDS);
+        let said = words(&status, Language::English);
+        assert!(said.chars().count() <= MAX_WORDS);
+        assert_eq!(said, expected);
     }
-    assert_eq!(words(&Status::Working { progress: None }), "is working…");
+    let silent = Status::Working { progress: None };
+    assert_eq!(words(&silent, Language::English), "is working…");
+    assert_speaks_both(|language| words(&silent, language));
+    let said = words(&working("读 main.rs"), Language::Chinese);
+    assert_eq!(said, "正在处理：读 main.rs");
 }

@@ -100,6 +100,7 @@ pub(crate) fn account(api_url: &str, reactions: bool) -> Account {
         api_url: Url::parse(api_url).unwrap(),
         reactions,
         thread_direct: false,
+        language: tieline_channel::Language::English,
     };
     Account::new(settings, Net::new().unwrap())
 }

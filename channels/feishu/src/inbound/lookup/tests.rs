@@ -1,5 +1,7 @@
 //! Events of which Feishu tells more, late or never.
 
+use std::time::UNIX_EPOCH;
+
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use tieline_channel::{Event, plain_text};
@@ -7,6 +9,7 @@ use tieline_net::scripted::{Call, Reply};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::inbound::Identity;
 use crate::scripted::{Feishu, api_path, ok, parameter, refused_with};
 
 /// A message of Tom's.
@@ -32,6 +35,17 @@ fn event(kind: &str, content: &Value, more: Value) -> Vec<u8> {
 
 fn text(more: Value) -> Vec<u8> {
     event("text", &json!({"text": "hi"}), more)
+}
+
+/// When a message was written that is so old.
+fn written_ago(age: Duration) -> Value {
+    let at = (SystemTime::now() - age).duration_since(UNIX_EPOCH);
+    json!(at.unwrap().as_millis().to_string())
+}
+
+/// A reply that comes for the first time.
+fn fresh_reply() -> Vec<u8> {
+    text(json!({"root_id": "om_1", "create_time": written_ago(Duration::ZERO)}))
 }
 
 /// An item as messages are read back.
@@ -172,7 +186,7 @@ async fn only_while_a_topic_may_still_be_told_is_the_message_refused() {
             _ => tell(asked),
         })
         .await;
-        let message = read_by(&server, &text(json!({"root_id": "om_1"}))).await;
+        let message = read_by(&server, &fresh_reply()).await;
         let thread = message.map(|message| message.conversation.thread);
         match thread {
             Ok(thread) => assert_eq!((thread, is_taken), (Some(ThreadKey::new("om_1")), true)),
@@ -188,9 +202,108 @@ async fn a_silent_feishu_holds_up_no_message_but_one_whose_topic_is_unclear() {
     let account = server.account();
     let message = message_in(read(&account, &quoting).await.unwrap());
     assert_eq!(message.quote.unwrap().text, "");
-    let reply = text(json!({"root_id": "om_1"}));
-    let failure = read(&account, &reply).await.unwrap_err();
+    let failure = read(&account, &fresh_reply()).await.unwrap_err();
     assert_eq!(failure.to_string(), "a topic was not told within 2 s");
+}
+
+#[tokio::test]
+async fn a_topic_is_insisted_on_once_and_the_next_delivery_is_taken() {
+    let server = Feishu::of_bot(|asked| match api_path(asked) {
+        "im/v1/messages/om_1" => refused_with(99_991_400, "slow down"),
+        _ => tell(asked),
+    })
+    .await;
+    let redelivered_after = Duration::from_secs(15);
+    let account = server.account();
+    let again = |age| text(json!({"root_id": "om_1", "create_time": written_ago(age)}));
+    assert!(read_of(&account, &again(Duration::ZERO)).await.is_err());
+    let message = read_of(&account, &again(redelivered_after)).await.unwrap();
+    assert_eq!(message.conversation.thread, Some(ThreadKey::new("om_1")));
+}
+
+#[test]
+fn no_message_is_fresh_twice_whatever_our_clock_shows() {
+    let us = Identity {
+        open_id: "ou_bot".to_owned(),
+        app_id: crate::scripted::APP_ID.to_owned(),
+    };
+    let payload = serde_json::from_slice(&text(json!({}))).unwrap();
+    let written_at = UNIX_EPOCH + Duration::from_millis(1_609_073_151_345);
+    let mut times_fresh = Vec::new();
+    for ahead in -60..60_i64 {
+        let is_fresh_after = |seconds: i64| {
+            let offset = Duration::from_secs((seconds + ahead).unsigned_abs());
+            let now = match seconds + ahead {
+                0.. => written_at + offset,
+                _ => written_at - offset,
+            };
+            is_fresh(&super::super::read(&payload, &us, now), now)
+        };
+        // At once, and after 15 s, 5 min, 1 h and 6 h, each with what a call may take.
+        let deliveries = [0, 17, 320, 3_925, 25_530];
+        let times = deliveries.iter().filter(|after| is_fresh_after(**after));
+        times_fresh.push(times.count());
+        if ahead == 0 {
+            assert!(is_fresh_after(0));
+        }
+    }
+    assert_eq!(times_fresh.iter().max(), Some(&1));
+}
+
+/// A message of another bot's, as events bring it.
+fn by_bot(id: &str, age: Duration) -> Vec<u8> {
+    let more = json!({"message_id": id, "create_time": written_ago(age)});
+    let mut payload: Value = serde_json::from_slice(&text(more)).unwrap();
+    payload["event"]["sender"] =
+        json!({"sender_id": {"open_id": "ou_other"}, "sender_type": "bot", "tenant_key": "home"});
+    payload.to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn another_bot_goes_by_its_app_id_which_is_asked_for_once() {
+    let server = Feishu::of_bot(|asked| match api_path(asked) {
+        "im/v1/messages/om_a" => {
+            let mut item = item("om_a", "text", &json!({"text": "hi"}));
+            item["sender"] = json!({"id": "cli_other", "id_type": "app_id", "sender_type": "app"});
+            ok(&json!({"items": [item]}))
+        }
+        "im/v1/messages/om_b" => refused_with(99_991_400, "slow down"),
+        _ => tell(asked),
+    })
+    .await;
+    let account = server.account();
+    let sender = async |id: &str, age| {
+        let message = read_of(&account, &by_bot(id, age)).await;
+        message.map(|message| message.sender.id.to_string())
+    };
+    let (fresh, old) = (Duration::ZERO, Duration::from_secs(15));
+    // Whoever it is may be let in under one name only, so that it is insisted on.
+    assert!(sender("om_b", fresh).await.is_err());
+    assert_eq!(sender("om_b", old).await.unwrap(), "ou_other");
+    for id in ["om_a", "om_b", "om_c"] {
+        assert_eq!(sender(id, fresh).await.unwrap(), "cli_other", "{id}");
+    }
+}
+
+#[tokio::test]
+async fn our_organisation_is_the_one_that_events_are_for() {
+    let server = Feishu::of_bot(tell).await;
+    let account = server.account();
+    assert_eq!(account.tenant.known(), None);
+    read_of(&account, &text(json!({}))).await.unwrap();
+    assert_eq!(account.tenant.known().as_deref(), Some("home"));
+}
+
+#[tokio::test]
+async fn what_is_no_json_means_nothing() {
+    let server = Feishu::of_bot(tell).await;
+    let account = server.account();
+    for bytes in [&b""[..], b"{", b"\xff\xfe", &[b'['; 100_000]] {
+        assert_eq!(
+            read(&account, bytes).await.unwrap(),
+            Delivered::nothing("a payload that is not JSON")
+        );
+    }
 }
 
 #[tokio::test]

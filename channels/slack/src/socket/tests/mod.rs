@@ -137,6 +137,7 @@ impl Bench {
             api_url: server.api_url(),
             reactions: false,
             thread_direct: false,
+            language: tieline_channel::Language::English,
         };
         let account = Arc::new(Account::new(settings, Net::new().unwrap()));
         let health = Arc::new(HealthBoard::new());
