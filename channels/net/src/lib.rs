@@ -8,6 +8,7 @@
 //!
 //! And what channels with a WebSocket have in common:
 //!
+//! - [`uplink`]: a connection that is kept up, whatever the platform
 //! - [`life`]: which connections there should be, as a state machine without IO
 //! - [`phase`]: how far one connection is on its way to its end, without IO
 //! - [`lines`]: what comes by them, on its way to the intake
@@ -19,6 +20,7 @@ pub mod pace;
 pub mod phase;
 #[cfg(feature = "scripted")]
 pub mod scripted;
+pub mod uplink;
 mod websocket;
 
 use std::path::Path;

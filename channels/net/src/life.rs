@@ -83,6 +83,8 @@ pub enum Event {
         /// How long the platform wants us to stay away.
         after: Option<Duration>,
     },
+    /// The platform says how long to wait between attempts at most.
+    Paced(Duration),
     /// The daemon wants another connection.
     Forced,
     /// The wait is over.
@@ -186,6 +188,10 @@ impl Life {
                 has_delivered,
                 after,
             } => self.ended(id, reason, has_delivered, after, now),
+            Event::Paced(longest) => {
+                self.backoff.wait_at_most(longest);
+                Vec::new()
+            }
             Event::Forced => match self.attempt {
                 Attempt::None
                 | Attempt::Waiting {
@@ -201,14 +207,6 @@ impl Life {
                 Attempt::Waiting { .. } => self.open(),
                 Attempt::None | Attempt::Running => Vec::new(),
             },
-        }
-    }
-
-    /// Changes the longest wait between attempts.
-    pub fn wait_at_most(&mut self, longest: Duration) {
-        if self.backoff.habits.longest != longest {
-            self.backoff.habits.longest = longest;
-            self.backoff.shorten();
         }
     }
 
@@ -389,6 +387,13 @@ impl Backoff {
     /// Begins anew, but not with an immediate retry, after a connection that was of some use.
     fn shorten(&mut self) {
         self.policy = RetryPolicy::between(Self::BASE, self.habits.longest);
+    }
+
+    fn wait_at_most(&mut self, longest: Duration) {
+        if self.habits.longest != longest {
+            self.habits.longest = longest;
+            self.shorten();
+        }
     }
 
     fn next_delay(&mut self) -> Duration {
@@ -611,7 +616,7 @@ mod tests {
     fn waits_grow_no_longer_than_the_longest_as_it_is_now() {
         let longest_wait = |longest| {
             let mut bench = Bench::new();
-            bench.life.wait_at_most(longest);
+            assert_eq!(bench.on(Event::Paced(longest)), []);
             (0..500)
                 .map(|_| {
                     bench.on(failed(retry()));

@@ -31,7 +31,7 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 /// What a platform delivers.
 pub trait Delivery: Send + Sync + 'static {
     /// What the connection needs to tell the platform what became of it.
-    type Slip: Send + 'static;
+    type Slip: Send + Sync + 'static;
 
     /// Returns the line that it stands in: what is in one line, a chat say, stays in order.
     fn line(&self) -> &str;

@@ -17,6 +17,8 @@ use tieline_channel::{
     Health, Link, Message, Receipt, Segment, Sender, SenderKind, UserId, WireId,
 };
 use tieline_net::Net;
+use tieline_net::life::Habits;
+use tieline_net::lines;
 use tieline_net::phase::Patience;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -40,30 +42,30 @@ struct TestReader {
 }
 
 #[async_trait]
-impl Reader for TestReader {
+impl EventReader for TestReader {
     async fn prepare(&self) -> Result<(), Failure> {
         match self.failure.lock().unwrap().clone() {
             Some(failure) => Err(failure),
             None => Ok(()),
         }
     }
+}
 
-    async fn read(&self, payload: &[u8]) -> Result<Delivered, Failure> {
+#[async_trait]
+impl Reader<Push> for TestReader {
+    async fn read(&self, push: &Push) -> Result<Meaning, Unreadable> {
         let number = self.n_read.fetch_add(1, Ordering::Relaxed);
-        let payload: Value = serde_json::from_slice(payload).unwrap_or_default();
+        let payload: Value = serde_json::from_slice(&push.payload).unwrap_or_default();
         let text = |place| payload.pointer(place).and_then(Value::as_str);
         let chat = text("/event/message/chat_id").or(text("/event/context/open_chat_id"));
         match text("/event/message/text") {
-            None => Ok(Delivered::Nothing("it means nothing".to_owned())),
+            None => Ok(Meaning::Nothing("it means nothing".to_owned())),
             Some("panic") => panic!("a panic that the test wants"),
-            Some("unreadable") => Err(Failure::Unclear {
-                reason: "unreadable".to_owned(),
-            }),
-            Some(text) => Ok(Delivered::Event {
-                event: message(chat.unwrap_or_default(), number, text),
-                lacks: Vec::new(),
-                first: None,
-            }),
+            Some("unreadable") => Err("unreadable".into()),
+            Some(text) => {
+                let event = message(chat.unwrap_or_default(), number, text);
+                Ok(Meaning::Event(event))
+            }
         }
     }
 }
@@ -124,10 +126,17 @@ struct AtWork {
 }
 
 /// As with Feishu, but for the politeness at the end.
-const DEADLINES: Deadlines = Deadlines {
+const DEADLINES: Deadlines = with(uplink::Timing {
     tcp: Duration::from_millis(50),
-    ..Deadlines::FEISHU
-};
+    ..Deadlines::FEISHU.uplink
+});
+
+const fn with(uplink: uplink::Timing) -> Deadlines {
+    Deadlines {
+        uplink,
+        ..Deadlines::FEISHU
+    }
+}
 
 impl AtWork {
     fn start(server: &Server, deadlines: Deadlines) -> Self {
@@ -399,10 +408,10 @@ async fn what_a_pong_configures_is_done() {
 
 #[tokio::test]
 async fn a_half_open_connection_is_found_out() {
-    let deadlines = Deadlines {
+    let deadlines = with(uplink::Timing {
         pong: Duration::from_millis(200),
-        ..DEADLINES
-    };
+        ..DEADLINES.uplink
+    });
     let mut bench = Bench::start_with(deadlines).await;
     let peer = bench.server.connected().await;
     bench.at_work.link_becomes(Link::Up).await;
@@ -420,10 +429,10 @@ async fn a_half_open_connection_is_found_out() {
 
 #[tokio::test]
 async fn a_quiet_connection_lives_while_anything_is_heard_after_each_ping() {
-    let deadlines = Deadlines {
+    let deadlines = with(uplink::Timing {
         pong: Duration::from_millis(900),
-        ..DEADLINES
-    };
+        ..DEADLINES.uplink
+    });
     let server = Server::start().await;
     server.discovery_works(json!({"PingInterval": 1}));
     let mut bench = Bench::start_at(server, deadlines);
@@ -460,10 +469,10 @@ async fn a_dropped_connection_is_made_again_at_once() {
 
 #[tokio::test]
 async fn a_connection_that_feishu_closes_is_made_again_without_waiting_for_tcp() {
-    let deadlines = Deadlines {
+    let deadlines = with(uplink::Timing {
         tcp: Duration::from_secs(600),
-        ..DEADLINES
-    };
+        ..DEADLINES.uplink
+    });
     let mut bench = Bench::start_with(deadlines).await;
     let mut peer = bench.server.connected().await;
     bench.at_work.link_becomes(Link::Up).await;
@@ -548,10 +557,10 @@ async fn events_of_a_chat_are_taken_in_order_and_chats_do_not_wait_for_each_othe
 #[tokio::test]
 async fn without_room_for_long_events_are_refused_and_the_connection_lives() {
     const N: usize = lines::CAPACITY + 20;
-    let deadlines = Deadlines {
+    let deadlines = with(uplink::Timing {
         pause: Duration::from_millis(50),
-        ..DEADLINES
-    };
+        ..DEADLINES.uplink
+    });
     let Bench {
         mut server,
         at_work,
@@ -578,10 +587,13 @@ async fn without_room_for_long_events_are_refused_and_the_connection_lives() {
 
 #[tokio::test]
 async fn what_is_fatal_needs_the_operator_until_it_is_good_again() {
-    let deadlines = Deadlines {
-        slow: Duration::from_millis(100),
-        ..DEADLINES
-    };
+    let deadlines = with(uplink::Timing {
+        habits: Habits {
+            slow: Duration::from_millis(100),
+            ..DEADLINES.uplink.habits
+        },
+        ..DEADLINES.uplink
+    });
     for (code, word) in [
         (403, "long connection"),
         (514, "app_secret"),
@@ -628,10 +640,13 @@ async fn what_passes_is_tried_again() {
 
 #[tokio::test]
 async fn a_refused_handshake_is_judged_by_its_headers() {
-    let deadlines = Deadlines {
-        slow: Duration::from_millis(100),
-        ..DEADLINES
-    };
+    let deadlines = with(uplink::Timing {
+        habits: Habits {
+            slow: Duration::from_millis(100),
+            ..DEADLINES.uplink.habits
+        },
+        ..DEADLINES.uplink
+    });
     let server = Server::start().await;
     server.refuse_handshakes(Some(
         "HTTP/1.1 400 Bad Request\r\nHandshake-Status: 514\r\nHandshake-Msg: too many\r\n\
@@ -656,10 +671,13 @@ async fn a_refused_handshake_is_judged_by_its_headers() {
 
 #[tokio::test]
 async fn a_request_to_reconnect_cuts_a_slow_wait_short() {
-    let deadlines = Deadlines {
-        slow: Duration::from_secs(3_600),
-        ..DEADLINES
-    };
+    let deadlines = with(uplink::Timing {
+        habits: Habits {
+            slow: Duration::from_secs(3_600),
+            ..DEADLINES.uplink.habits
+        },
+        ..DEADLINES.uplink
+    });
     let mut bench = Bench::start_with(deadlines).await;
     let mut peer = bench.server.connected().await;
     bench.at_work.link_becomes(Link::Up).await;
@@ -721,7 +739,7 @@ async fn stop_does_not_wait_for_the_next_attempt() {
     bench.at_work.link_becomes(Link::NeedsOperator).await;
     let started_at = Instant::now();
     bench.at_work.stopped().await;
-    assert!(started_at.elapsed() < DEADLINES.slow / 2);
+    assert!(started_at.elapsed() < DEADLINES.uplink.habits.slow / 2);
 }
 
 #[tokio::test]
@@ -754,13 +772,13 @@ async fn stop_acknowledges_what_is_in_flight_and_takes_nothing_more() {
 
 #[tokio::test]
 async fn stop_does_not_wait_for_ever_for_what_is_in_flight() {
-    let deadlines = Deadlines {
+    let deadlines = with(uplink::Timing {
         patience: Patience {
             drain: Duration::from_millis(50),
-            ..DEADLINES.patience
+            ..DEADLINES.uplink.patience
         },
-        ..DEADLINES
-    };
+        ..DEADLINES.uplink
+    });
     let Bench {
         mut server,
         at_work,
@@ -777,10 +795,10 @@ async fn stop_does_not_wait_for_ever_for_what_is_in_flight() {
 
 #[tokio::test]
 async fn a_peer_that_reads_nothing_does_not_hold_up_the_end() {
-    let deadlines = Deadlines {
+    let deadlines = with(uplink::Timing {
         close: Duration::from_millis(50),
-        ..DEADLINES
-    };
+        ..DEADLINES.uplink
+    });
     let mut bench = Bench::start_with(deadlines).await;
     let peer = bench.server.connected().await;
     bench.at_work.link_becomes(Link::Up).await;

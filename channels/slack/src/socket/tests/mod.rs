@@ -17,6 +17,8 @@ use tieline_channel::{
     Message, Segment, Sender, SenderKind, UserId, WireId,
 };
 use tieline_net::Net;
+use tieline_net::life::Habits;
+use tieline_net::lines;
 use tieline_net::phase::Patience;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -34,17 +36,15 @@ struct TestReader {
 }
 
 #[async_trait]
-impl Reader for TestReader {
-    async fn read(&self, envelope: &Envelope) -> Result<Delivered, CallError> {
+impl Reader<Envelope> for TestReader {
+    async fn read(&self, envelope: &Envelope) -> Result<Meaning, Unreadable> {
         let ts = self.n_read.fetch_add(1, Ordering::Relaxed);
         let event = &envelope.payload["event"];
         match event["text"].as_str().unwrap() {
-            "nothing" => Ok(Delivered::Nothing("it means nothing".to_owned())),
+            "nothing" => Ok(Meaning::Nothing("it means nothing".to_owned())),
             "panic" => panic!("a panic that the test wants"),
-            "unreadable" => Err(CallError::Lost {
-                reason: "unreadable".to_owned(),
-            }),
-            text => Ok(Delivered::Event(message(
+            "unreadable" => Err("unreadable".into()),
+            text => Ok(Meaning::Event(message(
                 event["channel"].as_str().unwrap(),
                 ts,
                 text,
@@ -104,10 +104,17 @@ struct Bench {
 }
 
 /// As with Slack, but for the politeness at the end.
-const TIMING: Timing = Timing {
+const TIMING: Timing = with(uplink::Timing {
     tcp: Duration::from_millis(50),
-    ..Timing::SLACK
-};
+    ..Timing::SLACK.uplink
+});
+
+const fn with(uplink: uplink::Timing) -> Timing {
+    Timing {
+        uplink,
+        ..Timing::SLACK
+    }
+}
 
 impl Bench {
     async fn start() -> Self {
@@ -317,13 +324,13 @@ async fn a_refresh_leaves_no_gap() {
 
 #[tokio::test]
 async fn a_retired_connection_is_not_kept_for_ever() {
-    let timing = Timing {
+    let timing = with(uplink::Timing {
         patience: Patience {
             retire: Duration::from_millis(50),
-            ..TIMING.patience
+            ..TIMING.uplink.patience
         },
-        ..TIMING
-    };
+        ..TIMING.uplink
+    });
     let mut bench = Bench::start_with(timing).await;
     let mut old = bench.server.connected().await;
     bench.intake.hold_all();
@@ -388,10 +395,10 @@ async fn a_dropped_connection_is_made_again() {
 
 #[tokio::test]
 async fn a_connection_that_slack_closes_is_made_again_without_waiting_for_tcp() {
-    let timing = Timing {
+    let timing = with(uplink::Timing {
         tcp: Duration::from_secs(600),
-        ..TIMING
-    };
+        ..TIMING.uplink
+    });
     let mut bench = Bench::start_with(timing).await;
     let mut peer = bench.server.connected().await;
     bench.link_becomes(Link::Up).await;
@@ -409,8 +416,10 @@ async fn a_connection_that_slack_closes_is_made_again_without_waiting_for_tcp() 
 async fn a_half_open_connection_is_found_out() {
     let timing = Timing {
         ping: Duration::from_millis(50),
-        silence: Duration::from_secs(1),
-        ..TIMING
+        ..with(uplink::Timing {
+            pong: Duration::from_secs(1),
+            ..TIMING.uplink
+        })
     };
     let mut bench = Bench::start_with(timing).await;
     let peer = bench.server.connected().await;
@@ -429,8 +438,10 @@ async fn a_half_open_connection_is_found_out() {
 async fn a_quiet_connection_that_answers_pings_lives() {
     let timing = Timing {
         ping: Duration::from_millis(20),
-        silence: Duration::from_secs(2),
-        ..TIMING
+        ..with(uplink::Timing {
+            pong: Duration::from_secs(2),
+            ..TIMING.uplink
+        })
     };
     let mut bench = Bench::start_with(timing).await;
     let mut peer = bench.server.connected().await;
@@ -489,9 +500,11 @@ async fn what_waits_is_bounded_and_waiting_kills_no_connection() {
     const N: usize = lines::CAPACITY + 200;
     let timing = Timing {
         ping: Duration::from_millis(50),
-        silence: Duration::from_secs(2),
-        pause: server::PATIENCE,
-        ..TIMING
+        ..with(uplink::Timing {
+            pong: Duration::from_secs(2),
+            pause: server::PATIENCE,
+            ..TIMING.uplink
+        })
     };
     let mut bench = Bench::start_with(timing).await;
     let mut peer = bench.server.connected().await;
@@ -502,7 +515,7 @@ async fn what_waits_is_bounded_and_waiting_kills_no_connection() {
     }
     bench.intake.called(lines::CAPACITY).await;
     // Longer than a connection may be silent; nothing more is read, and nothing is given up.
-    sleep(timing.silence * 3 / 2).await;
+    sleep(timing.uplink.pong * 3 / 2).await;
     assert_eq!(bench.intake.calls().len(), lines::CAPACITY);
     assert_eq!(bench.link(), Link::Up);
     bench.intake.release();
@@ -513,10 +526,10 @@ async fn what_waits_is_bounded_and_waiting_kills_no_connection() {
 
 #[tokio::test]
 async fn without_room_for_long_envelopes_are_passed_over_and_pings_answered() {
-    let timing = Timing {
+    let timing = with(uplink::Timing {
         pause: Duration::from_millis(50),
-        ..TIMING
-    };
+        ..TIMING.uplink
+    });
     let mut bench = Bench::start_with(timing).await;
     let mut peer = bench.server.connected().await;
     bench.intake.hold_all();
@@ -544,10 +557,13 @@ async fn without_room_for_long_envelopes_are_passed_over_and_pings_answered() {
 
 #[tokio::test]
 async fn a_bad_token_needs_the_operator_until_it_is_good_again() {
-    let timing = Timing {
-        slow: Duration::from_millis(100),
-        ..TIMING
-    };
+    let timing = with(uplink::Timing {
+        habits: Habits {
+            slow: Duration::from_millis(100),
+            ..TIMING.uplink.habits
+        },
+        ..TIMING.uplink
+    });
     for (method, token) in [
         ("apps.connections.open", "app_token"),
         ("auth.test", "bot_token"),
@@ -572,10 +588,13 @@ async fn a_request_to_reconnect_cuts_a_slow_wait_short() {
     let good = server.current_answer("apps.connections.open");
     let bad = json!({"ok": false, "error": "missing_scope", "needed": "connections:write"});
     server.answer("apps.connections.open", bad);
-    let timing = Timing {
-        slow: Duration::from_secs(3_600),
-        ..TIMING
-    };
+    let timing = with(uplink::Timing {
+        habits: Habits {
+            slow: Duration::from_secs(3_600),
+            ..TIMING.uplink.habits
+        },
+        ..TIMING.uplink
+    });
     let mut bench = Bench::start_at(server, timing);
     bench.link_becomes(Link::NeedsOperator).await;
     bench.server.answer("apps.connections.open", good);
@@ -604,10 +623,13 @@ async fn stop_does_not_wait_for_the_next_attempt() {
 
 #[tokio::test]
 async fn switched_off_socket_mode_needs_the_operator() {
-    let timing = Timing {
-        slow: Duration::from_millis(100),
-        ..TIMING
-    };
+    let timing = with(uplink::Timing {
+        habits: Habits {
+            slow: Duration::from_millis(100),
+            ..TIMING.uplink.habits
+        },
+        ..TIMING.uplink
+    });
     let mut bench = Bench::start_with(timing).await;
     let mut peer = bench.server.connected().await;
     peer.disconnect("link_disabled").await;
@@ -685,13 +707,13 @@ async fn stop_takes_nothing_more() {
 
 #[tokio::test]
 async fn stop_does_not_wait_for_ever_for_what_is_in_flight() {
-    let timing = Timing {
+    let timing = with(uplink::Timing {
         patience: Patience {
             drain: Duration::from_millis(50),
-            ..TIMING.patience
+            ..TIMING.uplink.patience
         },
-        ..TIMING
-    };
+        ..TIMING.uplink
+    });
     let mut bench = Bench::start_with(timing).await;
     let mut peer = bench.server.connected().await;
     bench.intake.hold_all();
@@ -704,10 +726,10 @@ async fn stop_does_not_wait_for_ever_for_what_is_in_flight() {
 
 #[tokio::test]
 async fn a_peer_that_reads_nothing_does_not_hold_up_the_end() {
-    let timing = Timing {
+    let timing = with(uplink::Timing {
         close: Duration::from_millis(50),
-        ..TIMING
-    };
+        ..TIMING.uplink
+    });
     let mut bench = Bench::start_with(timing).await;
     let peer = bench.server.connected().await;
     bench.link_becomes(Link::Up).await;
