@@ -1,4 +1,4 @@
-//! The long connection: its life, and the events that come by it.
+//! The long connection: how it is opened, and the events that come by it.
 //!
 //! - `lock`: one process of this machine for each app
 //! - `opening`: from nothing to an open connection, and what to do when there is none
@@ -6,7 +6,7 @@
 //! - `push`: an event on its way to the intake, and its acknowledgement
 //! - `deadlines`: how long everything may take
 //!
-//! What holds it together is [`uplink`].
+//! The connection is kept up by [`uplink`].
 //!
 //! **Invariant:** an event with something for us is acknowledged with success only when the intake
 //! has it on disk, and only on the connection that brought it. What is not comes again.
@@ -26,8 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tieline_channel::Intake;
 use tieline_channel::health::HealthBoard;
-use tieline_net::lines::{Meaning, Reader, Unreadable};
-use tieline_net::uplink;
+use tieline_net::uplink::{self, Meaning, Reader, Unreadable};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::error;

@@ -6,8 +6,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use secrecy::ExposeSecret as _;
 use thiserror::Error;
 use tieline_net::ConnectError;
-use tieline_net::life::Verdict;
-use tieline_net::uplink::{Late, Opened, Platform, within};
+use tieline_net::uplink::{Late, Opened, Platform, Verdict, within};
 use tracing::debug;
 use url::Url;
 

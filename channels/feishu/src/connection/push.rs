@@ -1,7 +1,7 @@
 //! An event on its way to the intake, and its acknowledgement.
 
 use serde_json::Value;
-use tieline_net::lines::{Delivery, Outcome};
+use tieline_net::uplink::{Delivery, Outcome};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 

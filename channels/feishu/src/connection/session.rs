@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tieline_channel::WithCauses;
 use tieline_channel::retry::RetryPolicy;
-use tieline_net::lines::Outcome;
-use tieline_net::uplink::{Arrival, Heard, Session, Upkeep};
+use tieline_net::uplink::{Arrival, Heard, Outcome, Session, Upkeep};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;

@@ -12,12 +12,12 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tracing::{debug, info, warn};
 
+use super::life::{ConnectionId, Event};
+use super::lines::{CAPACITY, Outcome, Place, Queue, Receipt, Settled};
+use super::phase::{Next, Order, Phase, Traffic};
 use super::pulse::Pulse;
 use super::room::Room;
 use super::{Arrival, Heard, Opened, Session, SlipOf, Timing, at};
-use crate::life::{ConnectionId, Event};
-use crate::lines::{CAPACITY, Outcome, Place, Queue, Receipt, Settled};
-use crate::phase::{Next, Order, Phase, Traffic};
 
 /// How many acknowledgements are written together.
 const BATCH: usize = 64;

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::connection::Connection;
+use super::life::{Action, ConnectionId, Event, Life, Outlook, Verdict};
+use super::lines::Queue;
+use super::phase::Order;
 use super::{DeliveryOf, Opened, Platform, Timing, at};
-use crate::life::{Action, ConnectionId, Event, Life, Outlook, Verdict};
-use crate::lines::Queue;
-use crate::phase::Order;
 
 /// How many events of connections may wait. A connection with another one waits, which is a matter
 /// of microseconds.

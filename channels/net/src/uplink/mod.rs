@@ -7,6 +7,9 @@
 //! - `timing`: how long everything may take
 //! - `keeper`: the task that holds the connections together
 //! - `connection`: one connection from its opening to its end
+//! - `life`: which connections there should be, as a state machine without IO
+//! - `phase`: how far one connection is on its way to its end, without IO
+//! - `lines`: what comes by them, on its way to the intake
 //! - `room`: what becomes of a delivery that finds the queue full, without IO
 //! - `pulse`: when to ping, and when silence means that nobody is there, without IO
 //!
@@ -17,6 +20,9 @@
 
 mod connection;
 mod keeper;
+mod life;
+mod lines;
+mod phase;
 mod platform;
 mod pulse;
 mod room;
@@ -36,9 +42,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::keeper::Keeper;
+pub use self::life::{Habits, Verdict};
+pub use self::lines::{Delivery, Meaning, Outcome, Reader, Unreadable};
+pub use self::phase::Patience;
 pub use self::platform::{Arrival, DeliveryOf, Heard, Opened, Platform, Session, SlipOf, Upkeep};
 pub use self::timing::Timing;
-use crate::lines::{self, Reader};
 
 /// A step on the way to a connection took too long.
 #[derive(Debug, Error)]

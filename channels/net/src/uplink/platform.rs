@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+use super::life::Verdict;
+use super::lines::{Delivery, Outcome};
 use crate::WebSocket;
-use crate::life::Verdict;
-use crate::lines::{Delivery, Outcome};
 
 /// What a platform delivers.
 pub type DeliveryOf<P> = <<P as Platform>::Session as Session>::Delivery;

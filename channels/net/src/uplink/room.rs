@@ -12,7 +12,7 @@ use std::mem;
 use tokio::time::Instant;
 
 use super::Arrival;
-use crate::lines::{Delivery, Place, Queue};
+use super::lines::{Delivery, Place, Queue};
 
 /// Whether there is room for what comes.
 pub(super) enum Room<D: Delivery> {

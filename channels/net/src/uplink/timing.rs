@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::life::Habits;
-use crate::phase::Patience;
+use super::life::Habits;
+use super::phase::Patience;
 
 /// How long everything may take. Tests have less patience than a platform deserves.
 #[derive(Clone, Copy, Debug)]

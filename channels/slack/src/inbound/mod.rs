@@ -25,7 +25,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 use tieline_channel::{ChatKind, Conversation, Event, Happening, Segment, Sender, SenderKind};
-use tieline_net::lines::Meaning;
+use tieline_net::uplink::Meaning;
 
 pub(crate) use self::event::chat_kind;
 pub(crate) use self::message::{Meaningless, Place, Reader, is_written};

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tieline_net::lines::Delivery;
+use tieline_net::uplink::Delivery;
 use tokio_tungstenite::tungstenite::Message;
 
 /// What Slack delivers, with what is needed to acknowledge it.

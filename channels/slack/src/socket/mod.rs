@@ -1,4 +1,4 @@
-//! Socket Mode: the connection, its life, and the envelopes that come by it.
+//! Socket Mode: how connections are opened, and the envelopes that come by them.
 //!
 //! - `envelope`: what Slack's frames say
 //! - `opening`: from nothing to `hello`
@@ -7,7 +7,7 @@
 //! - `session`: what goes over one connection after `hello`
 //! - `timing`: how long everything may take
 //!
-//! What holds it together is [`uplink`].
+//! The connection is kept up by [`uplink`].
 //!
 //! **Invariant:** an envelope with something for us is acknowledged only when the intake has it on
 //! disk, and only on the connection that delivered it. What is not acknowledged comes again.
@@ -29,8 +29,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tieline_channel::Intake;
 use tieline_channel::health::HealthBoard;
-use tieline_net::lines::{Meaning, Reader, Unreadable};
-use tieline_net::uplink;
+use tieline_net::uplink::{self, Meaning, Reader, Unreadable};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

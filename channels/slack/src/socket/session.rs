@@ -1,8 +1,7 @@
 //! What goes over one connection.
 
 use tieline_channel::ChannelId;
-use tieline_net::lines::Outcome;
-use tieline_net::uplink::{Arrival, Heard, Session};
+use tieline_net::uplink::{Arrival, Heard, Outcome, Session};
 use tokio_tungstenite::tungstenite::Message;
 use tracing::{debug, warn};
 

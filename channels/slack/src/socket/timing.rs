@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use tieline_net::life::Habits;
-use tieline_net::uplink;
+use tieline_net::uplink::{self, Habits};
 
 /// How long everything may take. Tests have less patience than Slack deserves.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use tieline_channel::ChannelId;
 use tieline_net::ConnectError;
-use tieline_net::life::Verdict;
+use tieline_net::uplink::Verdict;
 
 use super::envelope::DisconnectReason;
 use super::opening::OpenError;

@@ -9,15 +9,13 @@ use pretty_assertions::assert_eq;
 use tieline_channel::conformance::RecordingIntake;
 use tieline_channel::{AcceptError, ChatId, Event, Happening, Health, Link, Receipt};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{self, sleep};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use self::toy::{AWAY, Failure, LetterReader, PATIENCE, Peer, Server, Toy, within};
 use super::*;
-use crate::life::{Habits, Verdict};
-use crate::phase::Patience;
 
 /// As usual, but for the politeness at the end.
 const TIMING: Timing = Timing {
@@ -408,6 +406,24 @@ async fn a_quiet_connection_lives_while_anything_is_heard_after_each_ping() {
     for _ in 0..3 {
         peer.pinged().await;
         peer.say("").await;
+    }
+    assert_eq!(bench.health().link, Link::Up);
+    assert_eq!(bench.toy.n_attempts(), 1);
+    bench.stopped().await;
+}
+
+#[tokio::test]
+async fn what_came_in_before_the_clock_jumped_counts_first() {
+    let bench = Bench::start_pinging(TIMING, Duration::from_secs(1)).await;
+    let mut peer = bench.up().await;
+    // Often, as luck might help.
+    for _ in 0..100 {
+        peer.pinged().await;
+        // Nobody reads it before the clock has jumped: the test holds the only thread.
+        peer.say("").await;
+        time::pause();
+        time::advance(TIMING.pong * 2).await;
+        time::resume();
     }
     assert_eq!(bench.health().link, Link::Up);
     assert_eq!(bench.toy.n_attempts(), 1);

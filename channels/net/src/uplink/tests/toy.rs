@@ -24,9 +24,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-use crate::life::Verdict;
-use crate::lines::{Delivery, Meaning, Outcome, Reader, Unreadable};
-use crate::uplink::{Arrival, Heard, Opened, Platform, Session, Upkeep};
+use crate::uplink::{
+    Arrival, Delivery, Heard, Meaning, Opened, Outcome, Platform, Reader, Session, Unreadable,
+    Upkeep, Verdict,
+};
 use crate::{ConnectError, Net};
 
 /// How long anything may take. It is only there so that a failure does not hang.

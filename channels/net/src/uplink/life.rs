@@ -49,11 +49,11 @@ pub enum Verdict {
 
 /// A connection, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
+pub(super) struct ConnectionId(pub(super) u64);
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(super) enum Event {
     /// A new connection is there.
     Opened(ConnectionId),
     /// The attempt failed.
@@ -93,7 +93,7 @@ pub enum Event {
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// Open a connection.
     Open,
     /// Let a connection finish what is in flight, and close it.
@@ -104,7 +104,7 @@ pub enum Action {
 
 /// How it looks from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outlook {
+pub(super) enum Outlook {
     /// Nothing is known yet.
     Connecting,
     /// There is a current connection.
@@ -117,7 +117,7 @@ pub enum Outlook {
 
 /// The connections that there are, and the attempt to get another.
 #[derive(Debug)]
-pub struct Life {
+pub(super) struct Life {
     current: Option<Current>,
     /// Oldest first.
     retired: VecDeque<ConnectionId>,
@@ -159,7 +159,7 @@ enum Trouble {
 
 impl Life {
     /// Begins with the first attempt, which is for the caller to make.
-    pub fn begin(habits: Habits) -> Self {
+    pub(super) fn begin(habits: Habits) -> Self {
         Self {
             current: None,
             retired: VecDeque::new(),
@@ -170,7 +170,7 @@ impl Life {
     }
 
     /// Takes note of what happened and returns what to do about it, in order.
-    pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
+    pub(super) fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match event {
             Event::Opened(id) => self.opened(id, now),
             Event::Failed { verdict, reason } => {
@@ -211,7 +211,7 @@ impl Life {
     }
 
     /// Returns when [`Event::Due`] is due.
-    pub fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         match self.attempt {
             Attempt::Waiting { until, .. } => Some(until),
             Attempt::None | Attempt::Running => None,
@@ -219,7 +219,7 @@ impl Life {
     }
 
     /// Returns how it looks from outside.
-    pub fn outlook(&self) -> Outlook {
+    pub(super) fn outlook(&self) -> Outlook {
         match (&self.current, &self.trouble) {
             (Some(_), _) => Outlook::Up,
             (None, None) => Outlook::Connecting,
