@@ -175,7 +175,7 @@ async fn a_delivery_is_acknowledged_as_taken_once_it_is_and_else_refused() {
     let mut peer = bench.up().await;
     bench.intake.hold_all();
     peer.deliver("one", "C1").await;
-    bench.intake.called(1).await;
+    within(bench.intake.called(1)).await;
     // Nothing but the answer comes.
     peer.say("question").await;
     assert_eq!(peer.told().await, "answer");
@@ -197,7 +197,7 @@ async fn deliveries_of_a_chat_are_taken_in_order_and_chats_do_not_wait_for_each_
     let mut old = bench.up().await;
     bench.intake.hold(&ChatId::new("C1"));
     old.deliver("a1", "C1").await;
-    bench.intake.called(1).await;
+    within(bench.intake.called(1)).await;
     bench.reconnect.notify_one();
     let mut new = bench.server.connected().await;
     new.deliver("a2", "C1").await;
@@ -222,7 +222,7 @@ async fn a_connection_is_replaced_on_request_without_a_gap() {
     let since = bench.health().since;
     bench.intake.hold(&ChatId::new("C1"));
     old.deliver("old-1", "C1").await;
-    bench.intake.called(1).await;
+    within(bench.intake.called(1)).await;
     bench.reconnect.notify_one();
     let mut new = bench.server.connected().await;
     // Both are read; each is told what became of what it brought.
@@ -253,15 +253,41 @@ async fn a_retired_connection_is_not_kept_for_ever() {
     let mut old = bench.up().await;
     bench.intake.hold_all();
     old.deliver("held", "C1").await;
-    bench.intake.called(1).await;
+    within(bench.intake.called(1)).await;
     bench.reconnect.notify_one();
     let mut new = bench.server.connected().await;
     old.gets_closed().await;
     // What it brought is taken all the same; it will come again.
     bench.intake.release();
-    assert_eq!(texts(&bench.intake.took(1).await), ["held"]);
+    assert_eq!(texts(&within(bench.intake.took(1)).await), ["held"]);
     new.deliver("again", "C1").await;
     assert_eq!(new.told().await, "taken again");
+    bench.stopped().await;
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_when_a_connection_is_closed_is_taken() {
+    let timing = Timing {
+        patience: Patience {
+            quiet: Duration::ZERO,
+            ..TIMING.patience
+        },
+        close: PATIENCE,
+        ..TIMING
+    };
+    let bench = Bench::start_with(timing).await;
+    let mut old = bench.up().await;
+    bench.reconnect.notify_one();
+    let mut new = bench.server.connected().await;
+    new.say("question").await;
+    assert_eq!(new.told().await, "answer");
+    // By now our close frame is there, and this has crossed it.
+    old.deliver("late", "C1").await;
+    assert_eq!(texts(&within(bench.intake.took(1)).await), ["late"]);
+    // It cannot be acknowledged any longer.
+    old.gets_closed().await;
+    bench.stop.cancel();
+    new.gets_closed().await;
     bench.stopped().await;
 }
 
@@ -296,7 +322,7 @@ async fn too_many_connections_are_made_fewer_before_another_is_opened() {
     let mut old = bench.up().await;
     bench.intake.hold_all();
     old.deliver("held", "C1").await;
-    bench.intake.called(1).await;
+    within(bench.intake.called(1)).await;
     bench.reconnect.notify_one();
     let mut new = bench.server.connected().await;
     new.say("farewell crowded").await;
@@ -314,7 +340,7 @@ async fn a_dropped_connection_is_made_again_at_once() {
     let mut peer = bench.up().await;
     bench.intake.hold_all();
     peer.deliver("lost", "C1").await;
-    bench.intake.called(1).await;
+    within(bench.intake.called(1)).await;
     drop(peer.into_silence());
     let down = bench.link_becomes(Link::Down).await;
     assert!(down.last_error.is_some());
@@ -443,6 +469,18 @@ async fn pings_come_as_often_as_the_platform_says() {
 }
 
 #[tokio::test]
+async fn attempts_come_as_often_as_the_platform_says() {
+    let bench = Bench::start().await;
+    let peer = bench.up().await;
+    let failure = Failure::Error(Verdict::Retry { after: None });
+    bench.toy.fail(Some(failure));
+    drop(peer.into_silence());
+    // At our own pace these take a quarter of an hour.
+    bench.toy.attempted(20).await;
+    bench.stopped().await;
+}
+
+#[tokio::test]
 async fn a_panic_costs_no_more_than_the_connection() {
     let bench = Bench::start().await;
     let mut peer = bench.up().await;
@@ -482,7 +520,7 @@ async fn what_waits_is_bounded_and_waiting_kills_no_connection() {
         peer.deliver(&number.to_string(), &format!("C{number}"))
             .await;
     }
-    bench.intake.called(lines::CAPACITY).await;
+    within(bench.intake.called(lines::CAPACITY)).await;
     // Longer than a connection may be silent; nothing more is read, and nothing is given up.
     sleep(timing.pong * 2).await;
     assert_eq!(bench.intake.calls().len(), lines::CAPACITY);
@@ -586,7 +624,7 @@ async fn stop_acknowledges_what_is_in_flight_and_takes_nothing_more() {
     for (name, chat) in [("1", "C1"), ("2", "C1"), ("3", "C2")] {
         peer.deliver(name, chat).await;
     }
-    bench.intake.called(2).await;
+    within(bench.intake.called(2)).await;
     bench.stop.cancel();
     the_word_goes_round().await;
     peer.deliver("after", "C3").await;
@@ -612,7 +650,7 @@ async fn stop_does_not_wait_for_ever_for_what_is_in_flight() {
     let mut peer = bench.up().await;
     bench.intake.hold_all();
     peer.deliver("held", "C1").await;
-    bench.intake.called(1).await;
+    within(bench.intake.called(1)).await;
     bench.stop.cancel();
     assert_eq!(peer.told().await, "again held");
     peer.gets_closed().await;

@@ -5,7 +5,6 @@
 //! `upkeep <milliseconds between pings>`; `panic` has the session panic. It is told `taken <name>`,
 //! `again <name>` (not of what is called `mute…`), `answer`, and `ping`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +18,7 @@ use tieline_channel::{
 };
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -36,6 +36,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a peer that closes a connection has us stay away.
 pub(super) const AWAY: Duration = Duration::from_millis(300);
 
+/// The longest wait between attempts once there was a connection.
+const LONGEST: Duration = Duration::from_millis(100);
+
 const MAX_FRAME: usize = 1_024;
 
 /// The platform.
@@ -45,7 +48,7 @@ pub(super) struct Toy {
     ping: Duration,
     /// How attempts fail.
     failure: Mutex<Option<Failure>>,
-    n_attempts: AtomicUsize,
+    n_attempts: watch::Sender<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -72,7 +75,7 @@ impl Toy {
             url: server.url.clone(),
             ping,
             failure: Mutex::default(),
-            n_attempts: AtomicUsize::new(0),
+            n_attempts: watch::Sender::new(0),
         }
     }
 
@@ -82,7 +85,15 @@ impl Toy {
     }
 
     pub(super) fn n_attempts(&self) -> usize {
-        self.n_attempts.load(Ordering::Relaxed)
+        *self.n_attempts.borrow()
+    }
+
+    /// Waits until that many attempts were made, all in all.
+    pub(super) async fn attempted(&self, n: usize) {
+        let mut n_attempts = self.n_attempts.subscribe();
+        within(n_attempts.wait_for(|n_attempts| *n_attempts >= n))
+            .await
+            .unwrap();
     }
 }
 
@@ -93,7 +104,7 @@ impl Platform for Toy {
     type Error = OpenError;
 
     async fn open(&self) -> Result<Opened<ToySession>, OpenError> {
-        self.n_attempts.fetch_add(1, Ordering::Relaxed);
+        self.n_attempts.send_modify(|n_attempts| *n_attempts += 1);
         let failure = self.failure.lock().unwrap().clone();
         match failure {
             Some(Failure::Error(verdict)) => return Err(OpenError::Failed(verdict)),
@@ -120,7 +131,7 @@ impl Platform for Toy {
 fn upkeep(ping: Duration) -> Upkeep {
     Upkeep {
         ping,
-        longest: Duration::from_secs(1),
+        longest: LONGEST,
     }
 }
 

@@ -20,6 +20,8 @@ use tieline_net::Net;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite;
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 
 use self::server::{Server, within};
 use super::*;
@@ -395,19 +397,51 @@ impl io::Write for Log {
     }
 }
 
+impl Log {
+    /// Takes what this thread logs until both guards are dropped.
+    fn begin() -> (Self, (DefaultGuard, Dispatch)) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        // With only one subscriber in the process, tracing lets the first thread that comes by
+        // decide whether a line is of interest, and that may be another test's, which has none.
+        let second = Dispatch::new(NoSubscriber::default());
+        (log, (guard, second))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn connections_that_cannot_be_ours_are_warned_of_once() {
+    let (log, _guards) = Log::begin();
+    let mut bench = Bench::start().await;
+    let mut peers = Vec::new();
+    // Ours are one, two and three.
+    for (counted, n_warnings) in [(1, 0), (3, 1), (9, 1)] {
+        let mut peer = bench.server.socket().await;
+        peer.hello(counted).await;
+        peer.deliver("good", "C1", "one").await;
+        assert_eq!(peer.acknowledged().await, "good");
+        let logged = log.text();
+        let warnings = logged.matches("another process uses the same app-level token");
+        assert_eq!(warnings.count(), n_warnings, "{logged}");
+        peers.push(peer);
+        bench.reconnect.notify_one();
+    }
+    bench.stopped().await;
+}
+
 #[tokio::test]
 async fn no_log_has_a_ticket_a_token_or_what_somebody_wrote() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    // With only one subscriber in the process, tracing lets the first thread that comes by decide
-    // whether a line is of interest, and that may be another test's, which has none.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    let (log, _guards) = Log::begin();
     let server = Server::start().await;
     let good = server.current_answer("apps.connections.open");
     let unreachable = format!("ws://127.0.0.1:1/link/?ticket={}", server::TICKET);
@@ -434,7 +468,7 @@ async fn no_log_has_a_ticket_a_token_or_what_somebody_wrote() {
     drop(peer.into_silence());
     let _next = bench.server.connected().await;
     bench.stopped().await;
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = log.text();
     assert!(logged.contains("connected to Slack"), "{logged}");
     for secret in [server::TICKET, "xapp-1", "xoxb-1", WORDS] {
         assert!(!logged.contains(secret), "{secret} is in {logged}");
