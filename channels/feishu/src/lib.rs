@@ -7,7 +7,7 @@
 //! - `frame`, `parts`: what goes over the long connection
 //! - `discovery`: where the long connection is
 //! - `api`: what the answers of the Open API mean
-//! - `connection`: the long connection: its life, events and their acknowledgement
+//! - `connection`: how long connections are opened, events and their acknowledgement
 //! - `status`, `names`, `files`, `history`: reactions, names, attachments, reading back
 //! - `topics`: what to reply to in a topic
 //! - `get`: the calls that read

@@ -2,23 +2,16 @@
 //! machine trusts, for HTTP and for WebSockets, so that a company's own authority works for both;
 //! and how often they call them.
 //!
+//! - [`uplink`]: a connection that is kept up, and what comes by it
 //! - [`download`]: files that are written while they arrive
 //! - [`pace`]: budgets of calls
 //! - `scripted`: a server for tests (feature `scripted`)
-//!
-//! And what channels with a WebSocket have in common:
-//!
-//! - [`life`]: which connections there should be, as a state machine without IO
-//! - [`phase`]: how far one connection is on its way to its end, without IO
-//! - [`lines`]: what comes by them, on its way to the intake
 
 pub mod download;
-pub mod life;
-pub mod lines;
 pub mod pace;
-pub mod phase;
 #[cfg(feature = "scripted")]
 pub mod scripted;
+pub mod uplink;
 mod websocket;
 
 use std::path::Path;

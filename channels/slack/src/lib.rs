@@ -3,7 +3,7 @@
 //! - [`Settings`], [`SlackChannel`]: what a daemon makes a channel of
 //! - [`setup`]: the app's manifest, and a check of its tokens that says what is missing
 //! - `web`: calls of the Web API: tokens, pacing, errors
-//! - `socket`: the connection: opened, refreshed, watched; envelopes and their acknowledgement
+//! - `socket`: Socket Mode: how connections are opened, envelopes and their acknowledgement
 //! - `inbound`: from Slack's events to ours; mrkdwn to Markdown
 //! - `outbound`: from our posts to Slack's messages; Markdown to blocks
 //! - `status`: reactions and the native status

@@ -1,12 +1,12 @@
-//! The long connection: its life, and the events that come by it.
+//! The long connection: how it is opened, and the events that come by it.
 //!
 //! - `lock`: one process of this machine for each app
 //! - `opening`: from nothing to an open connection, and what to do when there is none
-//! - `wire`: one WebSocket from its opening to its end
-//! - `over`: how it ends
-//! - `pulse`: when to ping, and when silence means that nobody is there, without IO
+//! - `session`: what goes over one connection
 //! - `push`: an event on its way to the intake, and its acknowledgement
-//! - `keeper`: the task that holds it all together
+//! - `deadlines`: how long everything may take
+//!
+//! The connection is kept up by [`uplink`].
 //!
 //! **Invariant:** an event with something for us is acknowledged with success only when the intake
 //! has it on disk, and only on the connection that brought it. What is not comes again.
@@ -14,60 +14,59 @@
 //! **Invariant:** the URL of a connection is a credential and is in no log and no error.
 
 mod deadlines;
-mod keeper;
 mod lock;
 mod opening;
-mod over;
-mod pulse;
 mod push;
+mod session;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tieline_channel::Intake;
 use tieline_channel::health::HealthBoard;
-use tieline_net::lines;
+use tieline_net::uplink::{self, Meaning, Reader, Unreadable};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use self::deadlines::Deadlines;
-use self::keeper::Keeper;
+use self::opening::Feishu;
+use self::push::Push;
 use crate::account::Account;
 use crate::api::Failure;
 use crate::inbound::{self, Delivered};
 
-/// Says what an event means.
+/// Says what events mean.
 #[async_trait]
-trait Reader: Send + Sync {
+trait EventReader: Reader<Push> {
     /// Makes sure that events can be read.
     ///
     /// # Errors
     ///
     /// When they cannot be read now.
     async fn prepare(&self) -> Result<(), Failure>;
-
-    /// Reads the payload of one event.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read for now; it must come again.
-    async fn read(&self, payload: &[u8]) -> Result<Delivered, Failure>;
 }
 
 /// Reads events as the app that we are.
 struct AccountReader(Arc<Account>);
 
 #[async_trait]
-impl Reader for AccountReader {
+impl EventReader for AccountReader {
     async fn prepare(&self) -> Result<(), Failure> {
         self.0.identity().await.map(drop)
     }
+}
 
-    async fn read(&self, payload: &[u8]) -> Result<Delivered, Failure> {
-        inbound::lookup::read(&self.0, payload).await
+#[async_trait]
+impl Reader<Push> for AccountReader {
+    async fn read(&self, push: &Push) -> Result<Meaning, Unreadable> {
+        Ok(match inbound::lookup::read(&self.0, &push.payload).await? {
+            // What it lacks was looked up as far as it could be.
+            Delivered::Event { event, .. } => Meaning::Event(event),
+            Delivered::Nothing(reason) => Meaning::Nothing(reason),
+        })
     }
 }
 
@@ -87,18 +86,26 @@ pub(crate) async fn run(
 async fn run_with(
     account: &Arc<Account>,
     health: &HealthBoard,
-    reader: Arc<dyn Reader>,
+    reader: Arc<dyn EventReader>,
     intake: Arc<dyn Intake>,
     reconnect: &Notify,
     deadlines: Deadlines,
     stop: CancellationToken,
 ) {
-    let (queue, works) = lines::queue();
-    let hands = Arc::new(push::Hands(Arc::clone(&reader)));
-    let keeper = Keeper::new(account, health, reconnect, reader, queue, deadlines);
-    // The keeper goes first and takes its end of the queue with it; that ends the other.
-    tokio::join!(
-        keeper.run(&stop),
-        lines::run(works, hands, intake, &stop, deadlines.patience.drain),
-    );
+    let settings = &account.settings;
+    let taken = |remedy: String| {
+        error!(remedy, "not connecting to Feishu until somebody acts");
+        health.needs_operator(remedy);
+    };
+    let lock = lock::take(&settings.app_id, &settings.base_url, deadlines.lock, taken);
+    let Some(_lock) = stop.run_until_cancelled(lock).await else {
+        return;
+    };
+    let feishu = Arc::new(Feishu {
+        account: Arc::clone(account),
+        reader: Arc::clone(&reader),
+        deadlines,
+    });
+    let timing = deadlines.uplink;
+    uplink::run(feishu, reader, intake, health, reconnect, timing, &stop).await;
 }

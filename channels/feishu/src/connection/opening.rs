@@ -1,21 +1,21 @@
 //! From nothing to an open connection, and what to do when there is none.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use secrecy::ExposeSecret as _;
 use thiserror::Error;
-use tieline_net::life::Verdict;
-use tieline_net::{ConnectError, WebSocket};
-use tokio::time::timeout;
+use tieline_net::ConnectError;
+use tieline_net::uplink::{Late, Opened, Platform, Verdict, within};
+use tracing::debug;
 use url::Url;
 
-use super::Reader;
+use super::EventReader;
 use super::deadlines::Deadlines;
+use super::session::FeishuSession;
 use crate::account::Account;
 use crate::api::Failure;
-use crate::discovery::{self, Endpoint, HandshakeHeaders, Refusal, Timing};
+use crate::discovery::{self, Endpoint, HandshakeHeaders, Refusal};
 
 /// The largest frame that is taken. Feishu cuts events into parts long before.
 const MAX_FRAME: usize = 16 << 20;
@@ -23,16 +23,11 @@ const MAX_FRAME: usize = 16 << 20;
 /// The most that is read of discovery's answer.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// An open connection.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) socket: WebSocket,
-    /// What each ping names.
-    pub(super) service_id: i32,
-    /// Feishu's name of the connection, for the log.
-    pub(super) device_id: Option<String>,
-    /// How Feishu wants it to be kept.
-    pub(super) timing: Timing,
+/// Feishu, as an app connects to it.
+pub(super) struct Feishu {
+    pub(super) account: Arc<Account>,
+    pub(super) reader: Arc<dyn EventReader>,
+    pub(super) deadlines: Deadlines,
 }
 
 /// Why there is no connection. No text has the URL in it.
@@ -51,56 +46,50 @@ pub(super) enum OpenError {
     #[error(transparent)]
     Connect(ConnectError),
     /// A step took too long.
-    #[error("{step} took more than {within:?}")]
-    Deadline {
-        /// What was waited for.
-        step: &'static str,
-        /// For how long.
-        within: Duration,
-    },
-    /// Opening it panicked, which is a defect of ours.
-    #[error("opening a connection panicked")]
-    Panicked,
+    #[error(transparent)]
+    Late(#[from] Late),
 }
 
-/// Opens a connection: sees to it that events can be read, asks where to connect, connects.
-///
-/// # Errors
-///
-/// When any of it fails or takes too long.
-pub(super) async fn open(
-    account: Arc<Account>,
-    reader: Arc<dyn Reader>,
-    deadlines: Deadlines,
-) -> Result<Opened, OpenError> {
-    within(
-        "finding out who this app is",
-        deadlines.identity,
-        reader.prepare(),
-    )
-    .await??;
-    let endpoint = within("discovery", deadlines.discovery, discover(&account)).await??;
-    let opened = account
-        .net
-        .open_websocket(endpoint.url.expose_secret(), MAX_FRAME, deadlines.connect)
-        .await;
-    match opened {
-        Ok((socket, _response)) => Ok(Opened {
+impl Platform for Feishu {
+    const NAME: &'static str = "Feishu";
+
+    type Session = FeishuSession;
+    type Error = OpenError;
+
+    /// Sees to it that events can be read, asks where to connect, connects.
+    async fn open(&self) -> Result<Opened<FeishuSession>, OpenError> {
+        let Self {
+            account,
+            reader,
+            deadlines,
+        } = self;
+        let prepared = reader.prepare();
+        within("finding out who this app is", deadlines.identity, prepared).await??;
+        let endpoint = within("discovery", deadlines.discovery, discover(account)).await??;
+        let opened = account
+            .net
+            .open_websocket(endpoint.url.expose_secret(), MAX_FRAME, deadlines.connect)
+            .await;
+        let (socket, _response) = opened.map_err(not_connected)?;
+        debug!(
+            device_id = endpoint.device_id,
+            "Feishu has a connection for us"
+        );
+        let session = FeishuSession::new(endpoint.service_id, endpoint.timing);
+        Ok(Opened {
             socket,
-            service_id: endpoint.service_id,
-            device_id: endpoint.device_id,
-            timing: endpoint.timing,
-        }),
-        Err(ConnectError::Refused(response)) => {
-            let status = response.status().as_u16();
-            Err(handshake_refused(status, response.headers()).into())
-        }
-        Err(error) => Err(OpenError::Connect(error)),
+            upkeep: session.upkeep(),
+            session,
+        })
+    }
+
+    fn verdict(&self, error: &OpenError) -> Verdict {
+        verdict(error)
     }
 }
 
 /// Says what to do when a connection could not be opened.
-pub(super) fn verdict(error: &OpenError) -> Verdict {
+fn verdict(error: &OpenError) -> Verdict {
     match error {
         OpenError::Unknown(Failure::Again { after, .. }) => Verdict::Retry {
             after: Some(*after),
@@ -120,8 +109,7 @@ pub(super) fn verdict(error: &OpenError) -> Verdict {
         | OpenError::Refused(Refusal::Retry { .. })
         | OpenError::Unreachable(_)
         | OpenError::Connect(_)
-        | OpenError::Deadline { .. }
-        | OpenError::Panicked => Verdict::Retry { after: None },
+        | OpenError::Late(_) => Verdict::Retry { after: None },
     }
 }
 
@@ -161,6 +149,15 @@ fn unreachable(error: reqwest::Error) -> OpenError {
     OpenError::Unreachable(error.without_url())
 }
 
+fn not_connected(error: ConnectError) -> OpenError {
+    match error {
+        ConnectError::Refused(response) => {
+            handshake_refused(response.status().as_u16(), response.headers()).into()
+        }
+        error @ (ConnectError::Deadline(_) | ConnectError::Failed(_)) => OpenError::Connect(error),
+    }
+}
+
 fn handshake_refused(status: u16, headers: &HeaderMap) -> Refusal {
     let header = |name| headers.get(name)?.to_str().ok();
     let headers = HandshakeHeaders {
@@ -171,18 +168,10 @@ fn handshake_refused(status: u16, headers: &HeaderMap) -> Refusal {
     discovery::handshake_refused(status, headers)
 }
 
-async fn within<T>(
-    step: &'static str,
-    within: Duration,
-    future: impl Future<Output = T>,
-) -> Result<T, OpenError> {
-    timeout(within, future)
-        .await
-        .map_err(|_elapsed| OpenError::Deadline { step, within })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use pretty_assertions::assert_eq;
 
     use super::*;
@@ -249,13 +238,12 @@ mod tests {
                 retry(None),
             ),
             (
-                OpenError::Deadline {
+                OpenError::Late(Late {
                     step: "discovery",
                     within: Duration::from_secs(1),
-                },
+                }),
                 retry(None),
             ),
-            (OpenError::Panicked, retry(None)),
         ];
         for (error, expected) in table {
             assert_eq!(verdict(&error), expected, "{error:?}");

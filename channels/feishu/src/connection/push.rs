@@ -1,25 +1,17 @@
 //! An event on its way to the intake, and its acknowledgement.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use serde_json::Value;
-use tieline_net::lines::{self, Delivery, Meaning, Outcome, Unreadable};
+use tieline_net::uplink::{Delivery, Outcome};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::Reader;
 use crate::api::brief;
 use crate::frame::{AckCode, Frame};
-use crate::inbound::Delivered;
-
-/// The end of the queue where events are put in.
-pub(super) type Queue = lines::Queue<Push>;
 
 /// An event or a callback, complete.
 #[derive(Debug)]
 pub(super) struct Push {
-    payload: Vec<u8>,
+    pub(super) payload: Vec<u8>,
     line: String,
     event_id: String,
     event_type: String,
@@ -32,9 +24,6 @@ pub(super) struct Slip {
     frame: Frame,
     received_at: Instant,
 }
-
-/// A [`Reader`] as the queue wants it.
-pub(super) struct Hands(pub(super) Arc<dyn Reader>);
 
 // === impl Push ===
 
@@ -98,19 +87,6 @@ impl Slip {
         };
         let took_ms = u64::try_from(self.received_at.elapsed().as_millis()).unwrap_or(u64::MAX);
         Message::binary(self.frame.into_ack(code, None, took_ms).write())
-    }
-}
-
-// === impl Hands ===
-
-#[async_trait]
-impl lines::Reader<Push> for Hands {
-    async fn read(&self, push: &Push) -> Result<Meaning, Unreadable> {
-        match self.0.read(&push.payload).await? {
-            // What it lacks was looked up as far as it could be.
-            Delivered::Event { event, .. } => Ok(Meaning::Event(event)),
-            Delivered::Nothing(reason) => Ok(Meaning::Nothing(reason)),
-        }
     }
 }
 

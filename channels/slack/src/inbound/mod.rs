@@ -25,6 +25,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 use tieline_channel::{ChatKind, Conversation, Event, Happening, Segment, Sender, SenderKind};
+use tieline_net::uplink::Meaning;
 
 pub(crate) use self::event::chat_kind;
 pub(crate) use self::message::{Meaningless, Place, Reader, is_written};
@@ -33,21 +34,8 @@ pub(crate) use self::ts::Ts;
 use crate::account::{Account, Identity};
 use crate::socket::Envelope;
 
-/// What an envelope means to us.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart where it is made, and most are events"
-)]
-pub(crate) enum Delivered {
-    /// Something happened: acknowledge it once it is on disk.
-    Event(Event),
-    /// Nothing of ours; acknowledge it. Says why, for the log.
-    Nothing(String),
-}
-
 /// Reads an envelope. Names are looked up as far as that is quick.
-pub(crate) async fn read(account: &Account, us: &Identity, envelope: &Envelope) -> Delivered {
+pub(crate) async fn read(account: &Account, us: &Identity, envelope: &Envelope) -> Meaning {
     let now = SystemTime::now();
     let reader = Reader {
         us,
@@ -62,8 +50,8 @@ pub(crate) async fn read(account: &Account, us: &Identity, envelope: &Envelope) 
         read => read,
     };
     match read {
-        Ok(event) => Delivered::Event(event),
-        Err(meaningless) => Delivered::Nothing(meaningless),
+        Ok(event) => Meaning::Event(event),
+        Err(meaningless) => Meaning::Nothing(meaningless),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tieline_net::uplink::Delivery;
+use tokio_tungstenite::tungstenite::Message;
 
 /// What Slack delivers, with what is needed to acknowledge it.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +18,7 @@ pub(crate) struct Envelope {
 
 impl Envelope {
     /// Returns the chat that it is about, where that can be told: what must stay in order.
-    pub(super) fn chat(&self) -> Option<&str> {
+    fn chat(&self) -> Option<&str> {
         const PLACES: &[&str] = &[
             "/event/channel",
             "/event/channel/id",
@@ -28,6 +30,23 @@ impl Envelope {
         PLACES
             .iter()
             .find_map(|place| self.payload.pointer(place)?.as_str())
+    }
+}
+
+impl Delivery for Envelope {
+    /// Its `envelope_id`, to acknowledge it.
+    type Slip = String;
+
+    fn line(&self) -> &str {
+        self.chat().unwrap_or_default()
+    }
+
+    fn name(&self) -> &str {
+        &self.envelope_id
+    }
+
+    fn kind(&self) -> &str {
+        &self.kind
     }
 }
 
@@ -148,8 +167,8 @@ impl DisconnectReason {
 }
 
 /// Returns the frame that acknowledges a delivery.
-pub(super) fn acknowledgement(envelope_id: &str) -> String {
-    json!({ "envelope_id": envelope_id }).to_string()
+pub(super) fn acknowledgement(envelope_id: &str) -> Message {
+    Message::text(json!({ "envelope_id": envelope_id }).to_string())
 }
 
 #[cfg(test)]
@@ -274,6 +293,9 @@ mod tests {
 
     #[test]
     fn acknowledgement_is_the_bare_id() {
-        assert_eq!(acknowledgement("a\"b"), r#"{"envelope_id":"a\"b"}"#);
+        assert_eq!(
+            acknowledgement("a\"b"),
+            Message::text(r#"{"envelope_id":"a\"b"}"#)
+        );
     }
 }

@@ -1,22 +1,23 @@
-//! Socket Mode: the connection, its life, and the envelopes that come by it.
+//! Socket Mode: how connections are opened, and the envelopes that come by them.
 //!
 //! - `envelope`: what Slack's frames say
 //! - `opening`: from nothing to `hello`
+//! - `census`: whether the app has connections that are not ours
 //! - `verdict`: what to do about a failure, and what to tell the operator
-//! - `connection`: one WebSocket from `hello` to its end
-//! - `queue`: envelopes on their way to the intake
-//! - `keeper`: the task that holds it all together
+//! - `session`: what goes over one connection after `hello`
+//! - `timing`: how long everything may take
+//!
+//! The connection is kept up by [`uplink`].
 //!
 //! **Invariant:** an envelope with something for us is acknowledged only when the intake has it on
 //! disk, and only on the connection that delivered it. What is not acknowledged comes again.
 //!
 //! **Invariant:** the URL of a connection is a credential and is in no log and no error.
 
-mod connection;
+mod census;
 mod envelope;
-mod keeper;
 mod opening;
-mod queue;
+mod session;
 mod timing;
 mod verdict;
 
@@ -27,35 +28,24 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tieline_channel::Intake;
-use tieline_net::lines;
+use tieline_channel::health::HealthBoard;
+use tieline_net::uplink::{self, Meaning, Reader, Unreadable};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::census::Census;
 pub(crate) use self::envelope::Envelope;
-use self::keeper::Keeper;
+use self::opening::Slack;
 use self::timing::Timing;
 use crate::account::Account;
-use crate::inbound::{self, Delivered};
-use crate::web::CallError;
-use tieline_channel::health::HealthBoard;
-
-/// Says what an envelope means.
-#[async_trait]
-trait Reader: Send + Sync {
-    /// Reads one envelope.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read for now; it is not acknowledged and comes again.
-    async fn read(&self, envelope: &Envelope) -> Result<Delivered, CallError>;
-}
+use crate::inbound;
 
 /// Reads envelopes as the app that we are.
 struct AccountReader(Arc<Account>);
 
 #[async_trait]
-impl Reader for AccountReader {
-    async fn read(&self, envelope: &Envelope) -> Result<Delivered, CallError> {
+impl Reader<Envelope> for AccountReader {
+    async fn read(&self, envelope: &Envelope) -> Result<Meaning, Unreadable> {
         let us = self.0.identity().await?;
         Ok(inbound::read(&self.0, us, envelope).await)
     }
@@ -85,18 +75,17 @@ pub(crate) async fn run(
 async fn run_with(
     account: &Arc<Account>,
     health: &HealthBoard,
-    reader: Arc<dyn Reader>,
+    reader: Arc<dyn Reader<Envelope>>,
     intake: Arc<dyn Intake>,
     reconnect: &Notify,
     timing: Timing,
     stop: CancellationToken,
 ) {
-    let (queue, works) = lines::queue();
-    let hands = Arc::new(queue::Hands(reader));
-    let keeper = Keeper::new(account, health, reconnect, queue, timing);
-    // The keeper goes first and takes its end of the queue with it; that ends the other.
-    tokio::join!(
-        keeper.run(&stop),
-        lines::run(works, hands, intake, &stop, timing.patience.drain),
-    );
+    let slack = Arc::new(Slack {
+        account: Arc::clone(account),
+        census: Census::default(),
+        timing,
+    });
+    let timing = timing.uplink;
+    uplink::run(slack, reader, intake, health, reconnect, timing, &stop).await;
 }

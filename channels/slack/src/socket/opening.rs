@@ -1,17 +1,20 @@
 //! From nothing to `hello`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use thiserror::Error;
+use tieline_net::uplink::{Late, Opened, Platform, Upkeep, Verdict, within};
 use tieline_net::{ConnectError, WebSocket};
-use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message};
+use tracing::debug;
 
+use super::census::Census;
 use super::envelope::{DisconnectReason, Frame};
+use super::session::SlackSession;
 use super::timing::Timing;
+use super::verdict;
 use crate::account::Account;
 use crate::web::{CallError, Method};
 
@@ -19,12 +22,12 @@ use crate::web::{CallError, Method};
 /// some hundred kilobytes.
 const MAX_FRAME: usize = 16 * 1024 * 1024;
 
-/// A connection on which Slack has said `hello`.
+/// Slack, as an app connects to it.
 #[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) socket: WebSocket,
-    /// How many connections the app has, this one included.
-    pub(super) num_connections: Option<usize>,
+pub(super) struct Slack {
+    pub(super) account: Arc<Account>,
+    pub(super) census: Census,
+    pub(super) timing: Timing,
 }
 
 /// Why there is no connection. No text has the URL in it.
@@ -46,16 +49,8 @@ pub(super) enum OpenError {
     #[error("the connection was closed before Slack said hello")]
     Closed,
     /// A step took too long.
-    #[error("{step} took more than {within:?}")]
-    Deadline {
-        /// What was waited for.
-        step: &'static str,
-        /// For how long.
-        within: Duration,
-    },
-    /// Opening it panicked, which is a defect of ours.
-    #[error("opening a connection panicked")]
-    Panicked,
+    #[error(transparent)]
+    Late(#[from] Late),
 }
 
 #[derive(Deserialize)]
@@ -63,27 +58,45 @@ struct ConnectionsOpenResponse {
     url: String,
 }
 
-/// Opens a connection: asks who we are, once, and where to connect; connects; awaits `hello`.
-///
-/// # Errors
-///
-/// When any of it fails or takes too long.
-pub(super) async fn open(account: Arc<Account>, timing: Timing) -> Result<Opened, OpenError> {
-    // Without knowing who we are nothing that arrives can be read.
-    within("auth.test", timing.call, account.identity()).await??;
-    let place = account
-        .web
-        .call::<ConnectionsOpenResponse>(Method::AppsConnectionsOpen, Vec::new());
-    let place = within("apps.connections.open", timing.call, place).await??;
-    let (mut socket, _response) = account
-        .net
-        .open_websocket(&place.url, MAX_FRAME, timing.connect)
-        .await?;
-    let num_connections = within("Slack's hello", timing.hello, hello(&mut socket)).await??;
-    Ok(Opened {
-        socket,
-        num_connections,
-    })
+impl Platform for Slack {
+    const NAME: &'static str = "Slack";
+
+    type Session = SlackSession;
+    type Error = OpenError;
+
+    /// Asks who we are, once, and where to connect; connects; awaits `hello`.
+    async fn open(&self) -> Result<Opened<SlackSession>, OpenError> {
+        let Self {
+            account, timing, ..
+        } = self;
+        // Without knowing who we are nothing that arrives can be read.
+        within("auth.test", timing.call, account.identity()).await??;
+        let place = account
+            .web
+            .call::<ConnectionsOpenResponse>(Method::AppsConnectionsOpen, Vec::new());
+        let place = within("apps.connections.open", timing.call, place).await??;
+        let (mut socket, _response) = account
+            .net
+            .open_websocket(&place.url, MAX_FRAME, timing.connect)
+            .await?;
+        let num_connections = within("Slack's hello", timing.hello, hello(&mut socket)).await??;
+        debug!(num_connections, "Slack says hello");
+        Ok(Opened {
+            socket,
+            session: SlackSession {
+                channel: account.settings.id.clone(),
+                _counted: self.census.count(num_connections),
+            },
+            upkeep: Upkeep {
+                ping: timing.ping,
+                longest: timing.uplink.habits.longest,
+            },
+        })
+    }
+
+    fn verdict(&self, error: &OpenError) -> Verdict {
+        verdict::on_failure(&self.account.settings.id, error)
+    }
 }
 
 /// Waits for `hello` and returns how many connections the app has.
@@ -108,14 +121,4 @@ async fn hello(socket: &mut WebSocket) -> Result<Option<usize>, OpenError> {
             Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
     }
-}
-
-async fn within<T>(
-    step: &'static str,
-    within: Duration,
-    future: impl Future<Output = T>,
-) -> Result<T, OpenError> {
-    timeout(within, future)
-        .await
-        .map_err(|_elapsed| OpenError::Deadline { step, within })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tieline_net::phase::Patience;
+use tieline_net::uplink::{self, Habits};
 
 /// How long everything may take. Tests have less patience than Slack deserves.
 #[derive(Clone, Copy, Debug)]
@@ -15,21 +15,8 @@ pub(super) struct Timing {
     pub(super) hello: Duration,
     /// Between pings of ours.
     pub(super) ping: Duration,
-    /// Without any frame a connection is dead after this; holds several pings.
-    pub(super) silence: Duration,
-    /// One write. Only a peer that reads nothing makes us wait.
-    pub(super) write: Duration,
-    /// How long reading may pause for want of room. Slack gives a delivery up after 3 s, and pings
-    /// want to be answered.
-    pub(super) pause: Duration,
-    /// A connection that has to go.
-    pub(super) patience: Patience,
-    /// How long the peer may take to answer our close frame.
-    pub(super) close: Duration,
-    /// How long TCP may stay open after the close handshake: Slack leaves that to us.
-    pub(super) tcp: Duration,
-    /// Between attempts that need the operator first.
-    pub(super) slow: Duration,
+    /// Everything after that.
+    pub(super) uplink: uplink::Timing,
 }
 
 impl Timing {
@@ -39,17 +26,16 @@ impl Timing {
         connect: Duration::from_secs(10),
         hello: Duration::from_secs(10),
         ping: Duration::from_secs(7),
-        silence: Duration::from_secs(25),
-        write: Duration::from_secs(5),
-        pause: Duration::from_secs(5),
-        patience: Patience {
-            quiet: Duration::from_millis(200),
-            retire: Duration::from_secs(3),
-            finish: Duration::from_millis(500),
-            drain: Duration::from_secs(2),
+        uplink: uplink::Timing {
+            habits: Habits {
+                lived: Duration::from_secs(5),
+                longest: Duration::from_secs(30),
+                ..uplink::Timing::USUAL.habits
+            },
+            // With the 7 s before a ping: what a connection may be silent for.
+            pong: Duration::from_secs(18),
+            pause: Duration::from_secs(5),
+            ..uplink::Timing::USUAL
         },
-        close: Duration::from_secs(1),
-        tcp: Duration::from_secs(1),
-        slow: Duration::from_secs(60),
     };
 }

@@ -2,7 +2,7 @@
 
 use tieline_channel::ChannelId;
 use tieline_net::ConnectError;
-use tieline_net::life::Verdict;
+use tieline_net::uplink::Verdict;
 
 use super::envelope::DisconnectReason;
 use super::opening::OpenError;
@@ -22,8 +22,7 @@ pub(super) fn on_failure(channel: &ChannelId, error: &OpenError) -> Verdict {
         OpenError::Connect(ConnectError::Deadline(_) | ConnectError::Failed(_))
         | OpenError::Broken(_)
         | OpenError::Closed
-        | OpenError::Deadline { .. }
-        | OpenError::Panicked => Verdict::Retry { after: None },
+        | OpenError::Late(_) => Verdict::Retry { after: None },
     }
 }
 
@@ -289,7 +288,6 @@ mod tests {
                 Retry(None),
             ),
             (OpenError::Closed, Retry(None)),
-            (OpenError::Panicked, Retry(None)),
         ];
         let channel = ChannelId::new("team");
         for (error, expected) in cases {

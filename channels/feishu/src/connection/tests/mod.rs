@@ -13,13 +13,12 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tieline_channel::conformance::RecordingIntake;
 use tieline_channel::{
-    AcceptError, ChannelId, ChatId, ChatKind, Conversation, Event, EventKey, EventKind, Happening,
-    Health, Link, Message, Receipt, Segment, Sender, SenderKind, UserId, WireId,
+    ChannelId, ChatId, ChatKind, Conversation, Event, EventKey, EventKind, Happening, Health, Link,
+    Message, Segment, Sender, SenderKind, UserId, WireId,
 };
 use tieline_net::Net;
-use tieline_net::phase::Patience;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite;
 
 use self::server::{Server, within};
@@ -40,30 +39,30 @@ struct TestReader {
 }
 
 #[async_trait]
-impl Reader for TestReader {
+impl EventReader for TestReader {
     async fn prepare(&self) -> Result<(), Failure> {
         match self.failure.lock().unwrap().clone() {
             Some(failure) => Err(failure),
             None => Ok(()),
         }
     }
+}
 
-    async fn read(&self, payload: &[u8]) -> Result<Delivered, Failure> {
+#[async_trait]
+impl Reader<Push> for TestReader {
+    async fn read(&self, push: &Push) -> Result<Meaning, Unreadable> {
         let number = self.n_read.fetch_add(1, Ordering::Relaxed);
-        let payload: Value = serde_json::from_slice(payload).unwrap_or_default();
+        let payload: Value = serde_json::from_slice(&push.payload).unwrap_or_default();
         let text = |place| payload.pointer(place).and_then(Value::as_str);
         let chat = text("/event/message/chat_id").or(text("/event/context/open_chat_id"));
         match text("/event/message/text") {
-            None => Ok(Delivered::Nothing("it means nothing".to_owned())),
+            None => Ok(Meaning::Nothing("it means nothing".to_owned())),
             Some("panic") => panic!("a panic that the test wants"),
-            Some("unreadable") => Err(Failure::Unclear {
-                reason: "unreadable".to_owned(),
-            }),
-            Some(text) => Ok(Delivered::Event {
-                event: message(chat.unwrap_or_default(), number, text),
-                lacks: Vec::new(),
-                first: None,
-            }),
+            Some("unreadable") => Err("unreadable".into()),
+            Some(text) => {
+                let event = message(chat.unwrap_or_default(), number, text);
+                Ok(Meaning::Event(event))
+            }
         }
     }
 }
@@ -124,24 +123,14 @@ struct AtWork {
 }
 
 /// As with Feishu, but for the politeness at the end.
-const DEADLINES: Deadlines = Deadlines {
-    tcp: Duration::from_millis(50),
-    ..Deadlines::FEISHU
+const DEADLINES: Deadlines = {
+    let mut deadlines = Deadlines::FEISHU;
+    deadlines.uplink.tcp = Duration::from_millis(50);
+    deadlines
 };
 
 impl AtWork {
     fn start(server: &Server, deadlines: Deadlines) -> Self {
-        let intake = Arc::new(RecordingIntake::default());
-        Self::start_into(server, deadlines, Arc::clone(&intake), intake)
-    }
-
-    /// Hands events to `into`.
-    fn start_into(
-        server: &Server,
-        deadlines: Deadlines,
-        intake: Arc<RecordingIntake>,
-        into: Arc<dyn Intake>,
-    ) -> Self {
         let settings = Settings {
             id: ChannelId::new("work"),
             app_id: "cli_1".to_owned(),
@@ -151,6 +140,7 @@ impl AtWork {
             language: Language::English,
         };
         let account = Arc::new(Account::new(settings, Net::new().unwrap()));
+        let intake = Arc::new(RecordingIntake::default());
         let reader = Arc::new(TestReader::default());
         let health = Arc::new(HealthBoard::new());
         let reconnect = Arc::new(Notify::new());
@@ -158,9 +148,12 @@ impl AtWork {
         let mut running = JoinSet::new();
         running.spawn({
             let (health, reconnect, stop) = (health.clone(), reconnect.clone(), stop.clone());
-            let reader = Arc::clone(&reader);
+            let (reader, intake) = (reader.clone(), intake.clone());
             async move {
-                run_with(&account, &health, reader, into, &reconnect, deadlines, stop).await;
+                run_with(
+                    &account, &health, reader, intake, &reconnect, deadlines, stop,
+                )
+                .await;
             }
         });
         Self {
@@ -179,10 +172,6 @@ impl AtWork {
             .await
             .unwrap()
             .clone()
-    }
-
-    fn link(&self) -> Link {
-        self.health.subscribe().borrow().link
     }
 
     /// Has it stop, and waits until it has.
@@ -337,22 +326,6 @@ async fn garbage_is_passed_over_and_not_answered() {
 }
 
 #[tokio::test]
-async fn a_ping_of_the_web_socket_comes_back_as_it_was() {
-    let Bench {
-        mut server,
-        at_work,
-    } = Bench::start().await;
-    let mut peer = server.connected().await;
-    let payload = || "1731999999.17:42".into();
-    peer.send(tungstenite::Message::Ping(payload())).await;
-    assert_eq!(
-        peer.next().await,
-        Some(tungstenite::Message::Pong(payload()))
-    );
-    at_work.stopped().await;
-}
-
-#[tokio::test]
 async fn parts_in_any_order_and_twice_become_one_event_with_one_acknowledgement() {
     let Bench {
         mut server,
@@ -398,190 +371,9 @@ async fn what_a_pong_configures_is_done() {
 }
 
 #[tokio::test]
-async fn a_half_open_connection_is_found_out() {
-    let deadlines = Deadlines {
-        pong: Duration::from_millis(200),
-        ..DEADLINES
-    };
-    let mut bench = Bench::start_with(deadlines).await;
-    let peer = bench.server.connected().await;
-    bench.at_work.link_becomes(Link::Up).await;
-    let silent = peer.into_silence();
-    let down = bench.at_work.link_becomes(Link::Down).await;
-    let reason = down.last_error.unwrap();
-    assert!(reason.contains("nothing was heard"), "{reason}");
-    let mut next = bench.server.connected().await;
-    next.pong(&json!({})).await;
-    bench.at_work.link_becomes(Link::Up).await;
-    assert_eq!(bench.n_questions(), 2, "each connect asks anew");
-    drop(silent);
-    bench.at_work.stopped().await;
-}
-
-#[tokio::test]
-async fn a_quiet_connection_lives_while_anything_is_heard_after_each_ping() {
-    let deadlines = Deadlines {
-        pong: Duration::from_millis(900),
-        ..DEADLINES
-    };
-    let server = Server::start().await;
-    server.discovery_works(json!({"PingInterval": 1}));
-    let mut bench = Bench::start_at(server, deadlines);
-    let mut peer = bench.server.connected().await;
-    for _ in 0..3 {
-        peer.pinged().await;
-        peer.send(tungstenite::Message::text("")).await;
-    }
-    assert_eq!(bench.at_work.link(), Link::Up);
-    assert_eq!(bench.n_questions(), 1);
-    bench.at_work.stopped().await;
-}
-
-#[tokio::test]
-async fn a_dropped_connection_is_made_again_at_once() {
-    let mut bench = Bench::start().await;
-    let mut peer = bench.server.connected().await;
-    bench.at_work.link_becomes(Link::Up).await;
-    bench.at_work.intake.hold_all();
-    peer.deliver("lost", "oc_1", "one").await;
-    bench.at_work.intake.called(1).await;
-    drop(peer.into_silence());
-    let down = bench.at_work.link_becomes(Link::Down).await;
-    assert!(down.last_error.is_some());
-    let mut next = bench.server.connected().await;
-    bench.at_work.link_becomes(Link::Up).await;
-    // Its work has survived it, and what comes now is behind it.
-    next.deliver("next", "oc_1", "two").await;
-    bench.at_work.intake.release();
-    next.acknowledges("next", 200).await;
-    assert_eq!(texts(&bench.at_work.intake.taken()), ["one", "two"]);
-    bench.at_work.stopped().await;
-}
-
-#[tokio::test]
-async fn a_connection_that_feishu_closes_is_made_again_without_waiting_for_tcp() {
-    let deadlines = Deadlines {
-        tcp: Duration::from_secs(600),
-        ..DEADLINES
-    };
-    let mut bench = Bench::start_with(deadlines).await;
-    let mut peer = bench.server.connected().await;
-    bench.at_work.link_becomes(Link::Up).await;
-    peer.send(tungstenite::Message::Close(None)).await;
-    bench.at_work.link_becomes(Link::Down).await;
-    let mut next = bench.server.connected().await;
-    bench.at_work.link_becomes(Link::Up).await;
-    next.deliver("next", "oc_1", "one").await;
-    next.acknowledges("next", 200).await;
-    drop(peer);
-    bench.at_work.stopped().await;
-}
-
-#[tokio::test]
-async fn connections_that_are_cut_again_and_again_lose_nothing() {
-    let mut bench = Bench::start().await;
-    for round in 0..8 {
-        let mut peer = bench.server.connected().await;
-        let id = round.to_string();
-        peer.deliver(&id, "oc_1", &id).await;
-        peer.acknowledges(&id, 200).await;
-        drop(peer.into_silence());
-    }
-    assert_eq!(
-        texts(&bench.at_work.intake.taken()),
-        ["0", "1", "2", "3", "4", "5", "6", "7"]
-    );
-    bench.at_work.stopped().await;
-}
-
-#[tokio::test]
-async fn a_forced_reconnect_overlaps_and_leaves_no_gap() {
-    let mut bench = Bench::start().await;
-    let mut old = bench.server.connected().await;
-    let up = bench.at_work.link_becomes(Link::Up).await;
-    bench.at_work.intake.hold(&ChatId::new("oc_1"));
-    old.deliver("old-1", "oc_1", "one").await;
-    bench.at_work.intake.called(1).await;
-    bench.at_work.reconnect.notify_one();
-    let mut new = bench.server.connected().await;
-    // Both are read; each is acknowledged where it came from.
-    new.deliver("new-1", "oc_2", "two").await;
-    new.acknowledges("new-1", 200).await;
-    old.deliver("old-2", "oc_3", "three").await;
-    old.acknowledges("old-2", 200).await;
-    bench.at_work.intake.release();
-    old.acknowledges("old-1", 200).await;
-    // Nothing is in flight on it any longer.
-    old.gets_closed().await;
-    let health = bench.at_work.health.subscribe().borrow().clone();
-    assert_eq!((health.link, health.since), (Link::Up, up.since));
-    assert_eq!(bench.n_questions(), 2);
-    bench.at_work.stopped().await;
-}
-
-#[tokio::test]
-async fn events_of_a_chat_are_taken_in_order_and_chats_do_not_wait_for_each_other() {
-    let mut bench = Bench::start().await;
-    let mut old = bench.server.connected().await;
-    bench.at_work.intake.hold(&ChatId::new("oc_1"));
-    old.deliver("a1", "oc_1", "a1").await;
-    bench.at_work.intake.called(1).await;
-    bench.at_work.reconnect.notify_one();
-    let mut new = bench.server.connected().await;
-    new.deliver("a2", "oc_1", "a2").await;
-    new.deliver("b1", "oc_2", "b1").await;
-    new.acknowledges("b1", 200).await;
-    new.deliver("a3", "oc_1", "a3").await;
-    new.deliver("b2", "oc_2", "b2").await;
-    new.acknowledges("b2", 200).await;
-    let calls = bench.at_work.intake.calls();
-    assert_eq!(calls.len(), 3, "one call for a chat");
-    bench.at_work.intake.release();
-    old.acknowledges("a1", 200).await;
-    new.acknowledges("a2", 200).await;
-    new.acknowledges("a3", 200).await;
-    let taken = texts(&bench.at_work.intake.taken());
-    assert_eq!(taken, ["b1", "b2", "a1", "a2", "a3"]);
-    bench.at_work.stopped().await;
-}
-
-#[tokio::test]
-async fn without_room_for_long_events_are_refused_and_the_connection_lives() {
-    const N: usize = lines::CAPACITY + 20;
-    let deadlines = Deadlines {
-        pause: Duration::from_millis(50),
-        ..DEADLINES
-    };
-    let Bench {
-        mut server,
-        at_work,
-    } = Bench::start_with(deadlines).await;
-    let mut peer = server.connected().await;
-    at_work.intake.hold_all();
-    for number in 0..N {
-        let id = format!("{number:04}");
-        peer.deliver(&id, &format!("oc_{number}"), &id).await;
-    }
-    for number in lines::CAPACITY..N {
-        peer.acknowledges(&format!("{number:04}"), 500).await;
-    }
-    at_work.intake.release();
-    let expected: Vec<_> = (0..lines::CAPACITY)
-        .map(|number| format!("{number:04}"))
-        .collect();
-    assert_eq!(peer.successes(lines::CAPACITY).await, expected);
-    peer.deliver("again", "oc_1", "two").await;
-    peer.acknowledges("again", 200).await;
-    assert_eq!(server.questions().len(), 1);
-    at_work.stopped().await;
-}
-
-#[tokio::test]
 async fn what_is_fatal_needs_the_operator_until_it_is_good_again() {
-    let deadlines = Deadlines {
-        slow: Duration::from_millis(100),
-        ..DEADLINES
-    };
+    let mut deadlines = DEADLINES;
+    deadlines.uplink.habits.slow = Duration::from_millis(100);
     for (code, word) in [
         (403, "long connection"),
         (514, "app_secret"),
@@ -628,10 +420,8 @@ async fn what_passes_is_tried_again() {
 
 #[tokio::test]
 async fn a_refused_handshake_is_judged_by_its_headers() {
-    let deadlines = Deadlines {
-        slow: Duration::from_millis(100),
-        ..DEADLINES
-    };
+    let mut deadlines = DEADLINES;
+    deadlines.uplink.habits.slow = Duration::from_millis(100);
     let server = Server::start().await;
     server.refuse_handshakes(Some(
         "HTTP/1.1 400 Bad Request\r\nHandshake-Status: 514\r\nHandshake-Msg: too many\r\n\
@@ -656,10 +446,8 @@ async fn a_refused_handshake_is_judged_by_its_headers() {
 
 #[tokio::test]
 async fn a_request_to_reconnect_cuts_a_slow_wait_short() {
-    let deadlines = Deadlines {
-        slow: Duration::from_secs(3_600),
-        ..DEADLINES
-    };
+    let mut deadlines = DEADLINES;
+    deadlines.uplink.habits.slow = Duration::from_secs(3_600);
     let mut bench = Bench::start_with(deadlines).await;
     let mut peer = bench.server.connected().await;
     bench.at_work.link_becomes(Link::Up).await;
@@ -684,10 +472,8 @@ async fn a_request_to_reconnect_cuts_a_slow_wait_short() {
 
 #[tokio::test]
 async fn a_second_process_waits_says_so_and_takes_over() {
-    let deadlines = Deadlines {
-        lock: Duration::from_millis(10),
-        ..DEADLINES
-    };
+    let mut deadlines = DEADLINES;
+    deadlines.lock = Duration::from_millis(10);
     let Bench {
         mut server,
         at_work: first,
@@ -711,82 +497,6 @@ async fn a_second_process_waits_says_so_and_takes_over() {
     peer.deliver("mine", "oc_1", "one").await;
     peer.acknowledges("mine", 200).await;
     second.stopped().await;
-}
-
-#[tokio::test]
-async fn stop_does_not_wait_for_the_next_attempt() {
-    let server = Server::start().await;
-    server.discovery_says(json!({"code": 514, "msg": "why"}));
-    let bench = Bench::start_at(server, DEADLINES);
-    bench.at_work.link_becomes(Link::NeedsOperator).await;
-    let started_at = Instant::now();
-    bench.at_work.stopped().await;
-    assert!(started_at.elapsed() < DEADLINES.slow / 2);
-}
-
-#[tokio::test]
-async fn stop_acknowledges_what_is_in_flight_and_takes_nothing_more() {
-    let Bench {
-        mut server,
-        at_work,
-    } = Bench::start().await;
-    let mut peer = server.connected().await;
-    at_work.intake.hold_all();
-    for (id, chat) in [("1", "oc_1"), ("2", "oc_1"), ("3", "oc_2")] {
-        peer.deliver(id, chat, id).await;
-    }
-    at_work.intake.called(2).await;
-    at_work.stop.cancel();
-    // The word goes from task to task on this one thread.
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    peer.deliver("after", "oc_3", "after").await;
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    at_work.intake.release();
-    assert_eq!(peer.successes(3).await, ["1", "2", "3"]);
-    peer.gets_closed().await;
-    assert_eq!(at_work.intake.calls().len(), 3);
-    at_work.stopped().await;
-}
-
-#[tokio::test]
-async fn stop_does_not_wait_for_ever_for_what_is_in_flight() {
-    let deadlines = Deadlines {
-        patience: Patience {
-            drain: Duration::from_millis(50),
-            ..DEADLINES.patience
-        },
-        ..DEADLINES
-    };
-    let Bench {
-        mut server,
-        at_work,
-    } = Bench::start_with(deadlines).await;
-    let mut peer = server.connected().await;
-    at_work.intake.hold_all();
-    peer.deliver("held", "oc_1", "one").await;
-    at_work.intake.called(1).await;
-    at_work.stop.cancel();
-    peer.acknowledges("held", 500).await;
-    peer.gets_closed().await;
-    at_work.stopped().await;
-}
-
-#[tokio::test]
-async fn a_peer_that_reads_nothing_does_not_hold_up_the_end() {
-    let deadlines = Deadlines {
-        close: Duration::from_millis(50),
-        ..DEADLINES
-    };
-    let mut bench = Bench::start_with(deadlines).await;
-    let peer = bench.server.connected().await;
-    bench.at_work.link_becomes(Link::Up).await;
-    let silent = peer.into_silence();
-    bench.at_work.stopped().await;
-    drop(silent);
 }
 
 /// What was logged.
@@ -861,48 +571,4 @@ async fn no_log_has_a_ticket_a_secret_or_what_somebody_wrote() {
         assert!(!logged.contains(secret), "{secret} is in {logged}");
         assert!(!health.contains(secret), "{secret} is in {health}");
     }
-}
-
-/// An intake that takes its time, as a busy disk does.
-struct Slow(Arc<RecordingIntake>);
-
-#[async_trait]
-impl Intake for Slow {
-    async fn accept(&self, event: Event) -> Result<Receipt, AcceptError> {
-        sleep(Duration::from_millis(50)).await;
-        self.0.accept(event).await
-    }
-}
-
-#[tokio::test]
-async fn two_hundred_events_a_second_are_acknowledged_in_time() {
-    const N: usize = 1_000;
-    let intake = Arc::new(RecordingIntake::default());
-    let slow = Arc::new(Slow(Arc::clone(&intake)));
-    let mut server = Server::start().await;
-    let at_work = AtWork::start_into(&server, DEADLINES, intake, slow);
-    let mut peer = server.connected().await;
-    let started_at = Instant::now();
-    let mut sent_at = Vec::new();
-    let mut slowest = Duration::ZERO;
-    let mut n_acknowledged = 0;
-    while n_acknowledged < N {
-        let next_at = started_at + Duration::from_millis(5) * u32::try_from(sent_at.len()).unwrap();
-        tokio::select! {
-            () = sleep_until(next_at), if sent_at.len() < N => {
-                let id = sent_at.len().to_string();
-                sent_at.push(Instant::now());
-                peer.deliver(&id, &format!("oc_{}", sent_at.len() % 50), &id).await;
-            }
-            (id, code) = peer.acknowledged() => {
-                assert_eq!(code, 200);
-                let number: usize = id.parse().unwrap();
-                slowest = slowest.max(sent_at[number].elapsed());
-                n_acknowledged += 1;
-            }
-        }
-    }
-    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
-    assert_eq!(at_work.intake.taken().len(), N);
-    at_work.stopped().await;
 }

@@ -249,18 +249,6 @@ impl Peer {
         assert_eq!(self.acknowledged().await, (id.to_owned(), code));
     }
 
-    /// Returns the next acknowledgements, sorted, which must all be of success.
-    pub(super) async fn successes(&mut self, n: usize) -> Vec<String> {
-        let mut ids = Vec::new();
-        for _ in 0..n {
-            let (id, code) = self.acknowledged().await;
-            assert_eq!(code, 200, "{id}");
-            ids.push(id);
-        }
-        ids.sort();
-        ids
-    }
-
     /// Checks that the next message is the close frame, and that TCP ends by the other side's doing.
     pub(super) async fn gets_closed(mut self) {
         let message = self.next().await;

@@ -49,11 +49,11 @@ pub enum Verdict {
 
 /// A connection, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
+pub(super) struct ConnectionId(pub(super) u64);
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(super) enum Event {
     /// A new connection is there.
     Opened(ConnectionId),
     /// The attempt failed.
@@ -83,6 +83,8 @@ pub enum Event {
         /// How long the platform wants us to stay away.
         after: Option<Duration>,
     },
+    /// The platform says how long to wait between attempts at most.
+    Paced(Duration),
     /// The daemon wants another connection.
     Forced,
     /// The wait is over.
@@ -91,7 +93,7 @@ pub enum Event {
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// Open a connection.
     Open,
     /// Let a connection finish what is in flight, and close it.
@@ -102,7 +104,7 @@ pub enum Action {
 
 /// How it looks from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outlook {
+pub(super) enum Outlook {
     /// Nothing is known yet.
     Connecting,
     /// There is a current connection.
@@ -115,7 +117,7 @@ pub enum Outlook {
 
 /// The connections that there are, and the attempt to get another.
 #[derive(Debug)]
-pub struct Life {
+pub(super) struct Life {
     current: Option<Current>,
     /// Oldest first.
     retired: VecDeque<ConnectionId>,
@@ -157,7 +159,7 @@ enum Trouble {
 
 impl Life {
     /// Begins with the first attempt, which is for the caller to make.
-    pub fn begin(habits: Habits) -> Self {
+    pub(super) fn begin(habits: Habits) -> Self {
         Self {
             current: None,
             retired: VecDeque::new(),
@@ -168,7 +170,7 @@ impl Life {
     }
 
     /// Takes note of what happened and returns what to do about it, in order.
-    pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
+    pub(super) fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match event {
             Event::Opened(id) => self.opened(id, now),
             Event::Failed { verdict, reason } => {
@@ -186,6 +188,10 @@ impl Life {
                 has_delivered,
                 after,
             } => self.ended(id, reason, has_delivered, after, now),
+            Event::Paced(longest) => {
+                self.backoff.wait_at_most(longest);
+                Vec::new()
+            }
             Event::Forced => match self.attempt {
                 Attempt::None
                 | Attempt::Waiting {
@@ -204,16 +210,8 @@ impl Life {
         }
     }
 
-    /// Changes the longest wait between attempts.
-    pub fn wait_at_most(&mut self, longest: Duration) {
-        if self.backoff.habits.longest != longest {
-            self.backoff.habits.longest = longest;
-            self.backoff.shorten();
-        }
-    }
-
     /// Returns when [`Event::Due`] is due.
-    pub fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         match self.attempt {
             Attempt::Waiting { until, .. } => Some(until),
             Attempt::None | Attempt::Running => None,
@@ -221,7 +219,7 @@ impl Life {
     }
 
     /// Returns how it looks from outside.
-    pub fn outlook(&self) -> Outlook {
+    pub(super) fn outlook(&self) -> Outlook {
         match (&self.current, &self.trouble) {
             (Some(_), _) => Outlook::Up,
             (None, None) => Outlook::Connecting,
@@ -389,6 +387,13 @@ impl Backoff {
     /// Begins anew, but not with an immediate retry, after a connection that was of some use.
     fn shorten(&mut self) {
         self.policy = RetryPolicy::between(Self::BASE, self.habits.longest);
+    }
+
+    fn wait_at_most(&mut self, longest: Duration) {
+        if self.habits.longest != longest {
+            self.habits.longest = longest;
+            self.shorten();
+        }
     }
 
     fn next_delay(&mut self) -> Duration {
@@ -611,7 +616,7 @@ mod tests {
     fn waits_grow_no_longer_than_the_longest_as_it_is_now() {
         let longest_wait = |longest| {
             let mut bench = Bench::new();
-            bench.life.wait_at_most(longest);
+            assert_eq!(bench.on(Event::Paced(longest)), []);
             (0..500)
                 .map(|_| {
                     bench.on(failed(retry()));

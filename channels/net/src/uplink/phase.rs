@@ -19,7 +19,7 @@ pub struct Patience {
 
 /// What a connection is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub(super) enum Order {
     /// Go on.
     Serve,
     /// There is another one: end when nothing comes any longer and nothing is in flight.
@@ -32,7 +32,7 @@ pub enum Order {
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(super) enum Phase {
     /// It reads.
     Serving,
     /// It reads until nothing comes any longer.
@@ -49,16 +49,16 @@ pub enum Phase {
 
 /// What goes on on a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Traffic {
+pub(super) struct Traffic {
     /// Whether a delivery is without a settlement, or without a place in the queue.
-    pub is_in_flight: bool,
+    pub(super) is_in_flight: bool,
     /// When the last delivery came.
-    pub delivered_at: Option<Instant>,
+    pub(super) delivered_at: Option<Instant>,
 }
 
 /// What follows from a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(super) enum Next {
     /// It is this phase now; ask again then, or when something happened.
     Phase(Phase, Option<Instant>),
     /// The connection ends.
@@ -67,7 +67,7 @@ pub enum Next {
 
 impl Phase {
     /// Returns what an order means.
-    pub fn ordered(order: Order, patience: &Patience, now: Instant) -> Self {
+    pub(super) fn ordered(order: Order, patience: &Patience, now: Instant) -> Self {
         let until = match order {
             Order::Serve => return Self::Serving,
             Order::Retire => return Self::Retiring { since: now },
@@ -79,7 +79,7 @@ impl Phase {
     }
 
     /// Whether deliveries are taken.
-    pub fn reads(self) -> bool {
+    pub(super) fn reads(self) -> bool {
         match self {
             Self::Serving | Self::Retiring { .. } => true,
             Self::Finishing { .. } => false,
@@ -87,7 +87,7 @@ impl Phase {
     }
 
     /// Returns what follows.
-    pub fn next(self, traffic: Traffic, patience: &Patience, now: Instant) -> Next {
+    pub(super) fn next(self, traffic: Traffic, patience: &Patience, now: Instant) -> Next {
         match self {
             Self::Serving => Next::Phase(self, None),
             Self::Retiring { since } => {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 /// How many deliveries may be here. Who has another one waits for a while and reads no further.
-pub const CAPACITY: usize = 1_024;
+pub(super) const CAPACITY: usize = 1_024;
 
 /// A large delivery counts as several, one for each of these many bytes.
 const BYTES_PER_PLACE: usize = 16 * 1024;
@@ -31,7 +31,7 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 /// What a platform delivers.
 pub trait Delivery: Send + Sync + 'static {
     /// What the connection needs to tell the platform what became of it.
-    type Slip: Send + 'static;
+    type Slip: Send + Sync + 'static;
 
     /// Returns the line that it stands in: what is in one line, a chat say, stays in order.
     fn line(&self) -> &str;
@@ -72,18 +72,18 @@ pub trait Reader<D: Delivery>: Send + Sync {
 
 /// The end of the queue where deliveries are put in. Cheap to clone.
 #[derive(Debug)]
-pub struct Queue<D: Delivery> {
+pub(super) struct Queue<D: Delivery> {
     places: Arc<Semaphore>,
     works: mpsc::Sender<Work<D>>,
 }
 
 /// The end of the queue that [`run`] takes deliveries from.
 #[derive(Debug)]
-pub struct Works<D: Delivery>(mpsc::Receiver<Work<D>>);
+pub(super) struct Works<D: Delivery>(mpsc::Receiver<Work<D>>);
 
 /// A place in the queue; dropping it makes room.
 #[derive(Debug)]
-pub struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub(super) struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 /// A delivery, with the way to say what became of it.
 #[derive(Debug)]
@@ -94,11 +94,11 @@ struct Work<D: Delivery> {
 
 /// What became of a delivery.
 #[derive(Debug)]
-pub struct Settled<S> {
+pub(super) struct Settled<S> {
     /// What it was.
-    pub slip: S,
+    pub(super) slip: S,
     /// What became of it.
-    pub outcome: Outcome,
+    pub(super) outcome: Outcome,
     /// Held until the platform is told, so that what it is to be told is bounded as well.
     _place: Place,
 }
@@ -115,7 +115,7 @@ pub enum Outcome {
 /// Tells the connection that brought a delivery what became of it, in any case: also when its work
 /// panics or is aborted.
 #[derive(Debug)]
-pub struct Receipt<S> {
+pub(super) struct Receipt<S> {
     /// What is told, taken when it is.
     settled: Option<Settled<S>>,
     settlements: mpsc::Sender<Settled<S>>,
@@ -125,7 +125,7 @@ pub struct Receipt<S> {
 
 impl<D: Delivery> Queue<D> {
     /// Waits for room for a delivery of that many bytes. Cancel-safe.
-    pub async fn place(&self, bytes: usize) -> Place {
+    pub(super) async fn place(&self, bytes: usize) -> Place {
         let places = Arc::clone(&self.places);
         match places.acquire_many_owned(weight(bytes)).await {
             Ok(permit) => Place(permit),
@@ -135,7 +135,7 @@ impl<D: Delivery> Queue<D> {
     }
 
     /// Takes a place if there is one.
-    pub fn try_place(&self, bytes: usize) -> Option<Place> {
+    pub(super) fn try_place(&self, bytes: usize) -> Option<Place> {
         match Arc::clone(&self.places).try_acquire_many_owned(weight(bytes)) {
             Ok(permit) => Some(Place(permit)),
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
@@ -143,7 +143,7 @@ impl<D: Delivery> Queue<D> {
     }
 
     /// Puts a delivery in; it is behind everything that was put in before for its line.
-    pub fn put(&self, delivery: D, receipt: Receipt<D::Slip>) {
+    pub(super) fn put(&self, delivery: D, receipt: Receipt<D::Slip>) {
         // There is room for as many as have a place. Without the other end, which only happens at
         // the very end, the receipt says that the delivery must come again.
         if self.works.try_send(Work { delivery, receipt }).is_err() {
@@ -166,7 +166,7 @@ impl<D: Delivery> Clone for Queue<D> {
 impl<S> Receipt<S> {
     /// Makes a receipt that says [`Again`](Outcome::Again) unless the delivery is taken.
     /// `settlements` has room for [`CAPACITY`].
-    pub fn new(slip: S, place: Place, settlements: mpsc::Sender<Settled<S>>) -> Self {
+    pub(super) fn new(slip: S, place: Place, settlements: mpsc::Sender<Settled<S>>) -> Self {
         Self {
             settled: Some(Settled {
                 slip,
@@ -201,7 +201,7 @@ fn weight(bytes: usize) -> u32 {
 }
 
 /// Makes a queue: the end to put deliveries in, and what [`run`] takes.
-pub fn queue<D: Delivery>() -> (Queue<D>, Works<D>) {
+pub(super) fn queue<D: Delivery>() -> (Queue<D>, Works<D>) {
     let (works, receiver) = mpsc::channel(CAPACITY);
     let queue = Queue {
         places: Arc::new(Semaphore::new(CAPACITY)),
@@ -212,7 +212,7 @@ pub fn queue<D: Delivery>() -> (Queue<D>, Works<D>) {
 
 /// Reads deliveries and hands in what they say, until nobody puts any in; `drain` after `stop` what
 /// is still here is dropped, to come again.
-pub async fn run<D: Delivery>(
+pub(super) async fn run<D: Delivery>(
     works: Works<D>,
     reader: Arc<dyn Reader<D>>,
     intake: Arc<dyn Intake>,
