@@ -2,7 +2,7 @@
 
 use crate::support::daemon::{Choices, World};
 use crate::support::model::Echo;
-use crate::support::slack::{APP_TOKEN, BOT_TOKEN, Hangup, MockSlack, Options};
+use crate::support::slack::{APP_TOKEN, BOT_TOKEN, MockSlack, Options};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_asked_is_answered_in_its_place() {
@@ -23,7 +23,7 @@ async fn what_is_asked_is_answered_in_its_place() {
     slack.all_answered(&asked).await;
     let root = asked[0].message.clone();
     asked.push(slack.ask_below(&mei, &ops, &root, "without a mention"));
-    slack.hang_up(Hangup::Refresh);
+    slack.refresh();
     for number in 0..5 {
         asked.push(slack.ask(&mei, &ops, &format!("while it refreshes, {number}")));
     }
