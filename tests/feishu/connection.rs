@@ -121,27 +121,6 @@ async fn broken_connections_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_silent_connection_is_replaced() {
-    let mut options = Options::default().hasty();
-    options.timing.ping = 1;
-    options.timing.redeliveries = [Duration::from_secs(20); 4];
-    let running = Running::start(options).await;
-    let feishu = &running.service;
-    let mei = feishu.person("Mei");
-    feishu.hang_up(Hangup::Silence);
-    feishu.say(&mei, &feishu.p2p(&mei), "is anybody there?");
-    feishu
-        .until("another connection", |feishu| {
-            (feishu.connections_ever() > 1).then_some(())
-        })
-        .await;
-    // Into the void; it comes again.
-    assert_eq!(texts(&running.took(1).await), ["is anybody there?"]);
-    running.stop.cancel();
-    feishu.finish();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_is_passed_over_and_the_connection_stays() {
     let running = Running::start(Options::default()).await;
     let feishu = &running.service;

@@ -63,13 +63,11 @@ async fn a_storm_of_failing_calls_loses_nothing_and_repeats_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_before_the_answer_of_a_post_it_repeats_it_under_the_same_key() {
-    for fault in [Fault::DoneInSilence, Fault::Silence] {
+    let killed = |fault| {
         let options = Options::default().hasty();
-        calls::killed_before_the_answer_of_a_post_it_does_not_say_it_twice::<Feishu>(
-            options, fault,
-        )
-        .await;
-    }
+        calls::killed_before_the_answer_of_a_post_it_does_not_say_it_twice::<Feishu>(options, fault)
+    };
+    tokio::join!(killed(Fault::DoneInSilence), killed(Fault::Silence));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
