@@ -6,5 +6,4 @@ mod connection;
 mod faults;
 mod mock;
 mod pace;
-mod running;
 mod whole;

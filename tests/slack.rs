@@ -7,5 +7,4 @@ mod faults;
 mod features;
 mod mock;
 mod pace;
-mod running;
 mod whole;

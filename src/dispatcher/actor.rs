@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tieline_channel::{Channel, ChannelId, Conversation, Message, Status};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -22,7 +22,7 @@ use super::{Line, Settings};
 use crate::codex::Launch;
 use crate::config::Sessions;
 use crate::id::{DispatcherId, LaneId};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, MessageRecord, MessageState};
 use tieline_channel::retry::RestartPolicy;
 
 /// How long a lane that ended by a defect rests before its work is tried again.
@@ -33,6 +33,13 @@ const LOADING: usize = 8;
 
 /// When the ledger is asked again which lanes have work, after it could not tell.
 const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// Of how many of the newest messages is shown again how far they are, after a start.
+const SHOWN_AGAIN: usize = 50;
+
+/// How long ago they came to that at most: what an earlier run settled in its last moments it may
+/// not have shown.
+const SHOWN_AGAIN_WITHIN: Duration = Duration::from_secs(2 * 60);
 
 /// How long turns in flight may go on when the daemon stops.
 const DRAIN_FOR: Duration = Duration::from_secs(8);
@@ -204,6 +211,7 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
         wakes: HashMap::new(),
         ids: HashMap::new(),
     };
+    show_again(context).await;
     let mut link = context.supervised.link.clone();
     let mut outage = Outage::since(Instant::now());
     let mut read_at = Some(Instant::now());
@@ -234,6 +242,51 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
         info!("turns in flight stay open; the next start goes on with them");
         lanes.abort.cancel();
         while lanes.running.join_next().await.is_some() {}
+    }
+}
+
+/// Shows how far the newest messages are: a run that ended in the middle may have left the marks of
+/// an earlier state.
+async fn show_again(context: &LaneContext) {
+    let messages = match context.ledger.recent_messages(SHOWN_AGAIN).await {
+        Ok(messages) => messages,
+        Err(failure) => {
+            warn!(error = %failure, "how far messages are is not shown again");
+            return;
+        }
+    };
+    let now = SystemTime::now();
+    for record in messages {
+        if let Some(status) = shown_again(&context.settings.id, &record, now) {
+            let message = record.message;
+            context
+                .board
+                .show(&record.channel, message.conversation, message.id, status);
+        }
+    }
+}
+
+/// Returns what is shown of a message once more, if anything.
+fn shown_again(
+    dispatcher: &DispatcherId,
+    record: &MessageRecord,
+    now: SystemTime,
+) -> Option<Status> {
+    let age = now.duration_since(record.changed_at).unwrap_or_default();
+    if record.dispatcher != *dispatcher || age > SHOWN_AGAIN_WITHIN {
+        return None;
+    }
+    let had_turn = record.turn.is_some();
+    match record.state {
+        MessageState::Queued => Some(Status::Received),
+        MessageState::Answered => had_turn.then_some(Status::Done),
+        MessageState::Failed { .. } | MessageState::Cancelled | MessageState::Unclear => {
+            had_turn.then_some(Status::Failed)
+        }
+        // Its lane takes it up, and shows so.
+        MessageState::InTurn => None,
+        // Nothing is ever shown of it.
+        MessageState::Refused { .. } => None,
     }
 }
 
@@ -330,10 +383,12 @@ mod tests {
 
     use async_trait::async_trait;
 
+    use super::super::fake_channel::record;
     use super::*;
     use crate::codex::protocol::ThreadSettings;
     use crate::codex::{AppServer, LaunchConfig, StartError};
     use crate::config::Config;
+    use crate::id::TurnKey;
     use crate::ledger::LedgerSettings;
 
     /// A codex that is for ever about to start.
@@ -359,6 +414,42 @@ mod tests {
             thread: ThreadSettings::default(),
             attachments: root.join("attachments"),
             spills: root.join("completions"),
+        }
+    }
+
+    #[test]
+    fn only_what_a_message_has_come_to_lately_is_shown_again() {
+        use MessageState::{Answered, Cancelled, InTurn, Queued, Unclear};
+        let ours = DispatcherId::new("flow");
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let failed = MessageState::Failed {
+            kind: "gone".to_owned(),
+        };
+        let (lately, long_ago) = (Duration::from_secs(60), Duration::from_secs(600));
+        // The state, whether it had a turn, when it came to that.
+        let table = [
+            (Queued, false, lately, Some(Status::Received)),
+            (Answered, true, lately, Some(Status::Done)),
+            (failed, true, lately, Some(Status::Failed)),
+            (Cancelled, true, lately, Some(Status::Failed)),
+            (Unclear, true, lately, Some(Status::Failed)),
+            (InTurn, true, lately, None),
+            (Answered, true, long_ago, None),
+            // A word of ours that tieline answered itself; what its sender took back.
+            (Answered, false, lately, None),
+            (Cancelled, false, lately, None),
+        ];
+        for (state, had_turn, age, expected) in table {
+            let record = MessageRecord {
+                dispatcher: ours.clone(),
+                state,
+                turn: had_turn.then(TurnKey::new),
+                changed_at: now - age,
+                ..record(&[])
+            };
+            assert_eq!(shown_again(&ours, &record, now), expected, "{record:?}");
+            let other = DispatcherId::new("other");
+            assert_eq!(shown_again(&other, &record, now), None);
         }
     }
 

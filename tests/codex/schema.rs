@@ -1,9 +1,12 @@
 //! Our idea of the protocol, held against what the real Codex says it is.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
+use std::rc::Rc;
 
+use jsonschema::Validator;
 use pretty_assertions::assert_eq;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,6 +29,13 @@ struct Schema {
     dir: TempDir,
     /// All types of the present protocol by name.
     definitions: Value,
+    /// What was asked for already: to read one and to make its validator takes half a second.
+    files: RefCell<BTreeMap<String, Rc<File>>>,
+}
+
+struct File {
+    schema: Value,
+    validator: Validator,
 }
 
 impl Schema {
@@ -42,13 +52,24 @@ impl Schema {
         let mut schema = Self {
             dir,
             definitions: Value::Null,
+            files: RefCell::default(),
         };
         schema.definitions =
-            schema.file("codex_app_server_protocol.v2.schemas")["definitions"].take();
+            schema.read("codex_app_server_protocol.v2.schemas")["definitions"].take();
         schema
     }
 
-    fn file(&self, name: &str) -> Value {
+    fn file(&self, name: &str) -> Rc<File> {
+        let mut files = self.files.borrow_mut();
+        let file = files.entry(name.to_owned()).or_insert_with(|| {
+            let schema = self.read(name);
+            let validator = jsonschema::validator_for(&schema).unwrap();
+            Rc::new(File { schema, validator })
+        });
+        Rc::clone(file)
+    }
+
+    fn read(&self, name: &str) -> Value {
         let path = self.dir.path().join(format!("{name}.json"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| {
             panic!("{}: {error}", path.display());
@@ -58,7 +79,7 @@ impl Schema {
 
     /// Returns the methods of a file that lists them.
     fn methods(&self, file: &str) -> BTreeSet<String> {
-        self.file(file)["oneOf"]
+        self.read(file)["oneOf"]
             .as_array()
             .unwrap()
             .iter()
@@ -85,8 +106,9 @@ impl Schema {
     fn check_request(&self, method: &str, params: &impl Serialize) {
         let params = serde_json::to_value(params).unwrap();
         let request = json!({ "id": 1, "method": method, "params": params });
-        assert_valid(&self.file("ClientRequest"), &request);
-        let requests = self.file("ClientRequest");
+        let file = self.file("ClientRequest");
+        file.assert_valid(&request);
+        let requests = &file.schema;
         let variants = requests["oneOf"].as_array().unwrap();
         let variant = variants
             .iter()
@@ -103,7 +125,7 @@ impl Schema {
     /// Something codex may send is read by us without loss of its kind.
     fn check_notification(&self, method: &str, params: Value) -> NotificationBody {
         let notification = json!({ "method": method, "params": params });
-        assert_valid(&self.file("ServerNotification"), &notification);
+        self.file("ServerNotification").assert_valid(&notification);
         let parsed = Notification::parse(method.to_owned(), params).unwrap();
         assert!(
             !matches!(
@@ -130,14 +152,20 @@ impl Schema {
     fn check_ours(&self, name: &str, ours: &[impl Serialize]) {
         let schema = json!({ "$ref": format!("#/definitions/{name}"),
                              "definitions": self.definitions });
+        let validator = jsonschema::validator_for(&schema).unwrap();
         for value in ours {
-            assert_valid(&schema, &serde_json::to_value(value).unwrap());
+            assert_valid(&validator, &serde_json::to_value(value).unwrap());
         }
     }
 }
 
-fn assert_valid(schema: &Value, instance: &Value) {
-    let validator = jsonschema::validator_for(schema).unwrap();
+impl File {
+    fn assert_valid(&self, instance: &Value) {
+        assert_valid(&self.validator, instance);
+    }
+}
+
+fn assert_valid(validator: &Validator, instance: &Value) {
     let errors: Vec<_> = validator
         .iter_errors(instance)
         .map(|error| error.to_string())
@@ -526,7 +554,7 @@ fn every_request_of_codex_is_known_and_declined_as_it_wants() {
     for (method, response) in answers {
         let request = ServerRequest::parse(method.to_owned(), &json!({ "threadId": "T" }));
         match (response, request.decline()) {
-            (Some(response), Ok(answer)) => assert_valid(&schema.file(response), &answer),
+            (Some(response), Ok(answer)) => schema.file(response).assert_valid(&answer),
             (None, Err(error)) => assert_eq!(error.code, -32601),
             (_, answer) => panic!("{method}: {answer:?}"),
         }
@@ -537,5 +565,6 @@ fn every_request_of_codex_is_known_and_declined_as_it_wants() {
         text: "done".into(),
         success: true,
     };
-    assert_valid(&schema.file("DynamicToolCallResponse"), &worked.to_value());
+    let file = schema.file("DynamicToolCallResponse");
+    file.assert_valid(&worked.to_value());
 }

@@ -10,8 +10,8 @@ use tieline_channel::conformance::{Abilities, Delivery, Harness, PostFailure, Se
 use tieline_channel::{Channel, ChatId, Conversation, PostKey, ThreadKey, UserId, WireId};
 use tieline_feishu::FeishuChannel;
 
-use super::running;
-use crate::support::feishu::{Fault, Hangup, MockFeishu, Options, Post};
+use crate::support::feishu::{Fault, Feishu, Hangup, MockFeishu, Options, Post};
+use crate::support::service::Service as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn feishu_passes_the_suite_in_topics() {
@@ -98,7 +98,7 @@ impl Organisation {
             let is_opening = call.method == "endpoint";
             (is_opening && cut.load(Ordering::SeqCst)).then_some(Fault::Dropped)
         });
-        let channel = running::channel(&feishu);
+        let channel = Feishu::channel(&feishu);
         Self {
             feishu,
             channel,

@@ -4,18 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use tieline_channel::{Channel as _, Event, Happening, Link};
+use tieline_channel::{Channel as _, Link};
 
-use super::running::Running;
-use crate::support::feishu::{APP_SECRET, Cut, Fault, Hangup, MockFeishu, Options};
+use crate::chats::connections;
+use crate::support::feishu::{APP_SECRET, Cut, Fault, Feishu, Hangup, MockFeishu, Options};
+use crate::support::running::{self, texts};
 
-fn texts(events: &[Event]) -> Vec<String> {
-    let texts = events.iter().map(|event| match &event.happening {
-        Happening::Message(message) => message.plain_text(),
-        other => panic!("not a message: {other:?}"),
-    });
-    texts.collect()
-}
+type Running = running::Running<Feishu>;
 
 fn no_ack_is_late(feishu: &MockFeishu) {
     let slow: Vec<_> = feishu
@@ -30,7 +25,7 @@ fn no_ack_is_late(feishu: &MockFeishu) {
 async fn a_message_in_parts_is_whole_whatever_their_order() {
     for cut in [Cut::InOrder(1), Cut::InOrder(64), Cut::Shuffled(50)] {
         let running = Running::start(Options::default().cut(cut)).await;
-        let feishu = &running.feishu;
+        let feishu = &running.service;
         let mei = feishu.person("Mei");
         let text = "漢字 👩\u{200d}👧".repeat(20);
         feishu.say(&mei, &feishu.p2p(&mei), &text);
@@ -42,7 +37,7 @@ async fn a_message_in_parts_is_whole_whatever_their_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_message_under_two_event_ids_is_taken_once() {
     let running = Running::start(Options::default()).await;
-    let feishu = &running.feishu;
+    let feishu = &running.service;
     let mei = feishu.person("Mei");
     let message = feishu.say(&mei, &feishu.p2p(&mei), "hello");
     let event = feishu.events_of(&message).remove(0);
@@ -59,7 +54,7 @@ async fn one_message_under_two_event_ids_is_taken_once() {
 async fn nothing_is_lost_while_connections_are_closed() {
     const N: usize = 300;
     let running = Running::start(Options::default().hasty()).await;
-    let feishu = &running.feishu;
+    let feishu = &running.service;
     let mei = feishu.person("Mei");
     let direct = feishu.p2p(&mei);
     for number in 0..N {
@@ -86,7 +81,7 @@ async fn nothing_is_lost_while_connections_are_closed() {
 async fn two_hundred_messages_a_second_are_acknowledged_in_time() {
     const N: usize = 400;
     let running = Running::start(Options::default()).await;
-    let feishu = &running.feishu;
+    let feishu = &running.service;
     let mei = feishu.person("Mei");
     let direct = feishu.p2p(&mei);
     for number in 0..N {
@@ -104,7 +99,7 @@ async fn two_hundred_messages_a_second_are_acknowledged_in_time() {
 async fn messages_of_one_moment_keep_their_order() {
     const N: usize = 100;
     let running = Running::start(Options::default()).await;
-    let feishu = &running.feishu;
+    let feishu = &running.service;
     let mei = feishu.person("Mei");
     let direct = feishu.p2p(&mei);
     running.intake.hold_all();
@@ -120,50 +115,15 @@ async fn messages_of_one_moment_keep_their_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_connections_lose_nothing() {
-    const N: usize = 60;
     let mut options = Options::default().hasty();
     options.timing.ack = Duration::from_millis(500);
-    let running = Running::start(options).await;
-    let feishu = &running.feishu;
-    let mei = feishu.person("Mei");
-    let direct = feishu.p2p(&mei);
-    for number in 0..N {
-        feishu.say(&mei, &direct, &number.to_string());
-        if number % 20 == 10 {
-            feishu.hang_up(Hangup::Drop);
-        }
-    }
-    let taken = running.took(N).await;
-    let texts: BTreeSet<_> = texts(&taken).into_iter().collect();
-    assert_eq!(texts.len(), N);
-    running.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_silent_connection_is_replaced() {
-    let mut options = Options::default().hasty();
-    options.timing.ping = 1;
-    options.timing.redeliveries = [Duration::from_secs(20); 4];
-    let running = Running::start(options).await;
-    let feishu = &running.feishu;
-    let mei = feishu.person("Mei");
-    feishu.hang_up(Hangup::Silence);
-    feishu.say(&mei, &feishu.p2p(&mei), "is anybody there?");
-    feishu
-        .until("another connection", |feishu| {
-            (feishu.connections_ever() > 1).then_some(())
-        })
-        .await;
-    // Into the void; it comes again.
-    assert_eq!(texts(&running.took(1).await), ["is anybody there?"]);
-    running.stop.cancel();
-    feishu.finish();
+    connections::broken_connections_lose_nothing::<Feishu>(options).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_is_passed_over_and_the_connection_stays() {
     let running = Running::start(Options::default()).await;
-    let feishu = &running.feishu;
+    let feishu = &running.service;
     let mei = feishu.person("Mei");
     feishu.send_garbage();
     feishu.push_raw("im.chat.novelty_v9", json!({"whatever": 1}));

@@ -2,78 +2,18 @@
 
 use std::time::Duration;
 
-use tieline_channel::{
-    Channel as _, ChatId, Conversation, Post, PostKey, PostKind, SendError, ThreadKey,
-};
-
-use super::running::Running;
-use crate::support::feishu::{Fault, Options};
-
-fn post(number: usize, to: &Conversation) -> Post {
-    Post {
-        key: PostKey::new(format!("pace-{number}")),
-        to: to.clone(),
-        reply_to: None,
-        settles: Vec::new(),
-        kind: PostKind::Answer,
-        text: format!("answer {number}"),
-        buttons: Vec::new(),
-        file: None,
-    }
-}
-
-/// Posts as an outbox does: it waits when it is told to, and repeats what is unclear.
-async fn deliver(running: &Running, post: &Post) {
-    loop {
-        match running.channel.post(post).await {
-            Ok(_) => return,
-            Err(SendError::Again { after, .. }) => {
-                tokio::time::sleep(after.unwrap_or(Duration::from_secs(1))).await;
-            }
-            Err(SendError::Unclear { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
-async fn place(running: &Running) -> Conversation {
-    let feishu = &running.feishu;
-    let mei = feishu.person("Mei");
-    let ops = feishu.topic_group("ops");
-    let root = feishu.write(&mei, &ops).text("root").unheard().send();
-    Conversation {
-        chat: ChatId::new(ops),
-        thread: Some(ThreadKey::new(feishu.topic_of(&root))),
-    }
-}
-
-async fn deliver_all(running: &Running, n: usize) {
-    let to = place(running).await;
-    let posts: Vec<_> = (0..n).map(|number| post(number, &to)).collect();
-    for post in &posts {
-        deliver(running, post).await;
-    }
-    let seen: Vec<_> = running
-        .feishu
-        .posts()
-        .into_iter()
-        .map(|it| it.text)
-        .collect();
-    let expected: Vec<_> = posts.iter().map(|post| post.text.clone()).collect();
-    assert_eq!(seen, expected);
-}
-
-fn posting(running: &Running) -> usize {
-    let feishu = &running.feishu;
-    feishu.count_calls("messages.create") + feishu.count_calls("messages.reply")
-}
+use crate::chats::pace::{self, deliver, deliver_all, post};
+use crate::support::feishu::{Feishu, Options};
+use crate::support::running::Running;
+use crate::support::service::Service as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn posts_keep_to_the_real_limits_without_being_told() {
-    let running = Running::start(Options::default().with_real_rates()).await;
+    let running = Running::<Feishu>::start(Options::default().with_real_rates()).await;
     deliver_all(&running, 12).await;
     // Not one call was refused.
-    assert_eq!(posting(&running), 12);
+    assert_eq!(running.service.count_calls("messages.reply"), 12);
+    assert_eq!(running.service.count_calls("messages.create"), 0);
     running.finish().await;
 }
 
@@ -81,39 +21,21 @@ async fn posts_keep_to_the_real_limits_without_being_told() {
 async fn a_storm_of_failures_ends_with_each_post_there_once() {
     let mut options = Options::default();
     options.timing.sending = Duration::from_millis(300);
-    let running = Running::start(options).await;
-    let faults = [
-        Fault::RateLimited(1),
-        Fault::AnswerLost,
-        Fault::Broken(503),
-        Fault::DoneButBroken(502),
-        Fault::Dropped,
-        Fault::Error(1_663),
-        Fault::RateLimited(1),
-        Fault::Error(230_020),
-        Fault::Error(99_991_663),
-    ];
-    let mut next = faults.into_iter();
-    running.feishu.fail_where(9, move |call| {
-        matches!(call.method, "messages.create" | "messages.reply")
-            .then(|| next.next())
-            .flatten()
-    });
-    deliver_all(&running, 4).await;
-    running.finish().await;
+    let refusals = &[1_663, 230_020, 99_991_663];
+    pace::a_storm_of_failures_ends_with_each_post_there_once::<Feishu>(options, refusals).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_expires_in_between_is_renewed_once() {
-    let running = Running::start(Options::default()).await;
+    let running = Running::<Feishu>::start(Options::default()).await;
     deliver_all(&running, 1).await;
-    let before = running.feishu.count_calls("token");
-    running.feishu.expire_tokens();
-    let to = place(&running).await;
+    let before = running.service.count_calls("token");
+    running.service.expire_tokens();
+    let to = Feishu::thread(&running.service);
     let posts: Vec<_> = (10..18).map(|number| post(number, &to)).collect();
     let all = posts.iter().map(|post| deliver(&running, post));
     futures_util::future::join_all(all).await;
-    assert_eq!(running.feishu.count_calls("token"), before + 1);
-    assert_eq!(running.feishu.count_posts(), 9);
+    assert_eq!(running.service.count_calls("token"), before + 1);
+    assert_eq!(running.service.count_posts(), 9);
     running.finish().await;
 }

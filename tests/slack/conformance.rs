@@ -7,15 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tieline_channel::conformance::{Abilities, Delivery, Harness, PostFailure, Seen, run_all};
-use tieline_channel::{
-    Channel, ChannelId, ChatId, Conversation, Language, PostKey, ThreadKey, UserId, WireId,
-};
-use tieline_net::Net;
-use tieline_slack::{Settings, SlackChannel};
+use tieline_channel::{Channel, ChatId, Conversation, PostKey, ThreadKey, UserId, WireId};
+use tieline_slack::SlackChannel;
 
-use crate::support::slack::{
-    APP_TOKEN, BOT_TOKEN, Fault, Hangup, MockSlack, Options, Post, escape,
-};
+use crate::support::service::Service as _;
+use crate::support::slack::{Fault, Hangup, MockSlack, Options, Post, Slack, escape};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slack_passes_the_suite_in_threads() {
@@ -90,16 +86,7 @@ impl Workspace {
             let is_opening = call.method == "apps.connections.open";
             (is_opening && cut.load(Ordering::SeqCst)).then_some(Fault::Dropped)
         });
-        let settings = Settings {
-            id: ChannelId::new("team"),
-            app_token: APP_TOKEN.into(),
-            bot_token: BOT_TOKEN.into(),
-            api_url: slack.api_url().parse().unwrap(),
-            reactions: true,
-            thread_direct: false,
-            language: Language::English,
-        };
-        let channel = Arc::new(SlackChannel::new(settings, Net::new().unwrap()));
+        let channel = Slack::channel(&slack);
         Self {
             slack,
             channel,

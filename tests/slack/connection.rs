@@ -4,18 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use tieline_channel::{Event, Happening, Link};
+use tieline_channel::{Happening, Link};
 
-use super::running::Running;
-use crate::support::slack::{APP_TOKEN, Fault, Hangup, MentionOrder, Options};
+use crate::chats::connections;
+use crate::support::running::{self, texts};
+use crate::support::slack::{APP_TOKEN, Fault, Hangup, MentionOrder, MockSlack, Options, Slack};
 
-fn texts(events: &[Event]) -> Vec<String> {
-    let texts = events.iter().map(|event| match &event.happening {
-        Happening::Message(message) => message.plain_text(),
-        other => panic!("not a message: {other:?}"),
-    });
-    texts.collect()
-}
+type Running = running::Running<Slack>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mention_is_one_message_in_either_order() {
@@ -25,7 +20,7 @@ async fn a_mention_is_one_message_in_either_order() {
             ..Options::default()
         };
         let running = Running::start(options).await;
-        let slack = &running.slack;
+        let slack = &running.service;
         let mei = slack.person("Mei");
         let ops = slack.public("ops");
         let ts = slack.say(&mei, &ops, &slack.mention("hello"));
@@ -48,7 +43,7 @@ async fn nothing_is_lost_while_connections_are_refreshed_all_the_time() {
     options.timing.life = Some(Duration::from_millis(500));
     options.timing.refresh = Duration::from_millis(100);
     let running = Running::start(options).await;
-    let slack = &running.slack;
+    let slack = &running.service;
     let mei = slack.person("Mei");
     let direct = slack.direct(&mei);
     for number in 0..N {
@@ -74,29 +69,15 @@ async fn nothing_is_lost_while_connections_are_refreshed_all_the_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_connections_lose_nothing() {
-    const N: usize = 60;
     let mut options = Options::default().hasty();
     options.timing.ack = Duration::from_millis(500);
-    let running = Running::start(options).await;
-    let slack = &running.slack;
-    let mei = slack.person("Mei");
-    let direct = slack.direct(&mei);
-    for number in 0..N {
-        slack.say(&mei, &direct, &number.to_string());
-        if number % 20 == 10 {
-            slack.hang_up(Hangup::Drop);
-        }
-    }
-    let taken = running.took(N).await;
-    let texts: BTreeSet<_> = texts(&taken).into_iter().collect();
-    assert_eq!(texts.len(), N);
-    running.finish().await;
+    connections::broken_connections_lose_nothing::<Slack>(options).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_means_nothing_is_passed_over() {
     let running = Running::start(Options::default()).await;
-    let slack = &running.slack;
+    let slack = &running.service;
     slack.send_garbage();
     slack.push_raw(
         "events_api",
@@ -122,7 +103,7 @@ async fn what_means_nothing_is_passed_over() {
 async fn socket_mode_that_is_switched_off_is_said_and_waited_for() {
     let running = Running::start(Options::default()).await;
     running.becomes(Link::Up).await;
-    running.slack.disable_link(true);
+    running.service.disable_link(true);
     let health = running.becomes(Link::NeedsOperator).await;
     let said = health.last_error.unwrap_or_default();
     assert!(said.contains("Socket Mode"), "{said}");
@@ -131,11 +112,11 @@ async fn socket_mode_that_is_switched_off_is_said_and_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_token_is_said_by_name() {
-    let running = Running::begin(Options::default()).await;
-    running.slack.fail_always(|call| {
+    let running = Running::over(MockSlack::start(Options::default()).await);
+    running.service.fail_always(|call| {
         (call.method == "apps.connections.open").then_some(Fault::Error("invalid_auth"))
     });
-    running.slack.hang_up(Hangup::Drop);
+    running.service.hang_up(Hangup::Drop);
     let health = running.becomes(Link::NeedsOperator).await;
     let said = health.last_error.unwrap_or_default();
     assert!(said.contains("token"), "{said}");

@@ -1,163 +1,152 @@
 //! Breaking things between Slack, the daemon and Codex, and counting what became of each message:
 //! answered once, in its own thread, in order.
 
-mod calls;
-mod disk;
-mod envelopes;
-mod kills;
-mod load;
-mod refresh;
-mod silence;
-
+use std::io::Write as _;
 use std::time::Duration;
 
-use crate::support::daemon::{Choices, World};
-use crate::support::model::{Echo, told};
-use crate::support::slack::{APP_TOKEN, Asked, BOT_TOKEN, EventId, MockSlack, Options};
+use crate::chats::{calls, connections, disk, events, kills, load};
+use crate::support::crowd::Crowd;
+use crate::support::random::{Random, seed};
+use crate::support::slack::{Fault, Hangup, MentionOrder, Options, Slack};
 
-/// How long an acknowledgement may take before Slack delivers again.
-const ACK_DEADLINE: Duration = Duration::from_secs(3);
+/// One call in so many goes wrong in a storm.
+const ONE_IN: u64 = 4;
 
-/// A team that asks, and the daemon that answers.
-struct Team {
-    slack: MockSlack,
-    echo: Echo,
-    world: World,
-    mei: String,
-    asked: Vec<Asked>,
+/// What was written into a connection that broke, or not acknowledged, comes again soon.
+fn impatient() -> Options {
+    let mut options = Options::default().hasty();
+    options.timing.ack = Duration::from_millis(500);
+    options
 }
 
-/// Where questions are asked.
-#[derive(Clone, Debug)]
-enum Place {
-    /// In a thread.
-    Thread { chat: String, root: String },
-    /// In direct messages, outside of threads.
-    Direct,
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_failing_calls_loses_nothing_and_repeats_nothing() {
+    let seed = seed();
+    writeln!(std::io::stderr(), "seed {seed}").unwrap();
+    let crowd = Crowd::<Slack>::start(Options::default().hasty().with_real_rates()).await;
+    let mut random = Random(seed);
+    crowd.service.fail_always(move |_| {
+        let faults = [
+            Fault::RateLimited(1),
+            Fault::Broken(503),
+            Fault::DoneButBroken(502),
+            Fault::Error("internal_error"),
+            Fault::Error("service_unavailable"),
+            Fault::AnswerLost,
+            Fault::Dropped,
+        ];
+        let is_bad = random.below(ONE_IN) == 0;
+        is_bad.then(|| faults[random.below(faults.len() as u64) as usize].clone())
+    });
+    calls::a_storm_loses_nothing_and_repeats_nothing(
+        crowd,
+        6,
+        &[|_| {}, |slack| slack.hang_up(Hangup::Drop), |_| {}],
+    )
+    .await;
 }
 
-impl Team {
-    /// Starts a daemon with a session for each thread.
-    async fn start(options: Options) -> Self {
-        Self::start_with(options, "thread").await
-    }
-
-    async fn start_with(options: Options, sessions: &str) -> Self {
-        let slack = MockSlack::start(options).await;
-        let mei = slack.person("Mei");
-        let choices = Choices {
-            dispatcher: format!(
-                "sessions = {sessions:?}\nrestart = {{ base = \"20ms\", max = \"100ms\" }}\n"
-            ),
-            ..Choices::standard()
-        };
-        let choices = choices.with_slack(&slack, "");
-        let echo = Echo::new();
-        let mut world = World::new(echo.start().await, &choices);
-        world.start();
-        world.ready(0).await;
-        slack.wait_for_connections(1).await;
-        Self {
-            slack,
-            echo,
-            world,
-            mei,
-            asked: Vec::new(),
-        }
-    }
-
-    /// Asks the first question of a thread in a channel.
-    fn open(&mut self, channel: &str) -> Place {
-        let marker = self.next_marker();
-        let asked = self.slack.ask(&self.mei, channel, &marker);
-        let place = Place::Thread {
-            chat: channel.to_owned(),
-            root: asked.message.clone(),
-        };
-        self.asked.push(asked);
-        place
-    }
-
-    /// Asks the first question of a thread in the direct messages of somebody new; for sessions by
-    /// thread.
-    fn open_direct(&mut self, number: usize) -> Place {
-        let person = self.slack.person(&format!("Person {number}"));
-        let marker = self.next_marker();
-        let mut asked = self.slack.ask_directly(&person, &marker);
-        asked.thread = Some(asked.message.clone());
-        let place = Place::Thread {
-            chat: asked.chat.clone(),
-            root: asked.message.clone(),
-        };
-        self.asked.push(asked);
-        place
-    }
-
-    /// Asks in a place.
-    fn ask(&mut self, place: &Place) {
-        let marker = self.next_marker();
-        let asked = match place {
-            Place::Thread { chat, root } => self.slack.ask_below(&self.mei, chat, root, &marker),
-            Place::Direct => self.slack.ask_directly(&self.mei, &marker),
-        };
-        self.asked.push(asked);
-    }
-
-    /// Returns what only the next question says.
-    fn next_marker(&self) -> String {
-        marker(self.asked.len())
-    }
-
-    /// Returns what Slack delivers of a question.
-    fn events_of(&self, asked: &Asked) -> Vec<EventId> {
-        self.slack.events_of(&asked.chat, &asked.message)
-    }
-
-    /// Waits until everything that was asked is answered.
-    async fn answered(&self) {
-        // In parts: the patience is for each.
-        for asked in self.asked.chunks(250) {
-            self.slack.all_answered(asked).await;
-        }
-    }
-
-    /// Fails unless all acknowledgements came in time.
-    fn assert_prompt(&self) {
-        let acks = self.slack.acks();
-        let slow: Vec<_> = acks.iter().filter(|ack| ack.after > ACK_DEADLINE).collect();
-        assert!(slow.is_empty(), "{slow:#?}");
-    }
-
-    /// Fails unless the model was told each question once.
-    fn assert_told_once(&self) {
-        let texts: Vec<String> = told(&self.world.model).into_values().flatten().collect();
-        for asked in &self.asked {
-            let times: usize = texts
-                .iter()
-                .map(|it| it.matches(&asked.marker).count())
-                .sum();
-            assert_eq!(times, 1, "{asked:?}\n{}", self.world.log());
-        }
-    }
-
-    /// Fails unless everything was answered once and honestly, and everybody behaved.
-    async fn finish(self) {
-        // What would be said twice has been said by then.
-        self.world.at_rest().await;
-        self.slack.tally(&self.asked).assert_exactly_once();
-        self.assert_told_once();
-        self.slack
-            .until("every status to be cleared", |slack| {
-                slack.statuses().is_empty().then_some(())
-            })
-            .await;
-        self.world.assert_keeps(&[APP_TOKEN, BOT_TOKEN]);
-        self.world.finish().await;
-        self.slack.finish();
-    }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_before_the_answer_of_a_post_it_looks_before_it_repeats() {
+    let killed = |fault| {
+        let options = Options::default().hasty();
+        calls::killed_before_the_answer_of_a_post_it_does_not_say_it_twice::<Slack>(options, fault)
+    };
+    tokio::join!(killed(Fault::DoneInSilence), killed(Fault::Silence));
 }
 
-/// Returns what only this question says, and no other contains.
-fn marker(number: usize) -> String {
-    format!("question {number} over")
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_nobody_answers_hold_neither_acknowledgements_nor_answers_up() {
+    let options = Options::default().hasty();
+    calls::calls_that_nobody_answers_hold_neither_acknowledgements_nor_answers_up::<Slack>(options)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_in_an_outage_is_answered_after_it() {
+    let options = Options::default().hasty();
+    calls::what_is_asked_in_an_outage_is_answered_after_it::<Slack>(options).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_kept_is_not_acknowledged_and_answered_once_when_it_comes_again() {
+    let mut options = Options::default().hasty();
+    options.timing.ack = Duration::from_millis(300);
+    disk::what_cannot_be_kept_is_not_acknowledged_and_answered_once_when_it_comes_again::<Slack>(
+        options,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_and_repeated_envelopes_and_either_order_of_a_mention_make_one_turn_each() {
+    let options = Options {
+        mention_order: MentionOrder::Alternating,
+        ..Options::default().hasty()
+    };
+    events::late_and_repeated_events_make_one_turn_each::<Slack>(options).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_neither_forgets_nor_repeats() {
+    events::a_restart_neither_forgets_nor_repeats::<Slack>(Options::default().hasty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_at_random_moments_lose_nothing_and_repeat_nothing() {
+    let mut options = Options::default().hasty();
+    // Redelivery is over within two seconds: what it does not bring is for reading back.
+    options.timing.ack = Duration::from_millis(300);
+    // What a killed daemon showed goes out by itself, in the real Slack after two minutes.
+    options.timing.status = Duration::from_secs(10);
+    kills::kills_at_random_moments_lose_nothing_and_repeat_nothing::<Slack>(options).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_messages_a_second_are_acknowledged_in_time_within_bounded_memory() {
+    let options = Options::default().hasty().with_real_rates();
+    load::two_hundred_messages_a_second_are_acknowledged_in_time_within_bounded_memory::<Slack>(
+        options, 50, 2000,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_connections_lose_nothing() {
+    let hangups = &[Hangup::Drop];
+    connections::messages_survive_disconnections::<Slack>(impatient(), 250, 50, hangups).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_silent_connection_swallowed_is_read_back() {
+    let mut options = Options::default();
+    // Slack does not deliver again in this lifetime.
+    options.timing.retries = [Duration::from_secs(3600); 3];
+    connections::what_a_silent_connection_swallowed_is_read_back::<Slack>(options).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_messages_survive_a_refresh_every_second() {
+    let mut options = Options::default().hasty();
+    options.timing.life = Some(Duration::from_secs(1));
+    let mut crowd = Crowd::<Slack>::start(options).await;
+    let mut places = Vec::new();
+    for number in 0..20 {
+        let channel = crowd.service.public(&format!("channel-{number}"));
+        places.extend([crowd.open_in(&channel), crowd.open_in(&channel)]);
+    }
+    places.extend((0..10).map(|_| crowd.open_direct()));
+    let mut pace = tokio::time::interval(Duration::from_millis(10));
+    while crowd.asked.len() < 1000 {
+        pace.tick().await;
+        crowd.ask(&places[crowd.asked.len() % places.len()]);
+    }
+    crowd.answered().await;
+    crowd.assert_prompt();
+    let connections = crowd.service.connections_ever();
+    assert!(connections > 10, "{connections}");
+    // Not a moment without a connection, once there was one.
+    let timeline = crowd.service.timeline();
+    assert!(timeline.iter().all(|(_, open)| *open > 0), "{timeline:?}");
+    crowd.finish().await;
 }

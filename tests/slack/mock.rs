@@ -410,7 +410,7 @@ async fn ten_connections_are_enough() {
 async fn a_refresh_warns_asks_and_ends() {
     let (slack, client) = start().await;
     let mut socket = client.connect().await;
-    slack.hang_up(Hangup::Refresh);
+    slack.refresh();
     assert_eq!(socket.hear().await["reason"], "warning");
     assert_eq!(socket.hear().await["reason"], "refresh_requested");
     socket.end().await;

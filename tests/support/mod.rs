@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not every helper is used on every platform")]
 
 pub(crate) mod codex;
+pub(crate) mod crowd;
 pub(crate) mod daemon;
 pub(crate) mod fake_app_server;
 pub(crate) mod feishu;
@@ -12,4 +13,6 @@ pub(crate) mod platform;
 pub(crate) mod proxied;
 pub(crate) mod proxy;
 pub(crate) mod random;
+pub(crate) mod running;
+pub(crate) mod service;
 pub(crate) mod slack;

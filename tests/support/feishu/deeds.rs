@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::delivery::{EventId, Kind};
+use super::delivery::Kind;
 use super::state::Reaction;
-use super::{Knowledge as _, MockFeishu};
+use super::{EventId, Knowledge as _, MockFeishu};
 
 impl MockFeishu {
     /// The author recalls a message.
@@ -21,8 +21,7 @@ impl MockFeishu {
             let id = state.name("ev_");
             let payload = state.press_payload(&id, person, message, &button);
             let about = format!("press on {message}");
-            state.push(Kind::Callback, id.clone(), about, payload);
-            EventId(id)
+            state.push(Kind::Callback, id, about, payload)
         })
     }
 

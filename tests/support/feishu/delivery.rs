@@ -1,135 +1,61 @@
 //! Pushes: to which connection, acknowledged when and how, and again.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::socket::Socket;
+use super::super::mock::delivery::{Attempt, TAKEN};
 use super::state::Later;
 use super::wire::Frame;
-use super::{Knowledge as _, MockFeishu, State, garbage, parts};
-
-/// What is delivered, as often as it takes. Its name stays over redelivery.
-#[derive(Clone, Debug)]
-pub(super) struct Push {
-    pub(super) id: String,
-    pub(super) kind: Kind,
-    /// The message that it is about.
-    pub(super) about: String,
-    pub(super) payload: Value,
-    pub(super) attempts: Vec<Attempt>,
-    /// What came with the acknowledgement of a callback.
-    pub(super) response: Option<Value>,
-}
+use super::{EventId, Knowledge as _, MockFeishu, State, garbage, parts};
 
 /// What becomes of a push that nobody acknowledges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// It comes again.
     Event,
     /// People see an error.
     Callback,
 }
 
-/// One delivery of a push.
+/// How something was delivered.
 #[derive(Clone, Debug)]
-pub(super) struct Attempt {
+pub(crate) struct Sent {
     /// The header `message_id` of its frames; the first attempts share one.
     name: String,
     /// None when nobody was there.
     connection: Option<u64>,
     frames: Vec<Frame>,
-    sent_at: Instant,
-    acks: Vec<(Instant, i64)>,
-}
-
-/// The name of something that is delivered, the same for all attempts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct EventId(pub(crate) String);
-
-/// An acknowledgement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ack {
-    pub(crate) event: EventId,
-    /// From the delivery to its acknowledgement.
-    pub(crate) after: Duration,
-    /// Which delivery of the event it was, from 0.
-    pub(crate) attempt: usize,
-    /// 200, or 500.
-    pub(crate) code: i64,
-}
-
-impl Push {
-    pub(super) fn is_acked(&self) -> bool {
-        self.attempts.iter().any(Attempt::is_acked)
-    }
-}
-
-impl Attempt {
-    fn is_acked(&self) -> bool {
-        self.acks.iter().any(|(_, code)| *code == 200)
-    }
 }
 
 impl State {
-    /// Returns the messages that had to be delivered again.
-    pub(super) fn delayed(&self) -> BTreeSet<&str> {
-        let is_delayed = |push: &&Push| push.attempts.len() > 1 && !push.attempts[0].is_acked();
-        let delayed = self.pushes.iter().filter(is_delayed);
-        delayed.map(|push| push.about.as_str()).collect()
-    }
-
-    /// Delivers something new.
-    pub(super) fn push(&mut self, kind: Kind, id: String, about: String, payload: Value) {
-        let index = self.pushes.len();
-        self.pushes.push(Push {
-            id,
-            kind,
-            about,
-            payload,
-            attempts: Vec::new(),
-            response: None,
-        });
-        match &mut self.held {
-            Some(held) => held.push_back(index),
-            None => self.deal(index),
-        }
-    }
-
-    /// Delivers it once more, to any one of the open connections.
-    pub(super) fn deal(&mut self, index: usize) {
-        let open = self.open_connections();
-        let number = self.next();
-        // Any one, and not in turn: nobody may rely on which.
-        let dice = (number as usize).wrapping_mul(2_654_435_761) >> 7;
-        let connection = (!open.is_empty()).then(|| open[dice % open.len()]);
-        let attempt = self.pushes[index].attempts.len();
-        let name = match self.pushes[index].attempts.last() {
+    pub(super) fn deliver(&mut self, index: usize) {
+        let connection = self.any_connection();
+        let attempts = &self.common.pushes[index].attempts;
+        let attempt = attempts.len();
+        let name = match attempts.last() {
             // Whether a push has its name again is not documented.
-            Some(last) if attempt % 2 == 1 => last.name.clone(),
+            Some(last) if attempt % 2 == 1 => last.sent.name.clone(),
             _ => {
-                let name = format!("{:032x}", u128::from(number) * 0x9e37_79b9_7f4a_7c15);
+                let name = format!("{:032x}", u128::from(self.next()) * 0x9e37_79b9_7f4a_7c15);
                 self.push_names.insert(name.clone(), index);
                 name
             }
         };
-        let frames: Vec<Frame> = connection
+        let frames = connection
             .map(|connection| self.frames(index, &name, connection))
             .unwrap_or_default();
         for frame in frames.clone() {
-            let connection = connection.expect("there are frames");
-            self.tell(connection, Socket::Frame(frame));
+            self.tell(connection.expect("there are frames"), frame);
         }
-        self.pushes[index].attempts.push(Attempt {
+        let sent = Sent {
             name,
             connection,
             frames,
-            sent_at: Instant::now(),
-            acks: Vec::new(),
-        });
+        };
+        self.common.pushes[index].attempts.push(Attempt::new(sent));
         let due = Later::AckDue {
             push: index,
             attempt,
@@ -141,9 +67,9 @@ impl State {
     }
 
     fn frames(&mut self, index: usize, name: &str, connection: u64) -> Vec<Frame> {
-        let push = &self.pushes[index];
+        let push = &self.common.pushes[index];
         let (id, payload) = (push.id.clone(), push.payload.to_string().into_bytes());
-        let service = self.connections[&connection].service;
+        let service = self.clients[&connection].service;
         let parts = parts::cut(&payload, self.options.cut);
         let sum = parts.iter().map(|(seq, _)| seq + 1).max().unwrap_or(1);
         let mut frames = Vec::new();
@@ -175,7 +101,7 @@ impl State {
     }
 
     pub(super) fn ack_is_due(&mut self, index: usize, attempt: usize) {
-        let push = &self.pushes[index];
+        let push = &self.common.pushes[index];
         let is_latest = attempt + 1 == push.attempts.len();
         if !is_latest || push.is_acked() || !push.attempts[attempt].acks.is_empty() {
             return;
@@ -185,7 +111,7 @@ impl State {
 
     fn redeliver_later(&mut self, index: usize, attempt: usize) {
         // Only events come again; people see an error for callbacks.
-        if self.pushes[index].kind == Kind::Event
+        if self.common.pushes[index].kind == Kind::Event
             && let Some(delay) = self.options.timing.redeliveries.get(attempt)
         {
             self.later(*delay, Later::Redeliver { push: index });
@@ -209,15 +135,15 @@ impl State {
         }
         let index = self.push_names.get(name);
         let index = *index.ok_or("names a push that was never sent")?;
-        let push = &mut self.pushes[index];
-        let is_echo = |it: &Attempt| it.frames.iter().any(|sent| echoes(sent, frame));
+        let push = &mut self.common.pushes[index];
+        let is_echo = |it: &Attempt<Sent>| it.sent.frames.iter().any(|sent| echoes(sent, frame));
         let at = push.attempts.iter().position(is_echo);
         let at = at.ok_or("does not echo what was sent")?;
         let attempt = &mut push.attempts[at];
-        if attempt.connection != Some(connection) {
+        if attempt.sent.connection != Some(connection) {
             return Err("came by another connection than the push".to_owned());
         }
-        if attempt.acks.len() == attempt.frames.len() {
+        if attempt.acks.len() == attempt.sent.frames.len() {
             return Err("came twice".to_owned());
         }
         let (code, response) = read_answer(frame.payload.as_deref(), push.kind)?;
@@ -225,7 +151,7 @@ impl State {
         attempt.acks.push((Instant::now(), code));
         push.response = response.or(push.response.take());
         let is_latest = at + 1 == push.attempts.len();
-        if code != 200 && is_latest && !is_late && !push.is_acked() {
+        if code != TAKEN && is_latest && !is_late && !push.is_acked() {
             self.redeliver_later(index, at);
         }
         Ok(())
@@ -261,7 +187,7 @@ fn read_answer(payload: Option<&[u8]>, kind: Kind) -> Result<(i64, Option<Value>
         return Err("has unknown fields".to_owned());
     }
     let code = answer.get("code").and_then(Value::as_i64);
-    let code = code.filter(|code| matches!(code, 200 | 500));
+    let code = code.filter(|code| matches!(*code, TAKEN | 500));
     let code = code.ok_or("has another code than 200 and 500")?;
     if answer.get("headers").is_some_and(|it| !it.is_null()) {
         return Err("has headers".to_owned());
@@ -304,29 +230,18 @@ fn check_response(response: &Value) -> Result<(), String> {
 impl MockFeishu {
     /// Returns what was delivered, or is to be, about a message.
     pub(crate) fn events_of(&self, message: &str) -> Vec<EventId> {
-        self.shared.look(|state| {
-            let of = state.pushes.iter().filter(|push| push.about == message);
-            of.map(|push| EventId(push.id.clone())).collect()
-        })
-    }
-
-    /// Delivers an event once more, under the same id.
-    pub(crate) fn redeliver(&self, event: &EventId) {
-        self.shared.update(|state| {
-            let index = state.push_index(event);
-            state.deal(index);
-        });
+        self.events_about(message)
     }
 
     /// Delivers an event once more, under a new id.
     pub(crate) fn duplicate(&self, event: &EventId) -> EventId {
+        let (kind, about, mut payload) = self.look_at(event, |push| {
+            (push.kind, push.about.clone(), push.payload.clone())
+        });
         self.shared.update(|state| {
-            let push = state.pushes[state.push_index(event)].clone();
             let id = state.name("ev_");
-            let mut payload = push.payload;
             payload["header"]["event_id"] = json!(id);
-            state.push(push.kind, id.clone(), push.about, payload);
-            EventId(id)
+            state.push(kind, id, about, payload)
         })
     }
 
@@ -335,88 +250,9 @@ impl MockFeishu {
         self.shared.update(|state| state.announce(message));
     }
 
-    /// From now on, events wait for [`release_events`](Self::release_events).
-    pub(crate) fn hold_events(&self) {
-        self.shared.update(|state| {
-            state.held.get_or_insert_with(VecDeque::new);
-        });
-    }
-
-    /// Delivers what was held, in order.
-    pub(crate) fn release_events(&self) {
-        self.shared.update(|state| {
-            for index in state.held.take().unwrap_or_default() {
-                state.deal(index);
-            }
-        });
-    }
-
     /// Delivers an event of any type, even one that Feishu does not have.
     pub(crate) fn push_raw(&self, event_type: &str, event: Value) -> EventId {
-        self.shared.update(|state| {
-            let id = state.name("ev_");
-            let payload = state.envelope(&id, event_type, event);
-            state.push(Kind::Event, id.clone(), String::new(), payload);
-            EventId(id)
-        })
-    }
-
-    /// Returns whether an event was acknowledged with 200, by any of its deliveries.
-    pub(crate) fn is_acked(&self, event: &EventId) -> bool {
         self.shared
-            .look(|state| state.pushes[state.push_index(event)].is_acked())
-    }
-
-    /// Returns how often an event was delivered, or was to be when nobody was there.
-    pub(crate) fn deliveries(&self, event: &EventId) -> usize {
-        self.shared
-            .look(|state| state.pushes[state.push_index(event)].attempts.len())
-    }
-
-    /// Returns the answer to a callback.
-    pub(crate) fn response(&self, event: &EventId) -> Option<Value> {
-        self.shared
-            .look(|state| state.pushes[state.push_index(event)].response.clone())
-    }
-
-    /// Returns what was delivered and not acknowledged, by none of its deliveries.
-    pub(crate) fn unacknowledged(&self) -> Vec<EventId> {
-        self.shared.look(|state| {
-            let missing = state.pushes.iter().filter(|push| !push.is_acked());
-            missing.map(|push| EventId(push.id.clone())).collect()
-        })
-    }
-
-    /// Waits until everything that was delivered is acknowledged.
-    pub(crate) async fn all_acknowledged(&self) {
-        self.wait_for("all acknowledgements", |state| {
-            state.pushes.iter().rev().all(Push::is_acked).then_some(())
-        })
-        .await;
-    }
-
-    /// Returns all acknowledgements, in the order of their events.
-    pub(crate) fn acks(&self) -> Vec<Ack> {
-        self.shared.look(|state| {
-            let mut acks = Vec::new();
-            for push in &state.pushes {
-                for (attempt, it) in push.attempts.iter().enumerate() {
-                    acks.extend(it.acks.iter().map(|(at, code)| Ack {
-                        event: EventId(push.id.clone()),
-                        after: at.duration_since(it.sent_at),
-                        attempt,
-                        code: *code,
-                    }));
-                }
-            }
-            acks
-        })
-    }
-}
-
-impl State {
-    pub(super) fn push_index(&self, event: &EventId) -> usize {
-        let index = self.pushes.iter().position(|push| push.id == event.0);
-        index.expect("an event of this mock")
+            .update(|state| state.push_event(event_type, String::new(), event))
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::delivery::Kind;
 use super::state::{Message, Person};
 use super::world::ChatMode;
-use super::{APP_ID, BOT, Knowledge as _, State, TENANT};
+use super::{APP_ID, BOT, EventId, Knowledge as _, State, TENANT};
 
 impl State {
     /// Tells the app of a message, if it is to hear of it.
@@ -131,10 +131,10 @@ impl State {
         }
     }
 
-    pub(super) fn push_event(&mut self, event_type: &str, about: String, event: Value) {
+    pub(super) fn push_event(&mut self, event_type: &str, about: String, event: Value) -> EventId {
         let id = self.name("ev_");
         let payload = self.envelope(&id, event_type, event);
-        self.push(Kind::Event, id, about, payload);
+        self.push(Kind::Event, id, about, payload)
     }
 
     pub(super) fn envelope(&mut self, id: &str, event_type: &str, event: Value) -> Value {

@@ -1,6 +1,6 @@
 //! Frames that mean nothing, and frames that would do harm.
 
-use super::socket::Socket;
+use super::super::mock::connections::Socket;
 use super::wire::{Frame, put_bytes, put_number};
 
 /// What acknowledgements of garbage name; whether there are any is nobody's business.
@@ -114,7 +114,7 @@ impl From<Garbage> for Socket {
         match garbage {
             Garbage::Text(text) => Self::Text(text.to_owned()),
             Garbage::Bytes(bytes) => Self::Binary(bytes),
-            Garbage::Frame(frame) => Self::Frame(frame),
+            Garbage::Frame(frame) => frame.into(),
         }
     }
 }
@@ -126,6 +126,22 @@ fn whole() -> [(&'static str, &'static str); 3] {
 fn part(sum: &str, seq: &str) -> Garbage {
     let headers = [("type", "event"), ("sum", sum), ("seq", seq)];
     Garbage::Frame(event(&headers, b"part"))
+}
+
+/// Returns the first of so many parts of something of this name.
+pub(super) fn first_part(name: String, sum: u32, size: usize) -> Frame {
+    let headers = [
+        ("type", "event".to_owned()),
+        ("sum", sum.to_string()),
+        ("seq", "0".to_owned()),
+        ("message_id", name),
+    ];
+    Frame {
+        method: 1,
+        headers: headers.map(|(key, value)| (key.to_owned(), value)).into(),
+        payload: Some(vec![b'['; size]),
+        ..Frame::default()
+    }
 }
 
 fn event(headers: &[(&str, &str)], payload: &[u8]) -> Frame {

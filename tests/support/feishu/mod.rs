@@ -6,8 +6,9 @@
 //!
 //! - [`MockFeishu`], [`Options`]: the server
 //! - `world`: people, chats, and what is said; `deeds`: what else people do
-//! - `connections`: what a test does to the connections; `garbage`: what it sends on them
-//! - `observe`: what people see, and waiting for it; `tally`: what became of every question
+//! - `connections`, `garbage`: what a test sends on the connections
+//! - `observe`: what people see, and waiting for it; `asks`: questions whose answers are counted
+//! - `service`: what it has in common with others
 //! - [`Fault`]: what goes wrong with a call; this and what else all mocks have is in `mock`
 //! - `state`: everything that it knows
 //! - `server`: HTTP; `api`: the calls of the Open API; `content`, `card`: what a message may say;
@@ -18,6 +19,7 @@
 #![allow(unused_imports, reason = "not every helper is used by every binary")]
 
 mod api;
+mod asks;
 mod card;
 mod connections;
 mod content;
@@ -32,9 +34,9 @@ mod options;
 mod parts;
 mod rates;
 mod server;
+mod service;
 mod socket;
 mod state;
-mod tally;
 pub(crate) mod wire;
 mod world;
 
@@ -43,15 +45,14 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 pub(crate) use self::api::Args;
-pub(crate) use self::connections::Hangup;
-pub(crate) use self::delivery::{Ack, EventId};
 pub(crate) use self::garbage::KINDS as GARBAGE;
 pub(crate) use self::observe::Post;
 pub(crate) use self::options::{Cut, Options, Rates, Timing};
+pub(crate) use self::state::State as Feishu;
 use self::state::State;
 pub(crate) use self::world::ChatMode;
 use super::mock::{self, Knowledge, Mock};
-pub(crate) use super::mock::{Asked, Request, Tally};
+pub(crate) use super::mock::{Ack, Asked, EventId, Hangup, Request, Tally};
 
 /// The app.
 pub(crate) const APP_ID: &str = "cli_a1b2c3d4e5f60718";

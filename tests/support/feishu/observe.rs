@@ -48,11 +48,7 @@ impl MockFeishu {
 
     /// Returns the bot's reactions on a message.
     pub(crate) fn reactions(&self, message: &str) -> Vec<String> {
-        self.shared.look(|state| {
-            let reactions = state.messages[message].reactions.iter();
-            let ours = reactions.filter(|it| it.by == BOT);
-            ours.map(|it| it.emoji.clone()).collect()
-        })
+        self.shared.look(|state| reactions(state, message))
     }
 
     /// Waits for a message of the bot.
@@ -79,6 +75,13 @@ pub(super) fn posts(state: &State) -> Vec<Post> {
 pub(super) fn own(state: &State) -> impl Iterator<Item = &Message> {
     let messages = state.messages.values();
     messages.filter(|it| it.sender == BOT && !it.is_deleted)
+}
+
+/// Returns the bot's reactions on a message.
+pub(super) fn reactions(state: &State, message: &str) -> Vec<String> {
+    let reactions = state.messages[message].reactions.iter();
+    let ours = reactions.filter(|it| it.by == BOT);
+    ours.map(|it| it.emoji.clone()).collect()
 }
 
 fn post(state: &State, message: &Message) -> Post {

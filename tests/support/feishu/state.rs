@@ -1,21 +1,23 @@
 //! Everything that the mock knows.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message as Said;
 
+use super::super::mock::connections::Socket;
 use super::super::mock::{Common, Knowledge};
-use super::delivery::Push;
+use super::delivery::{Kind, Sent};
 use super::options::Options;
 use super::rates::Meter;
-use super::socket::{Connection, Socket};
+use super::socket::Client;
 use super::world::ChatMode;
 use super::{Args, BOT, TENANT, observe};
 
 /// Everything that the mock knows.
 pub(crate) struct State {
-    common: Common<Self>,
+    pub(super) common: Common<Self>,
     pub(super) options: Options,
     port: u16,
     /// The latest time of a message, in ms.
@@ -26,7 +28,7 @@ pub(crate) struct State {
     pub(super) messages: BTreeMap<String, Message>,
     pub(super) files: BTreeMap<String, StoredFile>,
     /// What was sent under which `uuid`.
-    pub(super) uuids: BTreeMap<String, Sent>,
+    pub(super) uuids: BTreeMap<String, Known>,
     /// Until when which token is good.
     pub(super) tokens: BTreeMap<String, Instant>,
     pub(super) meter: Meter,
@@ -34,12 +36,10 @@ pub(crate) struct State {
     /// Which `service_id` goes with a ticket.
     pub(super) tickets: BTreeMap<String, i32>,
     pub(super) used_tickets: BTreeSet<String>,
-    pub(super) connections: BTreeMap<u64, Connection>,
-    pub(super) pushes: Vec<Push>,
+    /// What is known of the other end of each connection.
+    pub(super) clients: BTreeMap<u64, Client>,
     /// By the header `message_id` of their frames.
     pub(super) push_names: BTreeMap<String, usize>,
-    /// While there, new events wait here.
-    pub(super) held: Option<VecDeque<usize>>,
 }
 
 /// A person or bot.
@@ -107,7 +107,7 @@ pub(super) struct StoredFile {
 
 /// What was sent under a `uuid`.
 #[derive(Clone, Debug)]
-pub(super) struct Sent {
+pub(super) struct Known {
     pub(super) message: String,
     pub(super) at: Instant,
     pub(super) busy_until: Instant,
@@ -132,6 +132,10 @@ impl Knowledge for State {
     type Later = Later;
     type Args = Args;
     type Error = i64;
+    type Kind = Kind;
+    type Sent = Sent;
+
+    const LEAVES_TCP_OPEN: bool = false;
 
     fn common(&self) -> &Common<Self> {
         &self.common
@@ -150,8 +154,19 @@ impl Knowledge for State {
         }
     }
 
+    fn hear(&mut self, connection: u64, said: &Said) {
+        match said {
+            Said::Binary(bytes) => self.take(connection, bytes),
+            _ => self.violation("a client sent a text frame"),
+        }
+    }
+
+    fn deal(&mut self, push: usize) {
+        self.deliver(push);
+    }
+
     fn describe(&self) -> String {
-        let unacked = self.pushes.iter().filter(|push| !push.is_acked());
+        let unacked = self.common.unacknowledged();
         let unacked: Vec<_> = unacked.map(|push| (&push.id, &push.about)).collect();
         let posts = observe::posts(self);
         format!("posts: {posts:#?}; not acknowledged: {unacked:#?}")
@@ -180,10 +195,8 @@ impl State {
             meter: Meter::default(),
             tickets: BTreeMap::new(),
             used_tickets: BTreeSet::new(),
-            connections: BTreeMap::new(),
-            pushes: Vec::new(),
+            clients: BTreeMap::new(),
             push_names: BTreeMap::new(),
-            held: None,
         }
     }
 

@@ -7,9 +7,13 @@
 //! - [`Fault`], [`Call`]: what goes wrong with a call
 //! - [`Request`]: what was asked, and waiting for what becomes of it
 //! - [`Asked`], [`Tally`]: what became of every question
+//! - `connections`: who listens for events; [`Hangup`]: how that ends
+//! - `delivery`: what is delivered, acknowledgements, redelivery
 //! - `http`, `websocket`, `multipart`: what goes over the wire
 #![allow(unused_imports, reason = "not every helper is used by every binary")]
 
+pub(crate) mod connections;
+pub(crate) mod delivery;
 mod faults;
 pub(crate) mod http;
 pub(crate) mod multipart;
@@ -18,6 +22,8 @@ mod shared;
 mod tally;
 pub(crate) mod websocket;
 
+pub(crate) use self::connections::Hangup;
+pub(crate) use self::delivery::{Ack, EventId};
 pub(crate) use self::faults::{Call, Fault};
 pub(crate) use self::observe::Request;
 pub(crate) use self::shared::{Common, Knowledge, Mock, Shared};

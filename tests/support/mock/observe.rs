@@ -58,11 +58,6 @@ impl<K: Knowledge> Mock<K> {
         })
     }
 
-    /// Returns how many connections were open, whenever that changed.
-    pub(crate) fn timeline(&self) -> Vec<(Instant, usize)> {
-        self.shared.look(|state| state.common().timeline.clone())
-    }
-
     /// Returns what a strict platform would object to.
     pub(crate) fn violations(&self) -> Vec<String> {
         self.shared.look(|state| state.common().violations.clone())

@@ -1,14 +1,19 @@
 //! What a mock knows, behind one lock; who waits for it to change, and the tasks that serve it.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Request;
+use super::connections::Connections;
+use super::delivery::Push;
 use super::faults::Rule;
+use super::{EventId, Request};
 
 /// A mock of a platform. It ends when it is dropped.
 pub(crate) struct Mock<K: Knowledge> {
@@ -23,6 +28,13 @@ pub(crate) trait Knowledge: Sized + Send + 'static {
     type Args: 'static;
     /// What a refusal is called.
     type Error: Clone + Send + 'static;
+    /// The kinds of what is delivered.
+    type Kind: Send + 'static;
+    /// How it was delivered.
+    type Sent: Send + 'static;
+
+    /// Whether TCP stays open after the close handshake, for the client to end.
+    const LEAVES_TCP_OPEN: bool;
 
     /// Returns what all mocks know.
     fn common(&self) -> &Common<Self>;
@@ -31,6 +43,12 @@ pub(crate) trait Knowledge: Sized + Send + 'static {
 
     /// Something happens that was to happen later.
     fn happen(&mut self, what: Self::Later);
+
+    /// Takes what a client sent.
+    fn hear(&mut self, connection: u64, said: &Message);
+
+    /// Delivers a push once more, to any one of the open connections.
+    fn deal(&mut self, push: usize);
 
     /// Returns what helps to see why something did not happen.
     fn describe(&self) -> String;
@@ -57,12 +75,32 @@ pub(crate) trait Knowledge: Sized + Send + 'static {
         self.common_mut().later.push((delay, what));
     }
 
-    /// Writes down how many connections are open, when that has changed.
-    fn mark(&mut self, open: usize) {
-        let timeline = &mut self.common_mut().timeline;
-        if timeline.last().is_none_or(|(_, before)| *before != open) {
-            timeline.push((Instant::now(), open));
+    /// Delivers something new.
+    fn push(&mut self, kind: Self::Kind, id: String, about: String, payload: Value) -> EventId {
+        let event = EventId(id.clone());
+        let common = self.common_mut();
+        let index = common.pushes.len();
+        common.pushes.push(Push {
+            id,
+            kind,
+            about,
+            payload,
+            attempts: Vec::new(),
+            response: None,
+        });
+        match &mut common.held {
+            Some(held) => held.push_back(index),
+            None => self.deal(index),
         }
+        event
+    }
+
+    /// Returns any one of the open connections.
+    fn any_connection(&mut self) -> Option<u64> {
+        // Not in turn: nobody may rely on which.
+        let dice = (self.next() as usize).wrapping_mul(2_654_435_761) >> 7;
+        let open = self.common().connections.open();
+        (!open.is_empty()).then(|| open[dice % open.len()])
     }
 }
 
@@ -73,8 +111,10 @@ pub(crate) struct Common<K: Knowledge> {
     pub(super) violations: Vec<String>,
     pub(crate) requests: Vec<Request>,
     pub(super) faults: Vec<Rule<K>>,
-    /// How many connections were open, whenever that changed.
-    pub(super) timeline: Vec<(Instant, usize)>,
+    pub(crate) connections: Connections,
+    pub(crate) pushes: Vec<Push<K>>,
+    /// While there, new events wait here.
+    pub(super) held: Option<VecDeque<usize>>,
     /// What is to happen later; taken up when the lock is let go.
     later: Vec<(Duration, K::Later)>,
 }
@@ -94,7 +134,9 @@ impl<K: Knowledge> Default for Common<K> {
             violations: Vec::new(),
             requests: Vec::new(),
             faults: Vec::new(),
-            timeline: Vec::new(),
+            connections: Connections::default(),
+            pushes: Vec::new(),
+            held: None,
             later: Vec::new(),
         }
     }

@@ -13,36 +13,25 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use super::connections::Opened;
 use super::{Knowledge, Shared};
 
 /// A WebSocket from the server's side.
 pub(crate) type Server = WebSocketStream<TokioIo<Upgraded>>;
 
-/// How far a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Link {
-    Open,
-    Closing,
-    Closed,
-}
-
-/// Makes a WebSocket of a request and lets it be served; `None` when it asks for none.
-pub(crate) fn upgrade<K: Knowledge, F>(
+/// Makes a connection of a request; `None` when it asks for none.
+pub(crate) fn upgrade<K: Knowledge>(
     shared: &Arc<Shared<K>>,
     mut request: hyper::Request<Incoming>,
-    serve: impl FnOnce(Server, Arc<Shared<K>>) -> F + Send + 'static,
-) -> Option<Response<Body>>
-where
-    F: Future<Output = ()> + Send,
-{
+    opened: Opened<K>,
+) -> Option<Response<Body>> {
     let key = derive_accept_key(request.headers().get(SEC_WEBSOCKET_KEY)?.as_bytes());
     let upgraded = hyper::upgrade::on(&mut request);
-    let task = Arc::clone(shared);
     shared.spawn(async move {
         if let Ok(upgraded) = upgraded.await {
             let io = TokioIo::new(upgraded);
             let server = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
-            serve(server, task).await;
+            opened.serve(server).await;
         }
     });
     let response = Response::builder()

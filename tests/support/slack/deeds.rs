@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::delivery::{EnvelopeKind, EventId};
-use super::{APP, Knowledge as _, MockSlack, TEAM};
+use super::delivery::{EnvelopeKind, name_of};
+use super::{APP, EventId, Knowledge as _, MockSlack, TEAM};
 
 impl MockSlack {
     /// The author edits a message.
@@ -55,9 +55,8 @@ impl MockSlack {
             let at = state.tick();
             let payload = state.press_value(channel, ts, user, &button, &at);
             let id = state.name("Press0");
-            let about = (channel.to_owned(), ts.to_owned());
-            state.push(EnvelopeKind::Interactive, id.clone(), about, payload);
-            EventId(id)
+            let about = name_of(channel, ts);
+            state.push(EnvelopeKind::Interactive, id, about, payload)
         })
     }
 
@@ -74,13 +73,7 @@ impl MockSlack {
                 "trigger_id": format!("trigger.{id}"), "api_app_id": APP,
                 "is_enterprise_install": "false",
             });
-            state.push(
-                EnvelopeKind::Command,
-                id.clone(),
-                Default::default(),
-                payload,
-            );
-            EventId(id)
+            state.push(EnvelopeKind::Command, id, String::new(), payload)
         })
     }
 

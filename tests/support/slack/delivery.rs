@@ -1,60 +1,31 @@
 //! Envelopes: to which connection, acknowledged when, and again.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::socket::Socket;
+use super::super::mock::connections::Socket;
+use super::super::mock::delivery::{Attempt, TAKEN};
 use super::state::Later;
-use super::{Knowledge as _, MockSlack, State};
+use super::{EventId, Knowledge as _, MockSlack, State};
 
-/// What is delivered, as often as it takes. Its name stays over retries.
+/// How something was delivered.
 #[derive(Clone, Debug)]
-pub(super) struct Push {
-    pub(super) id: String,
-    pub(super) kind: EnvelopeKind,
-    /// The channel and message that it is about.
-    pub(super) about: (String, String),
-    pub(super) payload: Value,
-    pub(super) attempts: Vec<Attempt>,
-    /// What came with the acknowledgement.
-    pub(super) response: Option<Value>,
-}
-
-/// One delivery of a push.
-#[derive(Clone, Debug)]
-pub(super) struct Attempt {
+pub(crate) struct Sent {
     envelope_id: String,
     envelope: Value,
     connection: u64,
-    sent_at: Instant,
-    sends: usize,
-    acks: Vec<Instant>,
+    times: usize,
 }
 
 /// The kinds of envelopes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum EnvelopeKind {
+pub(crate) enum EnvelopeKind {
     Event,
     Interactive,
     Command,
     /// Of a type that nobody knows.
     Odd(String),
-}
-
-/// The name of something that is delivered, the same for all attempts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct EventId(pub(crate) String);
-
-/// An acknowledgement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ack {
-    pub(crate) event: EventId,
-    /// From the delivery to its acknowledgement.
-    pub(crate) after: Duration,
-    /// Which delivery of the event it was, from 0.
-    pub(crate) attempt: usize,
 }
 
 impl EnvelopeKind {
@@ -72,53 +43,18 @@ impl EnvelopeKind {
     }
 }
 
-impl Push {
-    pub(super) fn is_acked(&self) -> bool {
-        self.attempts.iter().any(|attempt| !attempt.acks.is_empty())
-    }
-}
-
 impl State {
-    /// Delivers something new.
-    pub(super) fn push(
-        &mut self,
-        kind: EnvelopeKind,
-        id: String,
-        about: (String, String),
-        payload: Value,
-    ) {
-        let index = self.pushes.len();
-        self.pushes.push(Push {
-            id,
-            kind,
-            about,
-            payload,
-            attempts: Vec::new(),
-            response: None,
-        });
-        match &mut self.held {
-            Some(held) => held.push_back(index),
-            None => self.deal(index),
-        }
-    }
-
-    /// Delivers it once more, to any one of the open connections.
-    pub(super) fn deal(&mut self, index: usize) {
-        let open: Vec<u64> = self.open_connections();
-        let Some(connection) = (!open.is_empty()).then(|| {
-            let n = self.next() as usize;
-            // Any one, and not in turn: nobody may rely on which.
-            open[(n.wrapping_mul(2_654_435_761) >> 7) % open.len()]
-        }) else {
+    pub(super) fn deliver(&mut self, index: usize) {
+        let Some(connection) = self.any_connection() else {
             // People see an error for what is no event.
-            let is_event = self.pushes[index].kind == EnvelopeKind::Event;
+            let is_event = self.common.pushes[index].kind == EnvelopeKind::Event;
             if is_event && !self.waiting.contains(&index) {
                 self.waiting.push_back(index);
             }
             return;
         };
         let envelope_id = format!("{:032x}", u128::from(self.next()) * 0x9e37_79b9_7f4a_7c15);
-        let push = &self.pushes[index];
+        let push = &self.common.pushes[index];
         // What met no connection was an attempt, too.
         let missed = usize::from(self.waiting.contains(&index));
         let attempt = (push.attempts.len() + missed).min(3);
@@ -133,15 +69,15 @@ impl State {
             envelope["retry_reason"] = json!(if attempt == 0 { "" } else { "timeout" });
         }
         let n_attempt = push.attempts.len();
-        self.pushes[index].attempts.push(Attempt {
+        let text = envelope.to_string();
+        let sent = Sent {
             envelope_id,
-            envelope: envelope.clone(),
+            envelope,
             connection,
-            sent_at: Instant::now(),
-            sends: 1,
-            acks: Vec::new(),
-        });
-        self.tell(connection, Socket::Text(envelope.to_string()));
+            times: 1,
+        };
+        self.common.pushes[index].attempts.push(Attempt::new(sent));
+        self.tell(connection, Socket::Text(text));
         let due = Later::AckDue {
             push: index,
             attempt: n_attempt,
@@ -158,7 +94,7 @@ impl State {
     }
 
     pub(super) fn ack_is_due(&mut self, index: usize, attempt: usize) {
-        let push = &self.pushes[index];
+        let push = &self.common.pushes[index];
         let is_latest = attempt + 1 == push.attempts.len();
         if !push.attempts[attempt].acks.is_empty() || !is_latest {
             return;
@@ -187,20 +123,23 @@ impl State {
         }
         let id = ack.get("envelope_id").and_then(Value::as_str);
         let id = id.ok_or("names no envelope")?;
-        let found = self.pushes.iter_mut().rev().find_map(|push| {
-            let at = push.attempts.iter().position(|it| it.envelope_id == id)?;
+        let found = self.common.pushes.iter_mut().rev().find_map(|push| {
+            let at = push
+                .attempts
+                .iter()
+                .position(|it| it.sent.envelope_id == id)?;
             Some((push, at))
         });
         let (push, at) = found.ok_or("names an envelope that was never sent")?;
         let accepts_payload = push.kind.accepts_payload();
         let attempt = &mut push.attempts[at];
-        if attempt.connection != connection {
+        if attempt.sent.connection != connection {
             return Err("came by another connection than the envelope");
         }
-        if attempt.acks.len() == attempt.sends {
+        if attempt.acks.len() == attempt.sent.times {
             return Err("came twice");
         }
-        attempt.acks.push(Instant::now());
+        attempt.acks.push((Instant::now(), TAKEN));
         if let Some(payload) = ack.get("payload") {
             let is_empty = payload.as_object().is_some_and(serde_json::Map::is_empty);
             if !is_empty && !accepts_payload {
@@ -212,22 +151,15 @@ impl State {
     }
 }
 
+/// Returns the name of a message among all channels.
+pub(super) fn name_of(channel: &str, ts: &str) -> String {
+    format!("{channel}/{ts}")
+}
+
 impl MockSlack {
     /// Returns what was delivered, or is to be, about a message.
     pub(crate) fn events_of(&self, channel: &str, ts: &str) -> Vec<EventId> {
-        self.shared.look(|state| {
-            let about = (channel.to_owned(), ts.to_owned());
-            let of = state.pushes.iter().filter(|push| push.about == about);
-            of.map(|push| EventId(push.id.clone())).collect()
-        })
-    }
-
-    /// Delivers an event once more, as a retry: another envelope, the same event.
-    pub(crate) fn redeliver(&self, event: &EventId) {
-        self.shared.update(|state| {
-            let index = state.push_index(event);
-            state.deal(index);
-        });
+        self.events_about(&name_of(channel, ts))
     }
 
     /// Delivers the events of a message that only history knew.
@@ -238,28 +170,12 @@ impl MockSlack {
     /// Sends the same envelope once more, by the same connection.
     pub(crate) fn repeat_envelope(&self, event: &EventId) {
         self.shared.update(|state| {
-            let index = state.push_index(event);
-            let attempt = state.pushes[index].attempts.last_mut();
-            let attempt = attempt.expect("it was delivered");
-            attempt.sends += 1;
-            let (connection, text) = (attempt.connection, attempt.envelope.to_string());
+            let mut pushes = state.common.pushes.iter_mut();
+            let push = pushes.find(|push| push.id == event.0).expect("an event");
+            let sent = &mut push.attempts.last_mut().expect("it was delivered").sent;
+            sent.times += 1;
+            let (connection, text) = (sent.connection, sent.envelope.to_string());
             state.tell(connection, Socket::Text(text));
-        });
-    }
-
-    /// From now on, events wait for [`release_events`](Self::release_events).
-    pub(crate) fn hold_events(&self) {
-        self.shared.update(|state| {
-            state.held.get_or_insert_with(VecDeque::new);
-        });
-    }
-
-    /// Delivers what was held, in order.
-    pub(crate) fn release_events(&self) {
-        self.shared.update(|state| {
-            for index in state.held.take().unwrap_or_default() {
-                state.deal(index);
-            }
         });
     }
 
@@ -273,76 +189,7 @@ impl MockSlack {
         };
         self.shared.update(|state| {
             let id = state.name("Ev0");
-            state.push(kind, id.clone(), Default::default(), payload);
-            EventId(id)
+            state.push(kind, id, String::new(), payload)
         })
-    }
-
-    /// Returns whether an event was acknowledged, by any of its deliveries.
-    pub(crate) fn is_acked(&self, event: &EventId) -> bool {
-        self.shared
-            .look(|state| state.pushes[state.push_index(event)].is_acked())
-    }
-
-    /// Returns how often an event was delivered.
-    pub(crate) fn deliveries(&self, event: &EventId) -> usize {
-        self.shared
-            .look(|state| state.pushes[state.push_index(event)].attempts.len())
-    }
-
-    /// Returns the payload that came with an acknowledgement.
-    pub(crate) fn ack_payload(&self, event: &EventId) -> Option<Value> {
-        self.shared
-            .look(|state| state.pushes[state.push_index(event)].response.clone())
-    }
-
-    /// Returns what was delivered and not acknowledged, by none of its deliveries.
-    pub(crate) fn unacknowledged(&self) -> Vec<EventId> {
-        self.shared.look(|state| {
-            let missing = state.pushes.iter().filter(|push| !push.is_acked());
-            missing.map(|push| EventId(push.id.clone())).collect()
-        })
-    }
-
-    /// Waits until everything that was delivered is acknowledged.
-    pub(crate) async fn all_acknowledged(&self) {
-        self.wait_for("all acknowledgements", |state| {
-            state.pushes.iter().rev().all(Push::is_acked).then_some(())
-        })
-        .await;
-    }
-
-    /// Returns all acknowledgements, in the order of their events.
-    pub(crate) fn acks(&self) -> Vec<Ack> {
-        self.shared.look(|state| {
-            let mut acks = Vec::new();
-            for push in &state.pushes {
-                for (attempt, it) in push.attempts.iter().enumerate() {
-                    acks.extend(it.acks.iter().map(|at| Ack {
-                        event: EventId(push.id.clone()),
-                        after: at.duration_since(it.sent_at),
-                        attempt,
-                    }));
-                }
-            }
-            acks
-        })
-    }
-}
-
-impl State {
-    /// Returns the messages of which something was not acknowledged the first time it was
-    /// delivered, by channel and `ts`.
-    pub(super) fn delayed(&self) -> BTreeSet<(&str, &str)> {
-        let is_delayed = |push: &&Push| push.attempts.first().is_some_and(|it| it.acks.is_empty());
-        let delayed = self.pushes.iter().filter(is_delayed);
-        delayed
-            .map(|push| (push.about.0.as_str(), push.about.1.as_str()))
-            .collect()
-    }
-
-    pub(super) fn push_index(&self, event: &EventId) -> usize {
-        let index = self.pushes.iter().position(|push| push.id == event.0);
-        index.expect("an event of this mock")
     }
 }

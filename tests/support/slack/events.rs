@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::delivery::EnvelopeKind;
+use super::delivery::{EnvelopeKind, name_of};
 use super::options::MentionOrder;
 use super::state::{Channel, Message};
 use super::world::ChannelKind;
@@ -278,16 +278,16 @@ impl State {
     }
 }
 
-/// Returns the channel and `ts` that an event is about.
-fn about(event: &Value) -> (String, String) {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+/// Returns the message that an event is about.
+fn about(event: &Value) -> String {
     let ts = match event["subtype"].as_str() {
         Some("message_changed") => &event["message"]["ts"],
         Some("message_deleted") => &event["deleted_ts"],
         _ if event["type"] == "reaction_added" => return Default::default(),
         _ => &event["ts"],
     };
-    (text(&event["channel"]), text(ts))
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    name_of(&text(&event["channel"]), &text(ts))
 }
 
 /// Slack keeps what it makes of a Markdown block, never the block.

@@ -6,8 +6,9 @@
 //!
 //! - [`MockSlack`], [`Options`]: the server
 //! - `world`: people, channels, and what is said; `deeds`: what else people do
-//! - `connections`: what a test does to the connections
-//! - `observe`: what happened, and waiting for it; `tally`: what became of every question
+//! - `connections`: what a test does to the connections that only Slack has
+//! - `observe`: what happened, and waiting for it; `asks`: questions whose answers are counted
+//! - `service`: what it has in common with others
 //! - [`Fault`]: what goes wrong with a call; this and what else all mocks have is in `mock`
 //! - `state`: everything that it knows, behind one lock
 //! - `server`: HTTP; `api`: the methods; `limits`: how much fits into a message; `rates`: how often
@@ -16,6 +17,7 @@
 #![allow(unused_imports, reason = "not every helper is used by every binary")]
 
 mod api;
+mod asks;
 mod connections;
 mod deeds;
 mod delivery;
@@ -26,9 +28,9 @@ mod observe;
 mod options;
 mod rates;
 mod server;
+mod service;
 mod socket;
 mod state;
-mod tally;
 mod world;
 
 use std::sync::Arc;
@@ -36,13 +38,12 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::mock::{self, Knowledge, Mock};
-pub(crate) use super::mock::{Asked, Request, Tally};
+pub(crate) use super::mock::{Ack, Asked, EventId, Hangup, Request, Tally};
 
 use self::api::Args;
-pub(crate) use self::connections::Hangup;
-pub(crate) use self::delivery::{Ack, EventId};
 pub(crate) use self::observe::Post;
 pub(crate) use self::options::{MentionOrder, Options, Rates, Timing};
+pub(crate) use self::state::State as Slack;
 use self::state::State;
 pub(crate) use self::world::{ChannelKind, Redirect, escape};
 

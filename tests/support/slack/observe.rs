@@ -58,14 +58,7 @@ impl MockSlack {
 
     /// Returns the bot's reactions on a message.
     pub(crate) fn reactions(&self, channel: &str, ts: &str) -> Vec<String> {
-        self.shared.look(|state| {
-            let message = state.channels[channel].messages.get(ts);
-            let reactions = message
-                .map(|it| it.reactions.as_slice())
-                .unwrap_or_default();
-            let ours = reactions.iter().filter(|(_, user)| user == BOT_USER);
-            ours.map(|(name, _)| name.clone()).collect()
-        })
+        self.shared.look(|state| reactions(state, channel, ts))
     }
 
     /// Returns the native status that a thread shows now.
@@ -80,13 +73,7 @@ impl MockSlack {
 
     /// Returns the threads that show a native status.
     pub(crate) fn statuses(&self) -> Vec<(String, String)> {
-        self.shared.look(|state| {
-            let shown = state
-                .statuses
-                .iter()
-                .filter(|(_, it)| it.until > Instant::now());
-            shown.map(|(thread, _)| thread.clone()).collect()
-        })
+        self.shared.look(|state| statuses(state).cloned().collect())
     }
 
     /// Returns every status that was set in a thread, in order; empty is a cleared one.
@@ -118,14 +105,6 @@ impl MockSlack {
         .await;
         self.posts()
     }
-
-    /// Waits until so many connections are open.
-    pub(crate) async fn wait_for_connections(&self, n: usize) {
-        self.until(&format!("{n} connections"), |slack| {
-            (slack.open_connections() == n).then_some(())
-        })
-        .await;
-    }
 }
 
 /// Returns the bot's messages, in order of their `ts`.
@@ -136,7 +115,7 @@ pub(super) fn posts(state: &State) -> Vec<Post> {
     posts
 }
 
-fn own(state: &State) -> impl Iterator<Item = (&str, &Message)> {
+pub(super) fn own(state: &State) -> impl Iterator<Item = (&str, &Message)> {
     let channels = state.channels.values();
     let messages = channels.flat_map(|it| {
         it.messages
@@ -144,6 +123,21 @@ fn own(state: &State) -> impl Iterator<Item = (&str, &Message)> {
             .map(move |message| (it.id.as_str(), message))
     });
     messages.filter(|(_, it)| it.bot_id.as_deref() == Some(BOT) && !it.tombstone)
+}
+
+/// Returns the bot's reactions on a message.
+pub(super) fn reactions(state: &State, channel: &str, ts: &str) -> Vec<String> {
+    let message = state.channels[channel].messages.get(ts);
+    let reactions = message.into_iter().flat_map(|it| &it.reactions);
+    let ours = reactions.filter(|(_, user)| user == BOT_USER);
+    ours.map(|(name, _)| name.clone()).collect()
+}
+
+/// Returns the threads that show a native status.
+pub(super) fn statuses(state: &State) -> impl Iterator<Item = &(String, String)> {
+    let statuses = state.statuses.iter();
+    let shown = statuses.filter(|(_, it)| it.until > Instant::now());
+    shown.map(|(thread, _)| thread)
 }
 
 fn post(state: &State, channel: &str, message: &Message) -> Post {

@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use tokio_tungstenite::tungstenite::Message as Said;
 
+use super::super::mock::connections::Socket;
 use super::super::mock::{Common, Knowledge};
-use super::delivery::Push;
+use super::delivery::{EnvelopeKind, Sent};
 use super::files::{StoredFile, Upload};
 use super::options::Options;
 use super::rates::Meter;
-use super::socket::{Connection, Socket};
 use super::world::ChannelKind;
 use super::{Args, BOT, BOT_USER, TEAM, observe};
 
 /// Everything that the mock knows.
 pub(crate) struct State {
-    common: Common<Self>,
+    pub(super) common: Common<Self>,
     pub(super) options: Options,
     port: u16,
     elsewhere_port: u16,
@@ -36,13 +37,9 @@ pub(crate) struct State {
     // Sockets
     pub(super) tickets: BTreeSet<String>,
     pub(super) used_tickets: BTreeSet<String>,
-    pub(super) connections: BTreeMap<u64, Connection>,
     pub(super) link_disabled: bool,
-    pub(super) pushes: Vec<Push>,
     /// Pushes that wait for a connection.
     pub(super) waiting: VecDeque<usize>,
-    /// While there, new events wait here.
-    pub(super) held: Option<VecDeque<usize>>,
     pub(super) n_mentions: u64,
 }
 
@@ -114,6 +111,8 @@ pub(crate) enum Later {
     },
     /// A status goes out.
     StatusEnds,
+    /// A ping is due.
+    Ping { connection: u64 },
     /// A connection is told that it ends soon.
     Refresh { connection: u64 },
     /// A connection is told that it ends now.
@@ -126,6 +125,10 @@ impl Knowledge for State {
     type Later = Later;
     type Args = Args;
     type Error = &'static str;
+    type Kind = EnvelopeKind;
+    type Sent = Sent;
+
+    const LEAVES_TCP_OPEN: bool = true;
 
     fn common(&self) -> &Common<Self> {
         &self.common
@@ -149,10 +152,22 @@ impl Knowledge for State {
                 let now = Instant::now();
                 self.statuses.retain(|_, status| status.until > now);
             }
+            Later::Ping { connection } => self.keep_alive(connection),
             Later::Refresh { connection } => self.refresh(connection),
             Later::RefreshNow { connection } => self.refresh_now(connection),
             Later::Close { connection } => self.tell(connection, Socket::Close),
         }
+    }
+
+    fn hear(&mut self, connection: u64, said: &Said) {
+        match said.to_text() {
+            Ok(text) if said.is_text() => self.take_ack(connection, text),
+            _ => self.violation("a client sent a binary frame"),
+        }
+    }
+
+    fn deal(&mut self, push: usize) {
+        self.deliver(push);
     }
 
     fn describe(&self) -> String {
@@ -185,11 +200,8 @@ impl State {
             meter: Meter::default(),
             tickets: BTreeSet::new(),
             used_tickets: BTreeSet::new(),
-            connections: BTreeMap::new(),
             link_disabled: false,
-            pushes: Vec::new(),
             waiting: VecDeque::new(),
-            held: None,
             n_mentions: 0,
         }
     }

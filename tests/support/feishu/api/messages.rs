@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::super::state::{Message, Sent};
+use super::super::state::{Known, Message};
 use super::super::world::ChatMode;
 use super::super::{BOT, Knowledge as _, State};
 use super::{Answer, Args, Done, Refusal};
@@ -93,7 +93,7 @@ fn post(state: &mut State, args: &Args, chat: &str, to: Option<(Message, bool)>)
     let id = state.keep(message);
     if let Some(uuid) = uuid {
         let now = Instant::now();
-        let sent = Sent {
+        let sent = Known {
             message: id.clone(),
             at: now,
             busy_until: now,
