@@ -314,13 +314,7 @@ impl Lane {
         {
             return self.reload(&session, record).await;
         }
-        let held = match &record.hold {
-            Some(hold) if record.arrived > 0 => hold
-                .until
-                .duration_since(SystemTime::now())
-                .unwrap_or_default(),
-            _ => Duration::MAX,
-        };
+        let held = trigger::held_for(record).unwrap_or(Duration::MAX);
         tokio::select! {
             () = self.wake.notified() => Ok(Next::Again),
             () = self.drain.cancelled() => Ok(Next::End),

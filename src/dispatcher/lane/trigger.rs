@@ -36,10 +36,7 @@ const LONGEST_HOLD: Duration = Duration::from_secs(5 * 60);
 impl Lane {
     /// Returns whether completions wait that a turn may be begun for.
     pub(super) fn has_arrivals(record: &LaneRecord) -> bool {
-        record.arrived > 0
-            && record
-                .hold
-                .is_none_or(|hold| hold.until <= SystemTime::now())
+        held_for(record).is_some_and(|held| held.is_zero())
     }
 
     /// Takes completions that wait into a new turn.
@@ -282,6 +279,15 @@ pub(super) fn missing(work: &Work, thread: &ThreadId) -> Vec<CompletionRecord> {
         .collect()
 }
 
+/// Returns how long it takes until a turn may be begun for the completions that wait; `None` when none
+/// do. What is longer than any hold comes of a clock that went back, and counts as over.
+pub(super) fn held_for(record: &LaneRecord) -> Option<Duration> {
+    let until = |hold: Hold| hold.until.duration_since(SystemTime::now()).ok();
+    let held = record.hold.and_then(until);
+    let held = held.filter(|held| *held <= LONGEST_HOLD);
+    (record.arrived > 0).then(|| held.unwrap_or_default())
+}
+
 fn hold_for(failures: u32) -> Duration {
     let doubled = 1_u64.checked_shl(failures).unwrap_or(u64::MAX);
     Duration::from_secs(doubled).min(LONGEST_HOLD)
@@ -308,6 +314,34 @@ mod tests {
             .collect();
         assert_eq!(holds[..10], [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert!(holds.iter().all(|hold| *hold <= LONGEST_HOLD.as_secs()));
+    }
+
+    #[test]
+    fn a_clock_that_went_back_holds_nothing_up() {
+        let record = |arrived, hold: Option<u64>| LaneRecord {
+            id: LaneId::new("flow"),
+            dispatcher: crate::id::DispatcherId::new("flow"),
+            thread: None,
+            had_turn: false,
+            lost: Vec::new(),
+            open: None,
+            last: None,
+            waiting: 0,
+            arrived,
+            hold: hold.map(|seconds| Hold {
+                failures: 1,
+                until: SystemTime::now() + Duration::from_secs(seconds),
+            }),
+            last_from: None,
+            used_at: SystemTime::now(),
+        };
+        assert_eq!(held_for(&record(0, Some(60))), None);
+        assert_eq!(held_for(&record(1, None)), Some(Duration::ZERO));
+        assert_eq!(held_for(&record(1, Some(3_600))), Some(Duration::ZERO));
+        let held = held_for(&record(1, Some(60))).unwrap();
+        assert!(held > Duration::from_secs(50) && held <= Duration::from_secs(60));
+        assert!(!Lane::has_arrivals(&record(1, Some(60))));
+        assert!(Lane::has_arrivals(&record(1, Some(3_600))));
     }
 
     #[test]

@@ -196,7 +196,7 @@ impl Transaction<'_> {
         &mut self,
         lane: &LaneId,
     ) -> Result<(), LedgerError> {
-        for mut completion in self.arrived(lane, usize::MAX)? {
+        for mut completion in self.arrived(lane, MAX_TURN_COMPLETIONS)? {
             if completion.injected_into.take().is_some() {
                 self.put_completion(&completion)?;
             }
@@ -220,9 +220,10 @@ impl Transaction<'_> {
         if *outcome != Outcome::Answered {
             return Ok(());
         }
-        // The model had in view whatever the thread has.
+        // The model had in view whatever the thread has: what a turn has given back, and that waits
+        // before everything that came later.
         lane.hold = None;
-        for completion in self.arrived(&lane.id, usize::MAX)? {
+        for completion in self.arrived(&lane.id, MAX_TURN_COMPLETIONS)? {
             if lane.thread.is_some() && completion.injected_into == lane.thread {
                 self.remove(Table::Arrivals, key::in_lane(&lane.id, completion.place)?);
                 lane.arrived = lane.arrived.saturating_sub(1);
