@@ -10,7 +10,7 @@ use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output;
 use crate::config::Config;
-use crate::control::{Client, ClientError, CompletionReceipt, CompletionReport, MAX_REPORT};
+use crate::control::{Client, ClientError, CompletionReceipt, CompletionReport, MAX_BODY};
 use crate::id::LaneId;
 use crate::ledger::CompletionStatus;
 
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
 
-    /// The lane that is told, as `tieline status` names it; else the one people last wrote to
+    /// The lane that is told, as `tieline status` names it; else the one that was used last
     #[arg(long, value_name = "LANE")]
     lane: Option<String>,
 
@@ -122,7 +122,7 @@ fn refused(error: ClientError) -> Failure {
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {
-    let limit = MAX_REPORT as u64;
+    let limit = MAX_BODY as u64;
     let mut bytes = Vec::new();
     let (name, read) = if file == Path::new("-") {
         let stdin = std::io::stdin().lock();
@@ -139,10 +139,11 @@ fn read(file: &Path) -> anyhow::Result<String> {
     if bytes.len() as u64 > limit {
         return Err(anyhow!(
             "{name} is larger than {} MiB; report where it lies instead",
-            MAX_REPORT >> 20
+            MAX_BODY >> 20
         ));
     }
-    String::from_utf8(bytes).with_context(|| format!("{name} is no UTF-8 text"))
+    // The output of programs is text, but for what they echo.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn describe(receipt: &CompletionReceipt, dispatcher: &str) -> String {

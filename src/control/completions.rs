@@ -17,12 +17,15 @@ use serde::{Deserialize, Serialize};
 use crate::control::server::{Api, ApiError};
 use crate::dispatcher::{Report, ReportError};
 use crate::id::{DispatcherId, LaneId};
-use crate::ledger::{CompletionStatus, Reported};
+use crate::ledger::{CompletionStatus, LedgerError, Reported};
 
-/// How large a report may be, in bytes.
-pub const MAX_REPORT: usize = 16 * 1024 * 1024;
+/// How large the body of a report may be, in bytes of UTF-8.
+pub const MAX_BODY: usize = 8 * 1024 * 1024;
 
-/// How long `id` and `from` may be, in characters.
+/// How large a whole report may be, in bytes of JSON, which may take more for the same text.
+pub(super) const MAX_REPORT: usize = 4 * MAX_BODY;
+
+/// How long `id` and `from` may be, in bytes of UTF-8.
 const MAX_NAME: usize = 200;
 
 /// A result that is reported.
@@ -39,8 +42,7 @@ pub struct CompletionReport {
     /// What came of it.
     #[serde(default)]
     pub body: String,
-    /// The lane that is told, as `tieline status` names it. When absent, the one that people last
-    /// wrote to.
+    /// The lane that is told, as `tieline status` names it. When absent, the one that was used last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<LaneId>,
 }
@@ -80,6 +82,9 @@ pub(super) async fn report(
     for (name, value) in [("id", &report.id), ("from", &report.from)] {
         check_name(name, value)?;
     }
+    if report.body.len() > MAX_BODY {
+        return Err(too_large());
+    }
     let id = report.id.clone();
     let reported = handle.report(Report {
         name: report.id,
@@ -105,8 +110,8 @@ pub(super) async fn report(
 fn check_name(name: &str, value: &str) -> Result<(), ApiError> {
     let wrong = if value.trim().is_empty() {
         "is empty".to_owned()
-    } else if value.chars().count() > MAX_NAME {
-        format!("is longer than {MAX_NAME} characters")
+    } else if value.len() > MAX_NAME {
+        format!("is longer than {MAX_NAME} bytes")
     } else if value.chars().any(char::is_control) {
         "has control characters".to_owned()
     } else {
@@ -119,30 +124,35 @@ fn check_name(name: &str, value: &str) -> Result<(), ApiError> {
 }
 
 fn not_understood(rejection: &JsonRejection) -> ApiError {
-    let status = match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
-        _ => StatusCode::BAD_REQUEST,
-    };
-    let error = ApiError::new(
-        status,
-        format!("the report is not understood: {}", rejection.body_text()),
-    );
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        let limit = MAX_REPORT >> 20;
-        return error.hint(format!(
-            "a report has at most {limit} MiB: put what is longer into a file and report its path"
-        ));
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return too_large();
     }
-    error.hint(
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        format!("the report is not understood: {}", rejection.body_text()),
+    )
+    .hint(
         "send JSON with the header `content-type: application/json`: {\"id\": \"build-17\", \
          \"from\": \"ci\", \"status\": \"ok\", \"body\": \"…\"}; `status` is ok, failed or stopped",
     )
+}
+
+fn too_large() -> ApiError {
+    let limit = MAX_BODY >> 20;
+    ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the result is larger than {limit} MiB"),
+    )
+    .hint("put it into a file and report its path")
 }
 
 fn failed(error: &ReportError) -> ApiError {
     match error {
         ReportError::UnknownLane { .. } => ApiError::new(StatusCode::NOT_FOUND, error.to_string())
             .hint("`tieline status --json` names the lanes; leave `lane` out for the newest one"),
+        ReportError::Ledger(LedgerError::TooLarge { .. }) => {
+            ApiError::new(StatusCode::BAD_REQUEST, error.to_string()).hint("choose shorter names")
+        }
         ReportError::Ledger(_) => ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             format!("the result is not recorded: {error}"),

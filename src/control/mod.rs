@@ -22,7 +22,7 @@ pub mod status;
 mod tests;
 
 pub use crate::control::client::{Client, ClientError};
-pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_REPORT};
+pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::server::{Api, ControlServer, StatusSource};

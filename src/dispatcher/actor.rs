@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::lane::{Lane, LaneContext};
@@ -49,6 +50,8 @@ const DRAIN_FOR: Duration = Duration::from_secs(8);
 pub struct Handle {
     settings: Arc<Settings>,
     pub(super) ledger: Ledger,
+    /// Reports on their way to the disk.
+    pub(super) reports: TaskTracker,
     wakes: Arc<Wakes>,
     board: StatusBoard,
     condition: watch::Receiver<Condition>,
@@ -104,6 +107,7 @@ pub struct Dispatcher {
     context: Arc<LaneContext>,
     supervisor: Supervisor,
     wakes: Arc<Wakes>,
+    reports: TaskTracker,
     serve_board: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -142,9 +146,11 @@ impl Dispatcher {
         let (board, serve_board) = StatusBoard::new(channels);
         let settings = Arc::new(settings);
         let wakes = Arc::new(Wakes::default());
+        let reports = TaskTracker::new();
         let handle = Handle {
             settings: Arc::clone(&settings),
             ledger: ledger.clone(),
+            reports: reports.clone(),
             wakes: Arc::clone(&wakes),
             board: board.clone(),
             condition: supervised.condition.clone(),
@@ -162,6 +168,7 @@ impl Dispatcher {
                 context,
                 supervisor,
                 wakes,
+                reports,
                 serve_board: Box::pin(serve_board),
             },
             handle,
@@ -175,6 +182,7 @@ impl Dispatcher {
             context,
             supervisor,
             wakes,
+            reports,
             serve_board,
         } = self;
         let span = info_span!("dispatcher", id = %context.settings.id);
@@ -191,6 +199,8 @@ impl Dispatcher {
             .instrument(span.clone())
             .await;
 
+        reports.close();
+        reports.wait().await;
         stop_child.cancel();
         stop_board.cancel();
         while let Some(ended) = helpers.join_next().await {

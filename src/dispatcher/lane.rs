@@ -107,6 +107,8 @@ pub(super) struct Lane {
     blind: Option<TurnKey>,
     /// How often in a row that has happened.
     blinds: u32,
+    /// How often in a row the rollout could not be read.
+    unreadable: u32,
     /// How often in a row codex has refused the thread for a reason that we do not know.
     odd_refusals: u32,
 }
@@ -179,8 +181,6 @@ enum StepError {
     Resume(#[source] CallError),
     #[error("codex cannot take a turn now: {0}")]
     NotNow(String),
-    #[error("a completion cannot be written to a file; free space on the disk of state_dir")]
-    Spill(#[source] std::io::Error),
 }
 
 impl Lane {
@@ -204,6 +204,7 @@ impl Lane {
             doubted: None,
             blind: None,
             blinds: 0,
+            unreadable: 0,
             odd_refusals: 0,
         }
     }
@@ -253,7 +254,7 @@ impl Lane {
         let refusal = match failure {
             StepError::Resume(call) | StepError::Call(call) => call.refusal(),
             StepError::NotNow(_) => Some(Refusal::Other),
-            StepError::Ledger(_) | StepError::History(_) | StepError::Spill(_) => None,
+            StepError::Ledger(_) | StepError::History(_) => None,
         };
         let Some(refusal) = refusal else {
             return;
@@ -349,7 +350,7 @@ impl Lane {
             if let Some(arrival) = arrivals.first()
                 && goes_before(arrival, batch.first())
             {
-                return self.take_completions(arrivals).await;
+                return self.take_completions(record, arrivals).await;
             }
         }
         if batch.is_empty() {

@@ -105,6 +105,17 @@ pub(super) fn begins_with_compaction(turn: &FoundTurn) -> bool {
     matches!(first, Some(Item::ContextCompaction { .. }))
 }
 
+/// Returns whether the history was shortened in a turn.
+pub(super) fn has_compaction(turn: &FoundTurn) -> bool {
+    let mut items = turn.items.iter();
+    items.any(|item| matches!(item, Item::ContextCompaction { .. }))
+}
+
+/// Returns whether a turn came to its end without a word.
+pub(super) fn is_silent(turn: &FoundTurn) -> bool {
+    turn.status == TurnStatus::Completed && turn.answer.is_none() && !is_compaction(turn)
+}
+
 /// Returns whether all that a turn did was to shorten the history.
 fn is_compaction(turn: &FoundTurn) -> bool {
     !turn.items.is_empty()

@@ -18,7 +18,7 @@ pub struct Report {
     pub status: CompletionStatus,
     /// What came of it.
     pub body: String,
-    /// The lane that is told, if it is not the one that people last wrote to.
+    /// The lane that is told, if it is not the one that was used last.
     pub lane: Option<LaneId>,
 }
 
@@ -38,18 +38,25 @@ pub enum ReportError {
 
 impl Handle {
     /// Takes a result: it is on disk when this returns, and reaches the model whatever happens then.
-    /// One that was reported before is left as it is.
+    /// One that was reported before is left as it is. Goes on when it is dropped, for whoever reports
+    /// may break off between the disk and the lane.
     ///
     /// # Errors
     ///
     /// When it is not on disk, or its lane is unknown.
     pub async fn report(&self, report: Report) -> Result<Reported, ReportError> {
+        let handle = self.clone();
+        let taken = self.reports.spawn(async move { handle.take(report).await });
+        taken.await.unwrap_or(Err(LedgerError::Closed.into()))
+    }
+
+    async fn take(&self, report: Report) -> Result<Reported, ReportError> {
         let lane = self.lane_for(report.lane).await?;
         let reported = self
             .ledger
             .report(NewCompletion {
                 dispatcher: self.id().clone(),
-                lane: lane.clone(),
+                lane,
                 name: report.name,
                 from: report.from,
                 status: report.status,
@@ -57,8 +64,8 @@ impl Handle {
                 origin: None,
             })
             .await?;
-        if reported.is_new {
-            self.wake(lane);
+        if !reported.state.is_settled() {
+            self.wake(reported.lane.clone());
         }
         Ok(reported)
     }

@@ -11,16 +11,20 @@ use tokio::io::AsyncWriteExt as _;
 use tracing::warn;
 
 use crate::id::CompletionId;
-use crate::ledger::{CompletionRecord, Ledger};
+use crate::ledger::Ledger;
 
 /// Writes the whole body of a completion, and returns where it lies.
 ///
 /// # Errors
 ///
 /// When it is not on disk.
-pub(super) async fn write(root: &Path, completion: &CompletionRecord) -> io::Result<PathBuf> {
-    let path = root.join(format!("{}.txt", completion.id));
-    let unfinished = root.join(format!(".{}.part", completion.id));
+pub(super) async fn write(
+    root: &Path,
+    completion: CompletionId,
+    body: &str,
+) -> io::Result<PathBuf> {
+    let path = root.join(format!("{completion}.txt"));
+    let unfinished = root.join(format!(".{completion}.part"));
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -28,7 +32,7 @@ pub(super) async fn write(root: &Path, completion: &CompletionRecord) -> io::Res
         .mode(0o600)
         .open(&unfinished)
         .await?;
-    file.write_all(completion.body.as_bytes()).await?;
+    file.write_all(body.as_bytes()).await?;
     file.sync_all().await?;
     fs::rename(&unfinished, &path).await?;
     Ok(path)

@@ -164,16 +164,16 @@ pub(super) fn held_up(refusal: &Refusal) -> Text {
 
 /// What was asked for is done, and the model could not be made to deal with it.
 pub(super) const COMPLETION_FAILED: Text = Text {
-    en: "⚠️ Work that you had asked for is done, but Codex failed again and again to take its result \
-         up. The result is kept. Send “continue” to try once more; the log on the machine says why.",
-    zh: "⚠️ 你要求的工作已经结束，但 Codex 多次未能处理它的结果。结果已保存。发送“继续”即可再试一次；原因见机器上的日志。",
+    en: "⚠️ The result of some work has arrived, but Codex could not be made to deal with it; the log on \
+         the machine says why. Ask for the result if you miss it.",
+    zh: "⚠️ 一项工作的结果已经送到，但 Codex 未能处理，原因见机器上的日志。如果没有看到结果，请直接询问。",
 };
 
 /// It is not known whether the model has dealt with the result of some work.
 pub(super) const COMPLETION_UNCLEAR: Text = Text {
-    en: "❓ Work that you had asked for is done, but I cannot tell whether Codex has taken its result \
-         up. Ask about it if you miss it.",
-    zh: "❓ 你要求的工作已经结束，但我无法确定 Codex 是否处理过它的结果。如果没有看到，请直接询问。",
+    en: "❓ The result of some work has arrived, but I cannot tell whether Codex has dealt with it. Ask \
+         for it if you miss it.",
+    zh: "❓ 一项工作的结果已经送到，但我无法确定 Codex 是否处理过。如果没有看到结果，请直接询问。",
 };
 
 /// The child is back after people were told that it is away.

@@ -30,7 +30,7 @@ pub struct NewCompletion {
     /// What came of it.
     pub body: String,
     /// Where the work was asked for: where people hear of it. Without one, where the lane's newest
-    /// message came from.
+    /// message came from by then.
     pub origin: Option<Origin>,
 }
 
@@ -51,13 +51,15 @@ pub enum CompletionStatus {
 pub struct Reported {
     /// Its name here.
     pub id: CompletionId,
+    /// The lane that is told.
+    pub lane: LaneId,
     /// How far it is.
     pub state: CompletionState,
     /// It had not been reported before.
     pub is_new: bool,
 }
 
-/// A completion as the ledger has it.
+/// A completion as the ledger has it. What came of the work is asked for by itself: it may be long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompletionRecord {
     /// Its name here.
@@ -72,9 +74,9 @@ pub struct CompletionRecord {
     pub from: String,
     /// How the work ended.
     pub status: CompletionStatus,
-    /// What came of it.
-    pub body: String,
-    /// Where the work was asked for.
+    /// How many characters its text has.
+    pub chars: usize,
+    /// Where people hear of it.
     pub origin: Option<Origin>,
     /// When it was reported.
     pub reported_at: SystemTime,

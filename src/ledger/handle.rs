@@ -350,6 +350,16 @@ impl Ledger {
             .await
     }
 
+    /// Returns what came of the work of a completion.
+    ///
+    /// # Errors
+    ///
+    /// When it is unknown or forgotten, or its text cannot be read.
+    pub async fn completion_body(&self, id: CompletionId) -> Result<String, LedgerError> {
+        self.call(move |transaction| transaction.completion_body(id))
+            .await
+    }
+
     /// Returns the completions that wait for a lane, in the order in which they were reported.
     ///
     /// # Errors

@@ -51,32 +51,22 @@ async fn the_connection_breaks_at_each_step_and_the_result_is_there_once() {
 async fn codex_is_killed_between_the_steps_and_the_result_is_there_once() {
     let echo = Echo::new();
     let mut proxied = in_use_proxied(&echo).await;
-    let mut ids = Vec::new();
-    // After the item is there, and before the turn; then in the turn.
-    for (number, frame) in [TURN_START, "\"item/agentMessage/delta\""]
-        .iter()
-        .enumerate()
-    {
-        let id = format!("kill-{number}");
-        let to = if number == 0 { To::Server } else { To::Daemon };
-        let mut seen = proxied.proxy.at_frame(to, frame, Mishap::Hold);
-        let hold = (number == 1).then(|| echo.hold(TRIGGER, Point::MidStream));
-        tell(&proxied.world, &report(&id)).await;
-        if let Some(hold) = &hold {
-            hold.reached().await;
-        } else {
-            seen.seen().await;
-        }
-        proxied.kill_app_server().await;
-        proxied.proxy.hold(false);
-        if let Some(hold) = &hold {
-            hold.release();
-        }
-        proxied.world.platform.posted(&id).await;
-        ids.push(id);
-    }
+    // After it is in the history, and before the turn begins.
+    let mut begun = proxied.proxy.at_frame(To::Server, TURN_START, Mishap::Hold);
+    tell(&proxied.world, &report("one")).await;
+    begun.seen().await;
+    proxied.kill_app_server().await;
+    proxied.proxy.hold(false);
+    proxied.world.platform.posted("heard of: one").await;
+    // While the model answers.
+    let hold = echo.hold(TRIGGER, Point::MidStream);
+    tell(&proxied.world, &report("two")).await;
+    hold.reached().await;
+    proxied.kill_app_server().await;
+    hold.release();
+    proxied.world.platform.posted("heard of: two").await;
     proxied.world.at_rest().await;
-    assert_told_once(&proxied.world, ids);
+    assert_told_once(&proxied.world, ["one", "two"].map(str::to_owned));
     proxied.world.finish().await;
 }
 

@@ -152,7 +152,7 @@ async fn a_long_result_is_shown_in_part_and_lies_in_a_private_file() {
     assert!(!shown.contains('!'), "the end is shown");
     let (_, rest) = shown.split_once(" path=\"").unwrap();
     let (path, rest) = rest.split_once('"').unwrap();
-    assert!(rest.starts_with(" chars=\"32001\">"), "{}", &rest[..40]);
+    assert!(rest.starts_with(" chars=\"32001\" ref="), "{}", &rest[..40]);
     assert_eq!(fs::read_to_string(path).unwrap(), long.body);
     let mode = fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -177,6 +177,77 @@ async fn a_turn_that_fails_is_begun_again_and_nothing_is_put_in_twice() {
         2,
         "people hear of failures in between: {posts:#?}"
     );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn two_chats_of_one_conversation_each_hear_of_their_own() {
+    let echo = Echo::new();
+    let mut choices = Choices::standard();
+    choices.dispatcher = choices.dispatcher.replace("\"chat\"", "\"shared\"");
+    let mut world = in_use(&echo, &choices).await;
+    let hold = echo.hold("busy", Point::MidStream);
+    let busy = world.platform.write("a", "busy");
+    hold.reached().await;
+    // This is for those who wrote last by now; others write before it is brought up.
+    tell(&world, &report("one")).await;
+    let other = world.platform.write("b", "hello");
+    hold.release();
+    world.platform.settled(&busy).await;
+    world.platform.settled(&other).await;
+    world.platform.posted("heard of: one").await;
+    let last = world.platform.posts("a").pop().unwrap();
+    assert_eq!(last.text, "heard of: one");
+    assert_told_once(&world, ["one".to_owned()]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_model_that_says_nothing_about_a_result_is_not_asked_again() {
+    let echo = Echo::new();
+    let mut world = in_use(&echo, &Choices::standard()).await;
+    echo.once(TRIGGER, Fault::Nothing);
+    tell(&world, &report("one")).await;
+    until_told(&world, "one").await;
+    world.at_rest().await;
+    assert_eq!(tell(&world, &report("one")).await.state, "delivered");
+    // The same after a kill.
+    let hold = echo.hold(TRIGGER, Point::Start);
+    tell(&world, &report("two")).await;
+    hold.reached().await;
+    world.kill_daemon().await;
+    echo.always("", Fault::Nothing);
+    hold.release();
+    world.start();
+    world.at_rest().await;
+    assert_eq!(tell(&world, &report("two")).await.state, "delivered");
+    let posts = world.platform.posts("a");
+    assert!(
+        posts.iter().all(|post| post.kind != "failure"),
+        "{posts:#?}"
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_result_that_finds_no_room_on_the_disk_holds_nobody_up() {
+    let echo = Echo::new();
+    let mut world = in_use(&echo, &Choices::standard()).await;
+    let spills = world.path().join("state/completions");
+    fs::remove_dir_all(&spills).unwrap();
+    fs::write(&spills, "in the way").unwrap();
+    let long = CompletionReport {
+        body: "x".repeat(40_000),
+        ..report("long")
+    };
+    tell(&world, &long).await;
+    let ask = world.platform.write("a", "still there");
+    let posts = world.platform.settled(&ask).await;
+    assert_eq!(posts[0].text, "echo: still there");
+    fs::remove_file(&spills).unwrap();
+    fs::create_dir(&spills).unwrap();
+    world.platform.posted("heard of: long").await;
+    assert_told_once(&world, ["long".to_owned()]);
     world.finish().await;
 }
 

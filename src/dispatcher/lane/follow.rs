@@ -141,6 +141,7 @@ impl Lane {
         let client_id = open.key.to_string();
         // Whether the model has done anything yet, and the history was shortened before it did.
         let (mut is_at_work, mut is_blind) = (false, self.blind == Some(open.key));
+        let mut has_forgotten = false;
         let mut joining = Joining::default();
         let mut superseded = match turn.id() {
             // It runs already, and nothing else will say so.
@@ -203,21 +204,29 @@ impl Lane {
                 TurnEvent::FoldedInto { turn_id } => {
                     warn!(turn = %turn_id, "somebody else's turn ran on this thread");
                 }
+                TurnEvent::Compacted if is_at_work => has_forgotten = true,
                 TurnEvent::Compacted => {
                     self.context.ledger.forget_injections(&self.id).await?;
-                    if work.is_trigger() && !is_at_work && self.blinds < MAX_BLINDS {
+                    if work.is_trigger && open.continuations == 0 && self.blinds < MAX_BLINDS {
                         is_blind = true;
                         turn.interrupter().interrupt();
                     }
                 }
-                TurnEvent::Settled(TurnEnd::Lost(lost)) => {
-                    return Ok(Followed::Ended(TurnEnd::Lost(lost)));
+                TurnEvent::Settled(end) => {
+                    if has_forgotten && !matches!(end, TurnEnd::Completed { .. }) {
+                        // What the model had in view is in its history no longer.
+                        self.context.ledger.forget_injections(&self.id).await?;
+                    }
+                    return Ok(match end {
+                        TurnEnd::Lost(_)
+                        | TurnEnd::TimedOut {
+                            child_deaf: true, ..
+                        } => Followed::Ended(end),
+                        _ if is_blind => Followed::Blind,
+                        TurnEnd::Interrupted if superseded => Followed::Superseded,
+                        end => Followed::Ended(end),
+                    });
                 }
-                TurnEvent::Settled(_) if is_blind => return Ok(Followed::Blind),
-                TurnEvent::Settled(TurnEnd::Interrupted) if superseded => {
-                    return Ok(Followed::Superseded);
-                }
-                TurnEvent::Settled(end) => return Ok(Followed::Ended(end)),
                 TurnEvent::MessageDelta { .. } | TurnEvent::Tool(_) => is_at_work = true,
                 TurnEvent::OutputDelta { .. } | TurnEvent::Plan(_) | TurnEvent::Compacting => {}
             }
@@ -237,10 +246,7 @@ impl Lane {
                         self.settle(&open, Outcome::Answered, Told::Answer(&answer))
                             .await?;
                     }
-                    // Nobody has asked, so there need be nothing to say.
-                    None if !open.completions.is_empty() => {
-                        self.settle(&open, Outcome::Answered, Told::Nothing).await?;
-                    }
+                    None if !open.completions.is_empty() => self.end_in_silence(&open).await?,
                     None => self.settle_failed(&open, &Failure::no_answer()).await?,
                 }
             }
@@ -278,6 +284,17 @@ impl Lane {
             TurnEnd::Interrupted | TurnEnd::Lost(_) => {}
         }
         Ok(Next::Again)
+    }
+
+    /// Ends a turn for completions in which the model said nothing, which is right as far as nobody has
+    /// asked: only people who wrote meanwhile are told so.
+    async fn end_in_silence(&self, open: &OpenTurn) -> Result<(), StepError> {
+        let told = if self.current(open).await?.messages.is_empty() {
+            Told::Nothing
+        } else {
+            Told::Notice(words::failure(Failure::no_answer().kind))
+        };
+        self.conclude(open, Outcome::Answered, told).await
     }
 
     /// Shortens a history that has become too long for the model, and goes on.

@@ -199,19 +199,24 @@ impl Lane {
                 };
                 let told = Told::Notice(words::failure(kind));
                 match &record.open {
-                    Some(open) => self.settle(open, outcome, told).await?,
+                    Some(open) if open.completions.is_empty() => {
+                        self.settle(open, outcome, told).await?;
+                    }
+                    Some(open) => self.hold_back(open, outcome, told).await?,
                     None if record.waiting > 0 => {
                         let batch = self.batch().await?;
                         let ids = batch.iter().map(|message| message.id).collect();
                         let posts = self.posts(&Work::of(batch), &outcome, told);
                         ledger.settle_waiting(&self.id, ids, outcome, posts).await?;
                     }
-                    None => {
-                        let arrivals = ledger.arrivals(&self.id, MAX_TURN_COMPLETIONS).await?;
-                        let batch = self.batch_of(arrivals);
-                        let open = ledger.open_trigger(&self.id, TurnKey::new(), batch).await?;
-                        self.settle(&open, outcome, told).await?;
+                    // Completions wait for a person's decision as well; only a turn can hold them.
+                    None if Self::has_arrivals(record) => {
+                        let arrivals = ledger.arrivals(&self.id, 1).await?;
+                        let first = arrivals.into_iter().map(|first| first.id).collect();
+                        let open = ledger.open_trigger(&self.id, TurnKey::new(), first).await?;
+                        self.hold_back(&open, outcome, told).await?;
                     }
+                    None => {}
                 }
             }
         }

@@ -24,6 +24,8 @@ impl Lane {
         if !trigger::missing(&work, attached.thread.id()).is_empty() {
             // The turn begins after that, so one that runs is not ours.
             if attached.thread.opened().thread.status == ThreadStatus::Active {
+                // How it is now, only loading it again tells.
+                self.attached = None;
                 return Err(StepError::NotNow(
                     "somebody else's turn runs on the thread".to_owned(),
                 ));
@@ -48,17 +50,23 @@ impl Lane {
             };
             open = self.advance(&open, event).await?;
         }
-        if work.is_trigger()
-            && let Trace::Turn(turn) = &trace
-            && recovery::begins_with_compaction(turn)
-            && self.blinds < trigger::MAX_BLINDS
-        {
-            if turn.status != TurnStatus::InProgress {
+        if let Trace::Turn(turn) = &trace {
+            if recovery::has_compaction(turn) {
+                self.context.ledger.forget_injections(&self.id).await?;
+            }
+            let is_blind = work.is_trigger
+                && open.continuations == 0
+                && self.blinds < trigger::MAX_BLINDS
+                && recovery::begins_with_compaction(turn);
+            if is_blind && turn.status != TurnStatus::InProgress {
                 return self.begin_again(&open).await;
             }
-            self.blind = Some(open.key);
+            self.blind = is_blind.then_some(open.key);
+            if work.is_trigger && recovery::is_silent(turn) {
+                return self.end(open, TurnEnd::Completed { answer: None }).await;
+            }
         }
-        let policy = if work.is_trigger() {
+        let policy = if work.is_trigger {
             // There is nobody to ask.
             OnInterrupted::Continue
         } else {
@@ -85,7 +93,7 @@ impl Lane {
             }
             Step::Submit => {
                 let open = self.advance(&open, LedgerTurnEvent::Resubmitted).await?;
-                return if work.is_trigger() {
+                return if work.is_trigger {
                     self.bring_up(open, work, IsNew(false)).await
                 } else {
                     self.submit(open, work, false).await
@@ -216,7 +224,7 @@ impl Lane {
             return Ok(work);
         };
         let mut lost = Vec::new();
-        let began_with = usize::from(!work.is_trigger());
+        let began_with = usize::from(!work.is_trigger);
         for message in work.messages.iter().skip(began_with) {
             let is_there = |text: &str| is_rendering(text, message);
             if let RolloutSearch::Absent = self.search_rollout(attached, is_there).await {

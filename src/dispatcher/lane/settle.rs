@@ -69,7 +69,7 @@ impl Lane {
         match &outcome {
             Outcome::Answered | Outcome::Unclear { .. } => self.conclude(open, outcome, told).await,
             Outcome::Cancelled => self.give_back(open, outcome, told, Return::default()).await,
-            Outcome::Failed { .. } => match self.hold().await? {
+            Outcome::Failed { kind, .. } => match self.hold(trigger::counts(kind)).await? {
                 Some(hold) => {
                     let back = Return {
                         hold: Some(hold),

@@ -8,8 +8,6 @@
 //! After whatever broke in between, the rollout tells which of them the history has. A turn that
 //! fails gives them back: they stay in the history, and wait for another turn.
 
-use std::path::PathBuf;
-
 use super::settle::{Told, status_of};
 use super::work::Work;
 use super::*;
@@ -30,6 +28,9 @@ const MAX_FAILURES: u32 = 10;
 /// model saw them. Where that happens each time, its summary must do.
 pub(super) const MAX_BLINDS: u32 = 2;
 
+/// How often in a row the rollout may be unreadable before nobody can say what the history has.
+const MAX_UNREADABLE: u32 = 5;
+
 /// How long after a turn for completions failed the next one is begun, at most.
 const LONGEST_HOLD: Duration = Duration::from_secs(5 * 60);
 
@@ -42,9 +43,11 @@ impl Lane {
     /// Takes completions that wait into a new turn.
     pub(super) async fn take_completions(
         &mut self,
+        record: &LaneRecord,
         arrivals: Vec<CompletionRecord>,
     ) -> Result<Next, StepError> {
-        let batch = self.batch_of(arrivals);
+        let failures = record.hold.map_or(0, |hold| hold.failures);
+        let batch = self.batch_of(arrivals, failures);
         let open = self
             .context
             .ledger
@@ -55,16 +58,18 @@ impl Lane {
     }
 
     /// Returns those at the head that go together: of one origin, and not too much.
-    pub(super) fn batch_of(&self, arrivals: Vec<CompletionRecord>) -> Vec<CompletionId> {
+    fn batch_of(&self, arrivals: Vec<CompletionRecord>, failures: u32) -> Vec<CompletionId> {
         let mut chars = 0;
-        let limit = self.context.settings.config.completion_chars;
+        let shown = self.context.settings.config.completion_chars;
+        // What has failed together may do one by one.
+        let most = MAX_TRIGGER_CHARS.checked_shr(failures).unwrap_or_default();
         let origin = arrivals.first().and_then(|first| first.origin.clone());
         arrivals
             .into_iter()
             .take_while(|completion| {
                 let is_first = chars == 0;
-                chars += completion.body.chars().count().min(limit) + 1;
-                is_first || (completion.origin == origin && chars <= MAX_TRIGGER_CHARS)
+                chars += completion.chars.min(shown) + 1;
+                is_first || (completion.origin == origin && chars <= most)
             })
             .map(|completion| completion.id)
             .collect()
@@ -93,16 +98,38 @@ impl Lane {
                     tokio::time::sleep(SETTLE_DOWN).await;
                 }
                 match self.absent(missing).await {
-                    Ok(absent) => absent,
+                    Ok(absent) => {
+                        self.unreadable = 0;
+                        absent
+                    }
                     Err(failure) => {
                         let reason = format!("the rollout cannot be read: {failure}");
+                        self.unreadable += 1;
+                        if self.unreadable < MAX_UNREADABLE {
+                            return Err(StepError::NotNow(reason));
+                        }
+                        self.unreadable = 0;
                         self.settle_unclear(&open, reason).await?;
                         return Ok(Next::Again);
                     }
                 }
             };
-            if let Err(failure) = self.inject(missing).await? {
-                return self.injection_failed(open, failure).await;
+            match self.inject(missing).await? {
+                Ok(()) => {}
+                Err(NotInjected::Refused(failure)) => {
+                    self.settle_failed(&open, &failure).await?;
+                    return Ok(Next::Again);
+                }
+                Err(NotInjected::NoFile(reason)) => {
+                    error!(reason, "results wait for the disk");
+                    let outcome = Outcome::Failed {
+                        kind: "disk".to_owned(),
+                        message: reason,
+                    };
+                    let told = Told::Notice(words::INTERRUPTED);
+                    self.hold_back(&open, outcome, told).await?;
+                    return Ok(Next::Again);
+                }
             }
             self.context
                 .ledger
@@ -124,69 +151,102 @@ impl Lane {
             && let Some(path) = self.rollout(attached).await?
         {
             rollout::injected(&path, |text| {
-                completions.retain(|completion| !envelope::is_completion(text, &completion.name));
+                completions.retain(|completion| !envelope::is_completion(text, completion.id));
             })
             .await?;
         }
         Ok(completions)
     }
 
-    /// Injects completions, all at once. The inner failure is codex's.
+    /// Injects completions, all at once.
     async fn inject(
         &mut self,
         completions: Vec<CompletionRecord>,
-    ) -> Result<Result<(), CallError>, StepError> {
-        let limit = self.context.settings.config.completion_chars;
-        let mut items = Vec::with_capacity(completions.len());
+    ) -> Result<Result<(), NotInjected>, StepError> {
+        let mut items = Vec::with_capacity(completions.len() + 1);
         for completion in &completions {
-            let chars = completion.body.chars().count();
-            let path: PathBuf;
-            let body = if chars <= limit {
-                CompletionBody::Whole(&completion.body)
-            } else {
-                path = spill::write(&self.context.settings.spills, completion)
-                    .await
-                    .map_err(StepError::Spill)?;
-                CompletionBody::Beginning {
-                    text: beginning(&completion.body, limit),
-                    path: &path,
-                    chars,
-                }
-            };
-            let block = envelope::render_completion(completion, body);
-            items.push(InjectedItem::message(Role::Developer, block));
+            match self.block(completion).await? {
+                Ok(block) => items.push(InjectedItem::message(Role::Developer, block)),
+                Err(reason) => return Ok(Err(NotInjected::NoFile(reason))),
+            }
         }
+        let lost_one = match self.context.ledger.lane(&self.id).await? {
+            Some(record) => !record.lost.is_empty(),
+            None => false,
+        };
         let Some(attached) = &mut self.attached else {
             return Err(StepError::NotNow("the thread is gone".to_owned()));
         };
-        if !items.is_empty() {
-            if let Err(failure) = attached.thread.inject(items).await {
-                return Ok(Err(failure));
-            }
-            info!(count = completions.len(), "completions are in the history");
+        if items.is_empty() {
+            return Ok(Ok(()));
         }
-        attached.is_new = false;
-        Ok(Ok(()))
+        if attached.is_new && lost_one {
+            let notice = envelope::render_notice("thread-lost", words::LOST_NOTICE);
+            items.insert(0, InjectedItem::message(Role::Developer, notice));
+        }
+        match attached.thread.inject(items).await {
+            Ok(()) => {
+                attached.is_new = false;
+                info!(count = completions.len(), "completions are in the history");
+                Ok(Ok(()))
+            }
+            Err(failure) if failure.refusal() == Some(Refusal::UnknownMethod) => {
+                let failure = Failure::new(
+                    FailureKind::BackendResponseInvalid,
+                    "this codex does not know thread/inject_items, without which results cannot be \
+                     delivered: install codex 0.137 or newer",
+                );
+                error!(
+                    reason = failure.message,
+                    "completions wait for another codex"
+                );
+                Ok(Err(NotInjected::Refused(failure)))
+            }
+            Err(failure) if is_about_items(&failure) => {
+                Ok(Err(NotInjected::Refused(failure.to_failure())))
+            }
+            Err(failure) => {
+                // Whether the history has them, the rollout tells once the thread is loaded again.
+                self.attached = None;
+                Err(StepError::Call(failure))
+            }
+        }
     }
 
-    async fn injection_failed(
-        &mut self,
-        open: OpenTurn,
-        failure: CallError,
-    ) -> Result<Next, StepError> {
-        if failure.refusal() == Some(Refusal::UnknownMethod) {
-            let failure = Failure::new(
-                FailureKind::BackendResponseInvalid,
-                "this codex does not know thread/inject_items, without which completions cannot be \
-                 delivered: install codex 0.137 or newer",
-            );
-            error!(reason = failure.message, "completions are given up");
-            self.give_up(&open, &failure).await?;
-            return Ok(Next::Again);
+    /// Returns how a completion reads for the model, or why its file cannot be written.
+    async fn block(
+        &self,
+        completion: &CompletionRecord,
+    ) -> Result<Result<String, String>, StepError> {
+        let text = match self.context.ledger.completion_body(completion.id).await {
+            Ok(text) => text,
+            Err(failure @ LedgerError::Damaged { .. }) => {
+                error!(completion = %completion.id, error = %failure, "a result is lost");
+                let block = envelope::render_completion(completion, CompletionBody::Missing);
+                return Ok(Ok(block));
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        let limit = self.context.settings.config.completion_chars;
+        if completion.chars <= limit {
+            let body = CompletionBody::Whole(&text);
+            return Ok(Ok(envelope::render_completion(completion, body)));
         }
-        // Whether the history has them, the rollout tells once the thread is loaded again.
-        self.attached = None;
-        Err(StepError::Call(failure))
+        let spills = &self.context.settings.spills;
+        match spill::write(spills, completion.id, &text).await {
+            Ok(path) => {
+                let body = CompletionBody::Beginning {
+                    text: beginning(&text, limit),
+                    path: &path,
+                    chars: completion.chars,
+                };
+                Ok(Ok(envelope::render_completion(completion, body)))
+            }
+            Err(failure) => Ok(Err(format!(
+                "a result cannot be written to {} ({failure}): free space there",
+                spills.display()
+            ))),
+        }
     }
 
     /// Gives the completions of a turn back, for another one.
@@ -212,15 +272,33 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns when completions whose turn has failed go on; `None` when that was tried often
-    /// enough.
-    pub(super) async fn hold(&self) -> Result<Option<Hold>, StepError> {
+    /// Gives the completions of a turn back for as long as somebody has to act first.
+    pub(super) async fn hold_back(
+        &self,
+        open: &OpenTurn,
+        outcome: Outcome,
+        told: Told<'_>,
+    ) -> Result<(), StepError> {
+        let back = Return {
+            hold: self.hold(false).await?,
+            ..Return::default()
+        };
+        self.give_back(open, outcome, told, back).await
+    }
+
+    /// Returns when completions whose turn has failed go on; `None` when that was tried often enough.
+    /// Only failures that count come to that.
+    pub(super) async fn hold(&self, counts: bool) -> Result<Option<Hold>, StepError> {
         let record = self.context.ledger.lane(&self.id).await?;
-        let failures = record
+        let before = record
             .and_then(|record| record.hold)
-            .map_or(0, |hold| hold.failures)
-            + 1;
-        Ok((failures < MAX_FAILURES).then(|| Hold {
+            .map_or(0, |hold| hold.failures);
+        let failures = match before + 1 {
+            failures if failures < MAX_FAILURES => failures,
+            _ if counts => return Ok(None),
+            _ => before,
+        };
+        Ok(Some(Hold {
             failures,
             until: SystemTime::now() + hold_for(failures),
         }))
@@ -230,7 +308,10 @@ impl Lane {
     pub(super) async fn begin_again(&mut self, open: &OpenTurn) -> Result<Next, StepError> {
         self.blinds += 1;
         info!("the history was shortened before the model saw its completions: once more");
-        match self.hold().await? {
+        // Messages that joined are not in the history either.
+        let now = self.current(open).await?;
+        self.return_lost(&now, self.work(&now).await?).await?;
+        match self.hold(true).await? {
             Some(hold) => {
                 let back = Return {
                     forgotten: true,
@@ -265,6 +346,14 @@ impl Lane {
     }
 }
 
+/// Why completions were not injected, although codex can be reached.
+enum NotInjected {
+    /// Codex takes none, or not these.
+    Refused(Failure),
+    /// One of them is too long, and cannot be written to a file.
+    NoFile(String),
+}
+
 /// Whether a turn has just been opened: then nothing of it was sent before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IsNew(pub(super) bool);
@@ -286,6 +375,27 @@ pub(super) fn held_for(record: &LaneRecord) -> Option<Duration> {
     let held = record.hold.and_then(until);
     let held = held.filter(|held| *held <= LONGEST_HOLD);
     (record.arrived > 0).then(|| held.unwrap_or_default())
+}
+
+/// Returns whether failures of this kind come to an end some time: the others are those of somebody who
+/// is away, and wait until they are back.
+pub(super) fn counts(kind: &str) -> bool {
+    let away = [
+        FailureKind::ProviderAuthFailed,
+        FailureKind::SecretUnavailable,
+        FailureKind::ProviderRateLimited,
+        FailureKind::ProviderUnavailable,
+        FailureKind::ProviderStreamDisconnected,
+    ];
+    away.iter().all(|away| away.as_str() != kind)
+}
+
+/// Returns whether codex refused what was injected, whenever it is.
+fn is_about_items(failure: &CallError) -> bool {
+    matches!(
+        failure.refusal(),
+        Some(Refusal::InputTooLarge | Refusal::Other)
+    )
 }
 
 fn hold_for(failures: u32) -> Duration {
@@ -314,6 +424,21 @@ mod tests {
             .collect();
         assert_eq!(holds[..10], [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert!(holds.iter().all(|hold| *hold <= LONGEST_HOLD.as_secs()));
+    }
+
+    #[test]
+    fn whoever_is_away_is_waited_for() {
+        for kind in FailureKind::ALL {
+            let is_away = matches!(
+                kind,
+                FailureKind::ProviderAuthFailed
+                    | FailureKind::SecretUnavailable
+                    | FailureKind::ProviderRateLimited
+                    | FailureKind::ProviderUnavailable
+                    | FailureKind::ProviderStreamDisconnected
+            );
+            assert_eq!(counts(kind.as_str()), !is_away, "{kind:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub(super) struct Work {
     pub(super) messages: Vec<MessageRecord>,
     /// What it brings up, in order.
     pub(super) completions: Vec<CompletionRecord>,
+    /// It was begun for completions.
+    pub(super) is_trigger: bool,
     /// The conversation that hears of it, if there is one.
     pub(super) origin: Option<Origin>,
 }
@@ -21,12 +23,8 @@ impl Work {
             origin: messages.last().map(origin),
             messages,
             completions: Vec::new(),
+            is_trigger: false,
         }
-    }
-
-    /// Returns whether the turn was begun for completions.
-    pub(super) fn is_trigger(&self) -> bool {
-        !self.completions.is_empty()
     }
 
     /// Returns whether a message is of the conversation that hears of this.
@@ -81,16 +79,13 @@ impl Lane {
         }
         let mut completions = Vec::with_capacity(open.completions.len());
         for id in &open.completions {
-            match ledger.completion(*id).await {
-                Ok(Some(completion)) => completions.push(completion),
-                Ok(None) => warn!(completion = %id, "an open turn names a completion that is gone"),
-                Err(failure @ LedgerError::Damaged { .. }) => {
-                    warn!(completion = %id, error = %failure, "a completion of an open turn is damaged");
-                }
-                Err(failure) => return Err(failure.into()),
+            match ledger.completion(*id).await? {
+                Some(completion) => completions.push(completion),
+                None => warn!(completion = %id, "an open turn names a completion that is gone"),
             }
         }
         let mut work = Work {
+            is_trigger: !open.completions.is_empty(),
             completions,
             ..Work::of(messages)
         };

@@ -142,3 +142,43 @@ fn a_step_carries_what_the_thread_said() {
     };
     assert_eq!(id, TurnId::new("1"));
 }
+
+#[test]
+fn what_was_shortened_and_what_was_silent_is_told_apart() {
+    let user = || item(json!({ "type": "userMessage", "id": "u", "content": [] }));
+    let answer = || message("yes", None);
+    let found = |status, items| match turn(status, items) {
+        Trace::Turn(turn) => turn,
+        other => panic!("{other:?}"),
+    };
+    // The turn; whether it was shortened, before all else, and whether it was silent.
+    let table = [
+        (found(Completed, vec![user()]), [false, false, true]),
+        (
+            found(Completed, vec![user(), answer()]),
+            [false, false, false],
+        ),
+        (
+            found(Completed, vec![user(), command()]),
+            [false, false, true],
+        ),
+        (found(Interrupted, vec![user()]), [false, false, false]),
+        (found(Completed, vec![compaction()]), [true, true, false]),
+        (
+            found(Completed, vec![user(), compaction(), answer()]),
+            [true, true, false],
+        ),
+        (
+            found(Completed, vec![user(), command(), compaction(), answer()]),
+            [true, false, false],
+        ),
+    ];
+    for (turn, expected) in table {
+        let seen = [
+            has_compaction(&turn),
+            begins_with_compaction(&turn),
+            is_silent(&turn),
+        ];
+        assert_eq!(seen, expected, "{turn:?}");
+    }
+}

@@ -37,25 +37,26 @@ pub(super) struct StoredCompletion {
     turn: Option<TurnKey>,
     /// Where it waits among the lane's completions, also after it was given back.
     place: u64,
+    chars: usize,
     body: Body<String>,
 }
 
 impl StoredCompletion {
-    fn load(self, transaction: &Transaction<'_>) -> Result<CompletionRecord, LedgerError> {
-        Ok(CompletionRecord {
+    fn into_record(self) -> CompletionRecord {
+        CompletionRecord {
             id: self.id,
             dispatcher: self.dispatcher,
             lane: self.lane,
             name: self.name,
             from: self.from,
             status: self.status,
-            body: self.body.load(transaction)?,
+            chars: self.chars,
             origin: self.origin,
             reported_at: self.reported_at,
             state: self.state,
             injected_into: self.injected_into,
             turn: self.turn,
-        })
+        }
     }
 
     /// Returns the name of the file that has its text, if there is one.
@@ -72,9 +73,11 @@ impl Transaction<'_> {
     ) -> Result<Reported, LedgerError> {
         let reported = key::reported(&new.dispatcher, &new.name)?;
         if let Some(id) = self.get("completion's name", Table::Reported, &reported)? {
+            let known = self.known_completion(id)?;
             return Ok(Reported {
                 id,
-                state: self.known_completion(id)?.state,
+                lane: known.lane,
+                state: known.state,
                 is_new: false,
             });
         }
@@ -90,20 +93,22 @@ impl Transaction<'_> {
         self.put_completion(&StoredCompletion {
             id,
             dispatcher: new.dispatcher,
-            lane: new.lane,
+            lane: new.lane.clone(),
             name: new.name,
             from: new.from,
             status: new.status,
-            origin: new.origin,
+            origin: new.origin.or(lane.last_from.clone()),
             reported_at: time::now(),
             state: CompletionState::Waiting,
             injected_into: None,
             turn: None,
             place,
+            chars: new.body.chars().count(),
             body,
         })?;
         Ok(Reported {
             id,
+            lane: new.lane,
             state: CompletionState::Waiting,
             is_new: true,
         })
@@ -114,9 +119,16 @@ impl Transaction<'_> {
         &mut self,
         id: CompletionId,
     ) -> Result<Option<CompletionRecord>, LedgerError> {
-        self.stored_completion(id)?
-            .map(|completion| completion.load(self))
-            .transpose()
+        let stored = self.stored_completion(id)?;
+        Ok(stored.map(StoredCompletion::into_record))
+    }
+
+    /// Returns what came of the work.
+    pub(in crate::ledger) fn completion_body(
+        &mut self,
+        id: CompletionId,
+    ) -> Result<String, LedgerError> {
+        self.known_completion(id)?.body.load(self)
     }
 
     /// Returns the completions that wait for a lane, oldest first.
@@ -125,17 +137,11 @@ impl Transaction<'_> {
         lane: &LaneId,
         limit: usize,
     ) -> Result<Vec<CompletionRecord>, LedgerError> {
-        let mut arrivals = Vec::new();
-        for completion in self.arrived(lane, limit)? {
-            match completion.clone().load(self) {
-                Ok(record) => arrivals.push(record),
-                Err(LedgerError::Damaged { reason, .. }) => {
-                    self.give_up_completion(completion, &reason)?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(arrivals)
+        let arrived = self.arrived(lane, limit)?;
+        Ok(arrived
+            .into_iter()
+            .map(StoredCompletion::into_record)
+            .collect())
     }
 
     /// Opens a turn that brings up completions that wait.
@@ -206,25 +212,32 @@ impl Transaction<'_> {
 
     // === For the other operations ===
 
-    /// Settles completions of a turn that ends. The caller stores the lane.
+    /// Settles completions of a turn that ends, of which the people at `origin` hear. The caller
+    /// stores the lane.
     pub(super) fn settle_completions(
         &mut self,
         lane: &mut StoredLane,
         completions: &[CompletionId],
         outcome: &Outcome,
+        origin: Option<&Origin>,
     ) -> Result<(), LedgerError> {
         for id in completions {
             let completion = self.known_completion(*id)?;
             self.move_completion(completion, CompletionEvent::Settled(outcome.clone()))?;
         }
-        if *outcome != Outcome::Answered {
+        if !completions.is_empty() {
+            // Those that were held are over, however they ended.
+            lane.hold = None;
+        }
+        if *outcome != Outcome::Answered || lane.thread.is_none() {
             return Ok(());
         }
-        // The model had in view whatever the thread has: what a turn has given back, and that waits
-        // before everything that came later.
         lane.hold = None;
+        // The model had in view whatever its thread has: what a turn has given back, which waits
+        // before everything that came later.
         for completion in self.arrived(&lane.id, MAX_TURN_COMPLETIONS)? {
-            if lane.thread.is_some() && completion.injected_into == lane.thread {
+            let is_theirs = completion.origin.is_none() || completion.origin.as_ref() == origin;
+            if is_theirs && completion.injected_into == lane.thread {
                 self.remove(Table::Arrivals, key::in_lane(&lane.id, completion.place)?);
                 lane.arrived = lane.arrived.saturating_sub(1);
                 self.move_completion(completion, CompletionEvent::Settled(Outcome::Answered))?;
@@ -310,23 +323,5 @@ impl Transaction<'_> {
             .into_iter()
             .map(|(_, value)| self.known_completion(value.decode("arrival")?))
             .collect()
-    }
-
-    /// Settles a completion whose text is gone from the disk: it must not hold up those behind it.
-    fn give_up_completion(
-        &mut self,
-        completion: StoredCompletion,
-        reason: &str,
-    ) -> Result<(), LedgerError> {
-        tracing::error!(completion = %completion.id, reason, "the text of a completion is damaged; it cannot be delivered");
-        let mut lane = self.known_lane(&completion.lane)?;
-        self.remove(Table::Arrivals, key::in_lane(&lane.id, completion.place)?);
-        lane.arrived = lane.arrived.saturating_sub(1);
-        self.put_lane(&lane)?;
-        let outcome = Outcome::Failed {
-            kind: "damaged".to_owned(),
-            message: reason.to_owned(),
-        };
-        self.move_completion(completion, CompletionEvent::Settled(outcome))
     }
 }

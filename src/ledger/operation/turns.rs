@@ -4,8 +4,8 @@ use crate::id::{LaneId, MessageId, OutboxId, TurnKey};
 use crate::ledger::completion::Return;
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Table};
-use crate::ledger::lane::{MAX_TURN_MESSAGES, OpenTurn, SettledTurn, TurnEvent};
-use crate::ledger::message::{MessageEvent, MessageState, Outcome};
+use crate::ledger::lane::{MAX_TURN_MESSAGES, OpenTurn, Origin, SettledTurn, TurnEvent};
+use crate::ledger::message::{MessageEvent, MessageRecord, MessageState, Outcome};
 use crate::ledger::operation::lanes::StoredLane;
 use crate::ledger::post::NewPost;
 use crate::ledger::time;
@@ -80,7 +80,7 @@ impl Transaction<'_> {
         message: MessageId,
     ) -> Result<OpenTurn, LedgerError> {
         let mut turn = self.open(lane, key)?;
-        check_size(turn.messages.len() + 1)?;
+        check_size(turn.messages.len() + turn.completions.len() + 1)?;
         let mut lane = self.known_lane(lane)?;
         self.take_message(&mut lane, key, message)?;
         self.put_lane(&lane)?;
@@ -135,13 +135,17 @@ impl Transaction<'_> {
         posts: Vec<NewPost>,
     ) -> Result<Vec<OutboxId>, LedgerError> {
         let turn = self.open(lane, key)?;
+        let origin = self.origin_of(&turn)?;
         for id in turn.messages {
             let message = self.known_message(id)?;
             self.move_message(message, MessageEvent::Settled(outcome.clone()))?;
         }
         let mut lane = self.known_lane(lane)?;
         match back {
-            None => self.settle_completions(&mut lane, &turn.completions, outcome)?,
+            None => {
+                let origin = origin.as_ref();
+                self.settle_completions(&mut lane, &turn.completions, outcome, origin)?;
+            }
             Some(back) => self.return_completions(&mut lane, &turn.completions, back)?,
         }
         let at = time::now();
@@ -182,6 +186,23 @@ impl Transaction<'_> {
         }
         self.put_lane(&lane)?;
         self.enqueue(posts)
+    }
+
+    /// Returns where the people are who hear of a turn. What cannot be read any more tells nothing.
+    fn origin_of(&mut self, turn: &OpenTurn) -> Result<Option<Origin>, LedgerError> {
+        let origin = |message: MessageRecord| Origin {
+            channel: message.channel,
+            conversation: message.message.conversation,
+        };
+        match (turn.messages.last(), turn.completions.first()) {
+            (Some(id), _) => match self.message(*id) {
+                Ok(message) => Ok(message.map(origin)),
+                Err(LedgerError::Damaged { .. }) => Ok(None),
+                Err(error) => Err(error),
+            },
+            (None, Some(id)) => Ok(self.completion(*id)?.and_then(|it| it.origin)),
+            (None, None) => Ok(None),
+        }
     }
 
     fn turn(&mut self, lane: &LaneId) -> Result<Option<OpenTurn>, LedgerError> {
