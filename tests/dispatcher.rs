@@ -7,6 +7,7 @@ mod failures;
 mod input;
 mod odd;
 mod privacy;
+mod prompts;
 mod threads;
 
 use crate::support::daemon::{Choices, World};

@@ -91,6 +91,7 @@ fn minimal_file_gets_every_default() {
         effort: None,
         instructions: None,
         base_instructions: None,
+        prompts: Prompts::embedded(),
         skills: Vec::new(),
         mcp_servers: None,
         profile: None,
@@ -524,7 +525,9 @@ fn endless_file_is_refused() {
 /// Makes a home directory in which the paths of the example exist.
 fn home_of_the_example() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
-    fs::create_dir_all(home.path().join("code/flow/skills")).unwrap();
+    for directory in ["skills", "prompts"] {
+        fs::create_dir_all(home.path().join("code/flow").join(directory)).unwrap();
+    }
     fs::write(home.path().join("code/flow/base.md"), "You are flow.").unwrap();
     home
 }

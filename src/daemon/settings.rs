@@ -12,9 +12,6 @@ use crate::config::{self, Config, DispatcherConfig, Sandbox};
 use crate::dispatcher::Settings;
 use crate::id::DispatcherId;
 
-/// Who the model is and how messages read.
-const INSTRUCTIONS: &str = include_str!("../../prompts/dispatcher.md");
-
 /// Returns the settings of one dispatcher.
 pub(super) fn of_dispatcher(
     id: &DispatcherId,
@@ -82,9 +79,10 @@ fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
     if let Some(servers) = &dispatcher.mcp_servers {
         overrides.insert("mcp_servers".to_owned(), servers.clone());
     }
+    let prompt = &dispatcher.prompts.dispatcher;
     let instructions = match &dispatcher.instructions {
-        Some(own) => format!("{INSTRUCTIONS}\n{own}"),
-        None => INSTRUCTIONS.to_owned(),
+        Some(own) => format!("{prompt}\n\n{own}"),
+        None => prompt.clone(),
     };
     ThreadSettings {
         cwd: Some(dispatcher.workspace.clone()),
