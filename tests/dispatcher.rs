@@ -8,6 +8,7 @@ mod input;
 mod odd;
 mod privacy;
 mod prompts;
+mod skills;
 mod threads;
 
 use crate::support::daemon::{Choices, World};

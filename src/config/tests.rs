@@ -384,7 +384,7 @@ fn channel_that_nobody_has_is_a_warning() {
 
 #[test]
 fn settings_without_effect_say_what_happens_instead() {
-    let settings = "approvals = \"chat\"\nreply = \"tool\"\nskills = [\"/\"]\n";
+    let settings = "approvals = \"chat\"\nreply = \"tool\"\n";
     let loaded = parse(&format!("{MINIMAL}{settings}")).unwrap();
     let warnings = loaded.warnings.to_string();
     for instead in [
@@ -392,13 +392,11 @@ fn settings_without_effect_say_what_happens_instead() {
          denied",
         "9:9: warning: `reply` has no effect in this version: the final answer of each turn is \
          posted",
-        "10:10: warning: `skills` has no effect in this version: the model gets the skills that \
-         Codex finds by itself",
     ] {
         assert!(warnings.contains(instead), "{warnings}");
     }
-    assert_eq!(loaded.warnings.n_warnings(), 3, "{warnings}");
-    let settings = "approvals = \"deny\"\nreply = \"final\"\nskills = []\n";
+    assert_eq!(loaded.warnings.n_warnings(), 2, "{warnings}");
+    let settings = "approvals = \"deny\"\nreply = \"final\"\n";
     let loaded = parse(&format!("{MINIMAL}{settings}")).unwrap();
     assert_eq!(loaded.warnings.to_string(), "");
 }

@@ -5,24 +5,27 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
-use super::Directories;
+use super::{Directories, skills};
 use crate::codex::protocol::{ApprovalPolicy, SandboxMode, ThreadSettings};
 use crate::codex::{LaunchConfig, Transport};
 use crate::config::{self, Config, DispatcherConfig, Sandbox};
 use crate::dispatcher::Settings;
 use crate::id::DispatcherId;
 
-/// Returns the settings of one dispatcher.
+/// Returns the settings of one dispatcher; tieline's own skills are in `skills`.
 pub(super) fn of_dispatcher(
     id: &DispatcherId,
     dispatcher: &DispatcherConfig,
     directories: &Directories,
+    skills: &Path,
     config: &Config,
 ) -> anyhow::Result<Settings> {
+    let mut launch = launch(id, dispatcher, directories, config)?;
+    launch.skills = skills::roots(&dispatcher.skills, skills.to_owned());
     Ok(Settings {
         id: id.clone(),
         config: dispatcher.clone(),
-        launch: launch(id, dispatcher, directories, config)?,
+        launch,
         thread: thread(dispatcher),
         attachments: directories.attachments.clone(),
         spills: directories.completions.clone(),

@@ -141,11 +141,6 @@ fn warn_of_no_effect(table: &Table<'_>, config: &DispatcherConfig) {
             config.reply == Reply::Tool,
             "the final answer of each turn is posted, as with \"final\"",
         ),
-        (
-            "skills",
-            !config.skills.is_empty(),
-            "the model gets the skills that Codex finds by itself, and none of these",
-        ),
     ];
     for (key, is_set, instead) in settings {
         if is_set && let Some(value) = table.entries.get(key) {
