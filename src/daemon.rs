@@ -32,6 +32,7 @@ mod channels;
 mod messages;
 mod secrets;
 mod settings;
+mod skills;
 mod status;
 
 pub use self::secrets::{MissingSecrets, Secrets};
@@ -98,6 +99,10 @@ impl Daemon {
         let spawner = Spawner::new().context("the thread that starts codex cannot be started")?;
         let launcher: Arc<dyn Launch> = Arc::new(spawner);
 
+        let skills = skills::write(&directories.skills).with_context(|| {
+            let shown = directories.skills.display();
+            format!("the skills that come with tieline cannot be written to {shown}")
+        })?;
         let languages = config.languages();
         let mut builder = channels::Builder::new(&config, secrets);
         let stopping = CancellationToken::new();
@@ -112,7 +117,8 @@ impl Daemon {
                 own.insert(channel_id.clone(), line.clone());
                 lines.insert(channel_id.clone(), line);
             }
-            let settings = settings::of_dispatcher(id, dispatcher_config, &directories, &config)?;
+            let settings =
+                settings::of_dispatcher(id, dispatcher_config, &directories, &skills, &config)?;
             let (dispatcher, handle) =
                 Dispatcher::new(settings, ledger.clone(), own.clone(), Arc::clone(&launcher));
             for (channel_id, line) in own {
@@ -273,6 +279,8 @@ pub(crate) struct Directories {
     pub(crate) attachments: PathBuf,
     /// Completions that are too long.
     pub(crate) completions: PathBuf,
+    /// The skills that come with tieline.
+    pub(crate) skills: PathBuf,
 }
 
 impl Directories {
@@ -283,6 +291,7 @@ impl Directories {
             logs: state_dir.join("logs"),
             attachments: state_dir.join("attachments"),
             completions: state_dir.join("completions"),
+            skills: state_dir.join("skills"),
         }
     }
 
@@ -296,6 +305,7 @@ impl Directories {
             &directories.logs,
             &directories.attachments,
             &directories.completions,
+            &directories.skills,
         ] {
             fs::DirBuilder::new()
                 .recursive(true)

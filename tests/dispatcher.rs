@@ -7,6 +7,8 @@ mod failures;
 mod input;
 mod odd;
 mod privacy;
+mod prompts;
+mod skills;
 mod threads;
 
 use crate::support::daemon::{Choices, World};

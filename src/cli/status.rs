@@ -86,7 +86,13 @@ fn render_dispatchers(dispatchers: &[DispatcherStatus], now: SystemTime) -> Stri
     let errors = dispatchers
         .iter()
         .map(|dispatcher| (dispatcher.id.as_str(), dispatcher.last_error.as_deref()));
-    section(&table, errors)
+    let mut text = section(&table, errors);
+    for dispatcher in dispatchers {
+        for warning in &dispatcher.warnings {
+            text.push_str(&format!("  {}: {}\n", dispatcher.id, plain(warning)));
+        }
+    }
+    text
 }
 
 fn describe_child(child: &ChildStatus, now: SystemTime) -> String {
@@ -302,6 +308,7 @@ mod tests {
             since: ago(11_540),
             last_started_at: None,
             last_error: None,
+            warnings: Vec::new(),
             restarts: 0,
             child: None,
             lanes: Vec::new(),
@@ -339,6 +346,7 @@ mod tests {
                         }),
                     }],
                     waiting: 2,
+                    warnings: vec!["the skill /s/x/SKILL.md is left out: no name".into()],
                     ..dispatcher("flow", Lifecycle::Ready)
                 },
                 DispatcherStatus {
@@ -403,6 +411,7 @@ mod tests {
         flow        ready     3h 12m  ready 0.169.0, process 4250, up 3h 12m         0        2
         翻译        degraded  12s     waiting to restart                            13        0
         ! 翻译: Codex ended (signal 9):  [31moom [0m
+          flow: the skill /s/x/SKILL.md is left out: no name
 
         LANE  STATE    WAITING  TURN FOR  LAST TURN                        THREAD
         flow  running        2  4m 10s    provider-rate-limited 5m 0s ago  01a1b2c3

@@ -275,11 +275,11 @@ impl AppServer {
         let report = self.kill().await;
         let error = match (error, report.exit) {
             // It went away by itself, which explains more than a closed connection.
-            (StartError::Handshake(CallError::Closed { .. }), Some(exit))
-                if exit.signal.is_none() =>
-            {
-                StartError::Exited(exit)
-            }
+            (
+                StartError::Handshake(CallError::Closed { .. })
+                | StartError::Skills(CallError::Closed { .. }),
+                Some(exit),
+            ) if exit.signal.is_none() => StartError::Exited(exit),
             (error, _) => error,
         };
         match path {

@@ -32,6 +32,8 @@ pub struct LaunchConfig {
     pub inherited: Environment,
     /// Its working directory.
     pub cwd: PathBuf,
+    /// Directories that hold directories of skills, absolute, on top of those it finds by itself.
+    pub skills: Vec<PathBuf>,
     /// How it is reached.
     pub transport: Transport,
     /// Where sockets and the records of running children are: private to one daemon.
@@ -140,6 +142,7 @@ impl LaunchConfig {
             env: BTreeMap::new(),
             inherited: Environment::of_this_process(),
             cwd: cwd.into(),
+            skills: Vec::new(),
             transport: Transport::Unix,
             run_dir: run_dir.into(),
             log_dir: log_dir.into(),

@@ -5,7 +5,8 @@
 //! - [`binary`], [`home`] and the launch configuration say what is run and where;
 //! - a [`Spawner`] starts children from a thread that outlives them, and the registry remembers them
 //!   on disk, so that [`reap_orphans`] finds what a killed daemon has left;
-//! - an [`AppServer`] is a process, ours or not, that has been greeted: there is no unready one;
+//! - an [`AppServer`] is a process, ours or not, that has been greeted and given its skills: there is
+//!   no unready one;
 //! - a [`Client`] is one connection to it; it dies with the connection and is never revived;
 //! - a [`Thread`] is a conversation on that connection, a [`Turn`] the one thing it does at a time;
 //! - [`rollout`] and the history methods of [`Client`] tell after a crash what a thread really has.
@@ -38,6 +39,7 @@ mod process;
 pub mod protocol;
 mod registry;
 pub mod rollout;
+mod skills;
 mod snapshot;
 mod spawner;
 mod start;
@@ -59,6 +61,7 @@ pub use history::{FoundTurn, HistoryError};
 pub use launch::{Deadlines, Endpoint, Environment, LaunchConfig, Transport, TransportError};
 pub use notice::{FrameError, Notice};
 pub use registry::{Orphan, RunDirError, reap_orphans};
+pub use skills::SkillsWarning;
 pub use snapshot::{ChildSnapshot, ChildState, StopReport};
 pub use spawner::{Spawner, SpawnerGone};
 pub use start::ServerFacts;

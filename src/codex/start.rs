@@ -18,6 +18,7 @@ use super::launch::{LaunchConfig, Transport};
 use super::process::raw;
 use super::protocol::InitializeResponse;
 use super::registry::{self, Entry};
+use super::skills::{self, SkillsWarning};
 use super::spawner::{Program, Spawner};
 use super::start_error::StartError;
 use super::wire::Wire;
@@ -36,6 +37,8 @@ pub struct ServerFacts {
     pub codex_home: PathBuf,
     /// For example `linux`.
     pub platform: String,
+    /// What is wrong with the skills that it was given.
+    pub skills: Vec<SkillsWarning>,
 }
 
 /// The files of a child that may never be made.
@@ -138,7 +141,8 @@ pub(super) async fn within_handshake<T>(
         .map_err(|_elapsed| StartError::UpgradeTimedOut(patience))
 }
 
-/// Shakes hands, and refuses a server that is too old.
+/// Shakes hands, refuses a server that is too old, and gives the others what they need before a
+/// thread is loaded.
 pub(super) async fn greet(
     config: &LaunchConfig,
     connection: &Connection,
@@ -156,7 +160,10 @@ pub(super) async fn greet(
     if let Some(version) = version {
         version.check()?;
     }
-    let facts = ServerFacts::of(response, version);
+    let skills = skills::give(config, connection.client())
+        .await
+        .map_err(StartError::Skills)?;
+    let facts = ServerFacts::of(response, version, skills);
     tracing::info!(
         owner = config.owner,
         user_agent = facts.user_agent,
@@ -215,12 +222,17 @@ impl Drop for UnmadeChild {
 // === impl ServerFacts ===
 
 impl ServerFacts {
-    fn of(response: InitializeResponse, version: Option<Version>) -> Self {
+    fn of(
+        response: InitializeResponse,
+        version: Option<Version>,
+        skills: Vec<SkillsWarning>,
+    ) -> Self {
         Self {
             user_agent: response.user_agent,
             version: version.map(|version| version.to_string()),
             codex_home: response.codex_home,
             platform: response.platform_os,
+            skills,
         }
     }
 
@@ -231,6 +243,7 @@ impl ServerFacts {
             version: None,
             codex_home: PathBuf::new(),
             platform: String::new(),
+            skills: Vec::new(),
         }
     }
 }

@@ -66,6 +66,12 @@ pub enum StartError {
     /// The handshake failed.
     #[error("the handshake with codex failed")]
     Handshake(#[source] CallError),
+    /// The directories of skills were not taken.
+    #[error(
+        "codex did not take the directories of skills; see that those in `skills` of the dispatcher \
+         can be read, or take them out"
+    )]
+    Skills(#[source] CallError),
     /// A connection over pipes cannot be made a second time.
     #[error("codex was reached over its pipes, which are closed: restart it")]
     PipesAreGone,
@@ -82,9 +88,11 @@ impl StartError {
         let kind = match self {
             Self::NotListening { .. }
             | Self::UpgradeTimedOut(_)
-            | Self::Handshake(CallError::TimedOut { .. }) => FailureKind::BackendTimeout,
+            | Self::Handshake(CallError::TimedOut { .. })
+            | Self::Skills(CallError::TimedOut { .. }) => FailureKind::BackendTimeout,
             Self::Home(HomeError::NoLogin(_)) => FailureKind::ProviderAuthFailed,
-            Self::Handshake(CallError::Response { .. } | CallError::Refused { .. }) => {
+            Self::Handshake(CallError::Response { .. } | CallError::Refused { .. })
+            | Self::Skills(CallError::Response { .. } | CallError::Refused { .. }) => {
                 FailureKind::BackendResponseInvalid
             }
             _ => FailureKind::BackendSpawnFailed,
@@ -103,6 +111,7 @@ impl StartError {
             | Self::Connect(_)
             | Self::UpgradeTimedOut(_)
             | Self::Handshake(_)
+            | Self::Skills(_)
             | Self::PipesAreGone
             | Self::SpawnerGone(_) => false,
         }

@@ -1,5 +1,6 @@
 //! `[dispatchers.NAME]`: one agent.
 
+mod prompts;
 mod read;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use crate::config::access::Access;
 use crate::config::choice::choice;
 use crate::config::codex::CodexConfig;
 
+pub use self::prompts::Prompts;
 pub(crate) use self::read::read_all;
 
 choice! {
@@ -142,7 +144,9 @@ pub struct DispatcherConfig {
     pub instructions: Option<String>,
     /// What replaces Codex's own base instructions.
     pub base_instructions: Option<String>,
-    /// Directories of skills, all of them there when it was checked.
+    /// What tieline tells the model.
+    pub prompts: Prompts,
+    /// Directories of skills, or skills, all of them there when it was checked.
     pub skills: Vec<PathBuf>,
     /// MCP servers as Codex's own configuration has them: a table by name, each a table.
     pub mcp_servers: Option<Json>,
@@ -174,6 +178,7 @@ impl fmt::Debug for DispatcherConfig {
             effort,
             instructions,
             base_instructions,
+            prompts,
             skills,
             mcp_servers,
             profile,
@@ -202,6 +207,7 @@ impl fmt::Debug for DispatcherConfig {
             .field("effort", effort)
             .field("instructions", instructions)
             .field("base_instructions", base_instructions)
+            .field("prompts", prompts)
             .field("skills", skills)
             .field("mcp_servers", &mcp_servers)
             .field("profile", profile)

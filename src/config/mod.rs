@@ -45,8 +45,8 @@ pub use crate::config::codex::{CodexConfig, Transport};
 pub use crate::config::daemon::DaemonConfig;
 pub use crate::config::discover::{Looked, NotFound, Surroundings, discover};
 pub use crate::config::dispatcher::{
-    Approvals, DispatcherConfig, OnBusy, OnInterrupted, OnLostThread, Reply, RestartConfig,
-    Sandbox, Sessions,
+    Approvals, DispatcherConfig, OnBusy, OnInterrupted, OnLostThread, Prompts, Reply,
+    RestartConfig, Sandbox, Sessions,
 };
 use crate::config::document::{Reading, Table, Value};
 pub use crate::config::feishu::FeishuConfig;

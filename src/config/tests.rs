@@ -91,6 +91,7 @@ fn minimal_file_gets_every_default() {
         effort: None,
         instructions: None,
         base_instructions: None,
+        prompts: Prompts::embedded(),
         skills: Vec::new(),
         mcp_servers: None,
         profile: None,
@@ -383,7 +384,7 @@ fn channel_that_nobody_has_is_a_warning() {
 
 #[test]
 fn settings_without_effect_say_what_happens_instead() {
-    let settings = "approvals = \"chat\"\nreply = \"tool\"\nskills = [\"/\"]\n";
+    let settings = "approvals = \"chat\"\nreply = \"tool\"\n";
     let loaded = parse(&format!("{MINIMAL}{settings}")).unwrap();
     let warnings = loaded.warnings.to_string();
     for instead in [
@@ -391,13 +392,11 @@ fn settings_without_effect_say_what_happens_instead() {
          denied",
         "9:9: warning: `reply` has no effect in this version: the final answer of each turn is \
          posted",
-        "10:10: warning: `skills` has no effect in this version: the model gets the skills that \
-         Codex finds by itself",
     ] {
         assert!(warnings.contains(instead), "{warnings}");
     }
-    assert_eq!(loaded.warnings.n_warnings(), 3, "{warnings}");
-    let settings = "approvals = \"deny\"\nreply = \"final\"\nskills = []\n";
+    assert_eq!(loaded.warnings.n_warnings(), 2, "{warnings}");
+    let settings = "approvals = \"deny\"\nreply = \"final\"\n";
     let loaded = parse(&format!("{MINIMAL}{settings}")).unwrap();
     assert_eq!(loaded.warnings.to_string(), "");
 }
@@ -524,7 +523,9 @@ fn endless_file_is_refused() {
 /// Makes a home directory in which the paths of the example exist.
 fn home_of_the_example() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
-    fs::create_dir_all(home.path().join("code/flow/skills")).unwrap();
+    for directory in ["skills", "prompts"] {
+        fs::create_dir_all(home.path().join("code/flow").join(directory)).unwrap();
+    }
     fs::write(home.path().join("code/flow/base.md"), "You are flow.").unwrap();
     home
 }

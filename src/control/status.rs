@@ -53,6 +53,9 @@ pub struct DispatcherStatus {
     /// Its last failure, in one sentence.
     #[serde(default)]
     pub last_error: Option<String>,
+    /// What is wrong with it and does not keep it from working, each in one sentence.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// How often its app-server was replaced since the daemon started.
     pub restarts: u64,
     /// Its app-server.

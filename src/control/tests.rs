@@ -45,6 +45,7 @@ fn status() -> Status {
             since: at(1_795_166_101, 0),
             last_started_at: None,
             last_error: Some("codex ended".into()),
+            warnings: vec!["a skill is broken".into()],
             restarts: 2,
             child: Some(ChildStatus {
                 state: "backoff".into(),
@@ -213,6 +214,7 @@ fn status_reads_as_designed() {
                 "since": "2026-11-20T09:15:01.000Z",
                 "last_started_at": null,
                 "last_error": "codex ended",
+                "warnings": ["a skill is broken"],
                 "restarts": 2,
                 "child": {
                     "state": "backoff",

@@ -5,27 +5,27 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
-use super::Directories;
+use super::{Directories, skills};
 use crate::codex::protocol::{ApprovalPolicy, SandboxMode, ThreadSettings};
 use crate::codex::{LaunchConfig, Transport};
 use crate::config::{self, Config, DispatcherConfig, Sandbox};
 use crate::dispatcher::Settings;
 use crate::id::DispatcherId;
 
-/// Who the model is and how messages read.
-const INSTRUCTIONS: &str = include_str!("../../prompts/dispatcher.md");
-
-/// Returns the settings of one dispatcher.
+/// Returns the settings of one dispatcher; tieline's own skills are in `skills`.
 pub(super) fn of_dispatcher(
     id: &DispatcherId,
     dispatcher: &DispatcherConfig,
     directories: &Directories,
+    skills: &Path,
     config: &Config,
 ) -> anyhow::Result<Settings> {
+    let mut launch = launch(id, dispatcher, directories, config)?;
+    launch.skills = skills::roots(&dispatcher.skills, skills.to_owned());
     Ok(Settings {
         id: id.clone(),
         config: dispatcher.clone(),
-        launch: launch(id, dispatcher, directories, config)?,
+        launch,
         thread: thread(dispatcher),
         attachments: directories.attachments.clone(),
         spills: directories.completions.clone(),
@@ -82,9 +82,10 @@ fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
     if let Some(servers) = &dispatcher.mcp_servers {
         overrides.insert("mcp_servers".to_owned(), servers.clone());
     }
+    let prompt = &dispatcher.prompts.dispatcher;
     let instructions = match &dispatcher.instructions {
-        Some(own) => format!("{INSTRUCTIONS}\n{own}"),
-        None => INSTRUCTIONS.to_owned(),
+        Some(own) => format!("{prompt}\n\n{own}"),
+        None => prompt.clone(),
     };
     ThreadSettings {
         cwd: Some(dispatcher.workspace.clone()),

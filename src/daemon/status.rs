@@ -65,12 +65,15 @@ impl Reporter {
         lanes.sort_by_key(|lane| (lane.open.is_none(), lane.inputs() == 0, lane.id.clone()));
         lanes.truncate(MAX_LANES);
         let record = condition.record;
+        let warnings = condition.facts.iter().flat_map(|facts| &facts.skills);
+        let warnings = warnings.map(ToString::to_string).collect();
         DispatcherStatus {
             id: id.clone(),
             state: record.state,
             since: record.changed_at,
             last_started_at: record.last_started_at,
             last_error: record.last_error,
+            warnings,
             restarts: record.restarts,
             child: condition.child.map(|child| ChildStatus {
                 state: child_state(child.state).to_owned(),

@@ -227,14 +227,12 @@ impl Supervisor {
         loop {
             self.connections += 1;
             let connected_at = Instant::now();
+            self.show_facts(server.facts().clone());
             self.link.send_replace(Link::Up(Session {
                 connection: self.connections,
                 child: self.children,
                 client: client.clone(),
             }));
-            let facts = server.facts().clone();
-            self.condition
-                .send_modify(|condition| condition.facts = Some(facts));
             self.enter(Lifecycle::Ready, None).await;
             let reason = tokio::select! {
                 () = stop.cancelled() => return End::Stop,
@@ -301,6 +299,20 @@ impl Supervisor {
             warn!(%warning, "codex did not end as it should");
         }
         self.show_child(report.snapshot);
+    }
+
+    /// Shows what the server says of itself. What it finds wrong is worth a warning once, not at
+    /// each start.
+    fn show_facts(&self, facts: ServerFacts) {
+        let known = match &self.condition.borrow().facts {
+            Some(before) => before.skills.clone(),
+            None => Vec::new(),
+        };
+        for problem in facts.skills.iter().filter(|it| !known.contains(it)) {
+            warn!(%problem, "something is wrong with the skills; codex works without");
+        }
+        self.condition
+            .send_modify(|condition| condition.facts = Some(facts));
     }
 
     fn show_child(&self, snapshot: ChildSnapshot) {

@@ -196,12 +196,7 @@ pub(super) const THREAD_LOST: Text = Text {
 };
 
 /// What the model is told when a turn was cut off by a restart and nothing live came first.
-pub(super) const RESTART_NOTICE: &str =
-    "Codex was restarted. Background processes you had started are gone. Nothing needs to be done.";
-
-/// What the model is told when it begins anew.
-pub(super) const LOST_NOTICE: &str = "The earlier history of this conversation was lost; people have been told. Ask when you need \
-     to know what was said before.";
+pub(super) const RESTART_NOTICE: &str = include_str!("../../prompts/restarted.md").trim_ascii_end();
 
 #[cfg(test)]
 mod tests {

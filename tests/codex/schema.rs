@@ -15,11 +15,11 @@ use tempfile::TempDir;
 use tieline::codex::protocol::{
     AgentPhase, ApprovalPolicy, ClientInfo, Empty, InitializeCapabilities, InitializeParams,
     InjectItemsParams, InjectedItem, Item, ItemStatus, Notification, NotificationBody, Personality,
-    Role, SandboxMode, ServerRequest, ServerRequestKind, SkillsExtraRootsSetParams, SortDirection,
-    ThreadInfo, ThreadItemsListParams, ThreadNameSetParams, ThreadReadParams, ThreadRef,
-    ThreadSettings, ThreadStatus, ThreadTurnsListParams, ToolAnswer, TurnInfo, TurnInterruptParams,
-    TurnItemsView, TurnOverrides, TurnStartParams, TurnStatus, TurnSteerParams, UserInput,
-    method_names,
+    Role, SandboxMode, ServerRequest, ServerRequestKind, SkillsExtraRootsSetParams,
+    SkillsListParams, SortDirection, ThreadInfo, ThreadItemsListParams, ThreadNameSetParams,
+    ThreadReadParams, ThreadRef, ThreadSettings, ThreadStatus, ThreadTurnsListParams, ToolAnswer,
+    TurnInfo, TurnInterruptParams, TurnItemsView, TurnOverrides, TurnStartParams, TurnStatus,
+    TurnSteerParams, UserInput, method_names,
 };
 use tieline::id::{ThreadId, TurnId};
 
@@ -330,6 +330,13 @@ fn what_we_send_is_as_codex_wants_it() {
         "skills/extraRoots/set",
         &SkillsExtraRootsSetParams {
             extra_roots: vec![PathBuf::from("/s")],
+        },
+    );
+    schema.check_request(
+        "skills/list",
+        &SkillsListParams {
+            cwds: vec![PathBuf::from("/w")],
+            force_reload: true,
         },
     );
     schema.check_request("server/diagnostics", &Empty {});

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::support::model::{Point, times_told, within};
@@ -133,6 +133,17 @@ async fn a_model_in_the_configuration_is_asked_for_at_start_and_at_resume() {
         assert_eq!(frame["params"]["model"], "quite-another", "{frame}");
     }
     assert_eq!(asked, ["quite-another", "quite-another"]);
+}
+
+#[tokio::test]
+async fn mcp_servers_are_given_at_start_and_at_resume() {
+    let choices = Choices::standard()
+        .with("mcp_servers.files = { command = \"false\", args = [\"--read-only\"] }");
+    let (opened, _) = models_of(choices).await;
+    let given = json!({ "files": { "command": "false", "args": ["--read-only"] } });
+    for frame in &opened {
+        assert_eq!(frame["params"]["config"]["mcp_servers"], given, "{frame}");
+    }
 }
 
 /// Has a conversation over a restart of the daemon, and returns how its thread was opened each

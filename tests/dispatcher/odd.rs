@@ -22,7 +22,8 @@ impl Played {
         let mut choices = Choices::standard().with(lines);
         choices.transport = Some(fake.address());
         let world = running(&Echo::new(), &choices).await;
-        let codex = fake.accept_and_greet().await;
+        let mut codex = fake.accept_and_greet().await;
+        codex.take_skills().await;
         Self { world, fake, codex }
     }
 
@@ -63,7 +64,13 @@ impl Played {
     /// Drops the connection, and takes the next one.
     async fn reconnect(&mut self) {
         self.codex.hang_up().await;
+        self.accept().await;
+    }
+
+    /// Takes the next connection.
+    async fn accept(&mut self) {
         self.codex = self.fake.accept_and_greet().await;
+        self.codex.take_skills().await;
     }
 
     /// Answers everything that is asked of the thread's past, and returns what is asked then.
@@ -153,7 +160,7 @@ async fn a_turn_start_without_an_answer_is_looked_into_and_not_given_up() {
     let (id, asked) = played.first("hello").await;
     // No answer: after its deadline the connection is not used any more.
     played.codex.stay().await;
-    played.codex = played.fake.accept_and_greet().await;
+    played.accept().await;
     let resume = played.codex.expect("thread/resume").await;
     played.codex.answer(&resume, thread("idle")).await;
     let again = played.asked_after_history(&json!([]), &json!([])).await;

@@ -92,6 +92,15 @@ impl Peer {
         assert_eq!(initialized["method"], "initialized");
     }
 
+    /// Takes the directories of skills, and finds nothing wrong with them. Returns them.
+    pub(crate) async fn take_skills(&mut self) -> Value {
+        let mut set = self.expect("skills/extraRoots/set").await;
+        self.answer(&set, json!({})).await;
+        let list = self.expect("skills/list").await;
+        self.answer(&list, json!({ "data": [] })).await;
+        set.params["extraRoots"].take()
+    }
+
     /// Returns the next message, whatever it is.
     pub(crate) async fn message(&mut self) -> Value {
         loop {
@@ -157,6 +166,17 @@ impl Peer {
     /// Answers pings, and takes nothing else, until the other side is gone.
     pub(crate) async fn stay(&mut self) {
         while let Some(Ok(_)) = self.socket.next().await {}
+    }
+
+    /// Returns what else is said before the other side is gone.
+    pub(crate) async fn last_words(&mut self) -> Vec<String> {
+        let mut words = Vec::new();
+        while let Some(Ok(message)) = within("the end", self.socket.next()).await {
+            if let Message::Text(text) = message {
+                words.push(text.to_string());
+            }
+        }
+        words
     }
 
     /// Ends the connection without a word.

@@ -79,6 +79,8 @@ methods! {
     TurnInterrupt = "turn/interrupt"(TurnInterruptParams) -> Empty;
     /// Sets the directories with our skills, for the whole process and in memory only.
     SkillsExtraRootsSet = "skills/extraRoots/set"(SkillsExtraRootsSetParams) -> Empty;
+    /// Lists the skills, of which we want to know only the files that look like one and are none.
+    SkillsList = "skills/list"(SkillsListParams) -> SkillsListResponse;
     /// Tells how the process fares.
     ServerDiagnostics = "server/diagnostics"(Empty) -> ServerDiagnosticsResponse;
 }
@@ -296,6 +298,40 @@ pub struct TurnInterruptParams {
 pub struct SkillsExtraRootsSetParams {
     /// Absolute paths of directories that hold skill directories. Replaces the list.
     pub extra_roots: Vec<PathBuf>,
+}
+
+/// The parameters of `skills/list`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SkillsListParams {
+    /// The working directories whose skills are asked for.
+    pub cwds: Vec<PathBuf>,
+    /// Whether the files are looked at again.
+    pub force_reload: bool,
+}
+
+/// The answer to `skills/list`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SkillsListResponse {
+    /// What there is, for each working directory.
+    pub data: Vec<SkillsListEntry>,
+}
+
+/// The skills of one working directory.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SkillsListEntry {
+    /// Files that look like skills and are none.
+    #[serde(default)]
+    pub errors: Vec<SkillErrorInfo>,
+}
+
+/// A file that looks like a skill and is none.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SkillErrorInfo {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub message: String,
 }
 
 /// The answer to `server/diagnostics`.

@@ -15,14 +15,14 @@ use crate::config::channel::Declared;
 use crate::config::choice::Choice;
 use crate::config::codex::CodexConfig;
 use crate::config::dispatcher::MAX_COMPLETION_CHARS;
-use crate::config::dispatcher::{Approvals, DispatcherConfig, Reply, RestartConfig};
+use crate::config::dispatcher::{Approvals, DispatcherConfig, Prompts, Reply, RestartConfig};
 use crate::config::document::{Named, Table, Value};
 use crate::config::problem::Problem;
 use crate::config::words::suggest;
 use crate::config::{defaults, id};
 use crate::id::DispatcherId;
 
-/// The largest file of instructions, in bytes.
+/// The largest file of instructions or of a prompt, in bytes.
 const MAX_INSTRUCTIONS: u64 = 1024 * 1024;
 
 /// Who has claimed a channel so far.
@@ -116,6 +116,7 @@ fn read(
         base_instructions: table
             .get("base_instructions")
             .and_then(|value| read_instructions(&value)),
+        prompts: Prompts::read(table.get("prompts")),
         skills: read_skills(table.get("skills")),
         mcp_servers: table.get("mcp_servers").and_then(read_mcp_servers),
         profile: read_text(&mut table, "profile", "the name of a profile"),
@@ -139,11 +140,6 @@ fn warn_of_no_effect(table: &Table<'_>, config: &DispatcherConfig) {
             "reply",
             config.reply == Reply::Tool,
             "the final answer of each turn is posted, as with \"final\"",
-        ),
-        (
-            "skills",
-            !config.skills.is_empty(),
-            "the model gets the skills that Codex finds by itself, and none of these",
         ),
     ];
     for (key, is_set, instead) in settings {
@@ -277,7 +273,7 @@ fn read_instructions(value: &Value<'_>) -> Option<String> {
     }
 }
 
-fn read_text_file(path: &Path) -> io::Result<String> {
+pub(super) fn read_text_file(path: &Path) -> io::Result<String> {
     let metadata = path.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::new(
