@@ -195,9 +195,6 @@ pub(super) const THREAD_LOST: Text = Text {
     zh: "⚠️ 机器上这个会话的历史记录丢失了，我只能重新开始；之前说过的内容，我已经不知道了。",
 };
 
-/// What the model is told when a turn was cut off by a restart and nothing live came first.
-pub(super) const RESTART_NOTICE: &str = include_str!("../../prompts/restarted.md").trim_ascii_end();
-
 #[cfg(test)]
 mod tests {
     use tieline_channel::language::assert_speaks_both;

@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use rustix::process::Signal;
+use tieline::control::{Client, CompletionReport};
+use tieline::ledger::CompletionStatus;
+
 use super::*;
 
 /// Starts a daemon with prompts of the operator, which lie beside its configuration.
@@ -51,5 +55,39 @@ async fn a_file_replaces_what_is_said_of_a_lost_thread() {
     let texts = request.user_texts().concat();
     let notice = "<notice source=\"tieline\" kind=\"thread-lost\">All &lt;gone&gt;.</notice>";
     assert!(texts.contains(notice), "{texts}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn files_replace_what_is_said_of_a_restart_and_of_results() {
+    let prompts = [
+        ("restarted.md", "Born again.\n"),
+        ("trigger.md", "Look & see.\n"),
+    ];
+    let mut world = prompted(&prompts).await;
+    let id = world.platform.write("a", "before");
+    world.platform.settled(&id).await;
+    let report = CompletionReport {
+        id: "build-1".to_owned(),
+        from: "ci".to_owned(),
+        status: CompletionStatus::Ok,
+        body: "green".to_owned(),
+        lane: None,
+    };
+    let client = Client::new(&world.path().join("state/control.sock"));
+    client.complete("test", &report).await.unwrap();
+    world.platform.posted("heard of: build-1").await;
+    let request = world.model.requests().pop().unwrap();
+    let trigger = request.last_user_text().unwrap();
+    assert!(
+        trigger.starts_with("<trigger ") && trigger.ends_with(">\nLook & see.\n</trigger>"),
+        "{trigger}"
+    );
+    let killed = world.signal_app_server(Signal::KILL);
+    world.next_app_server(killed).await;
+    world.ready(1).await;
+    world
+        .until_rollout_has("kind=\\\"restarted\\\">Born again.</notice>")
+        .await;
     world.finish().await;
 }

@@ -42,8 +42,12 @@ macro_rules! prompts {
 prompts! {
     /// Who it is, and how messages read: the beginning of its instructions.
     dispatcher = "dispatcher.md";
+    /// That codex was restarted.
+    restarted = "restarted.md";
     /// That it begins anew, because the thread was lost.
     thread_lost = "thread-lost.md";
+    /// That it is to deal with completions: the input of a turn that is begun for them.
+    trigger = "trigger.md";
 }
 
 impl Prompts {
@@ -143,7 +147,7 @@ mod tests {
            |
          6 | prompts = "~/own"
            |           ^^^^^^^
-           = hint: known prompts: dispatcher.md, thread-lost.md
+           = hint: known prompts: dispatcher.md, restarted.md, thread-lost.md, trigger.md
         "#);
     }
 

@@ -15,9 +15,6 @@ use super::{Block, timestamp};
 use crate::id::{CompletionId, TurnKey};
 use crate::ledger::CompletionRecord;
 
-/// What the model is asked to do about completions.
-const TRIGGER: &str = include_str!("../../../prompts/trigger.md");
-
 /// As much of a completion's body as the model is shown.
 #[derive(Clone, Copy, Debug)]
 pub enum CompletionBody<'a> {
@@ -75,9 +72,10 @@ pub fn is_completion(text: &str, id: CompletionId) -> bool {
     tag.is_some_and(|tag| tag.ends_with(&format!(" ref=\"{id}\">")))
 }
 
-/// Returns the input of a turn that makes the model look at completions.
-pub fn render_trigger(turn: TurnKey) -> String {
-    format!("{}\n{}\n</trigger>", trigger_tag(turn), TRIGGER.trim_end())
+/// Returns the input of a turn that makes the model look at completions; `prompt` is what it is asked
+/// to do about them.
+pub fn render_trigger(turn: TurnKey, prompt: &str) -> String {
+    format!("{}\n{prompt}\n</trigger>", trigger_tag(turn))
 }
 
 /// Returns whether `text` is the input of this turn.
@@ -175,7 +173,7 @@ mod tests {
     #[test]
     fn a_trigger_is_found_by_its_turn() {
         let (turn, other) = (TurnKey::new(), TurnKey::new());
-        let text = render_trigger(turn);
+        let text = render_trigger(turn, "Look.");
         assert!(is_trigger(&text, turn));
         assert!(!is_trigger(&text, other));
         assert!(!is_trigger(&format!("he said {text}"), turn));

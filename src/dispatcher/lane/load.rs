@@ -48,7 +48,10 @@ impl Lane {
         if let Some(attached) = &self.attached
             && !attached.is_new
         {
-            let notice = envelope::render_notice("restarted", words::RESTART_NOTICE);
+            let notice = envelope::render_notice(
+                "restarted",
+                &self.context.settings.config.prompts.restarted,
+            );
             attached
                 .thread
                 .inject(vec![InjectedItem::message(Role::Developer, notice)])

@@ -136,7 +136,9 @@ impl Lane {
                 .completions_injected(&self.id, open.key, &thread)
                 .await?;
         }
-        let input = vec![UserInput::text(envelope::render_trigger(open.key))];
+        let prompts = &self.context.settings.config.prompts;
+        let trigger = envelope::render_trigger(open.key, &prompts.trigger);
+        let input = vec![UserInput::text(trigger)];
         let client_id = Some(open.key.to_string());
         self.drive(open, work, Begin::Start { input, client_id })
             .await
@@ -181,7 +183,10 @@ impl Lane {
             return Ok(Ok(()));
         }
         if attached.is_new && lost_one {
-            let notice = envelope::render_notice("thread-lost", words::LOST_NOTICE);
+            let notice = envelope::render_notice(
+                "thread-lost",
+                &self.context.settings.config.prompts.thread_lost,
+            );
             items.insert(0, InjectedItem::message(Role::Developer, notice));
         }
         match attached.thread.inject(items).await {
