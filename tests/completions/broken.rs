@@ -103,17 +103,10 @@ async fn a_lost_thread_is_begun_anew_with_the_results_that_wait() {
     tell(&world, &report("one")).await;
     hold.reached().await;
     world.kill_daemon().await;
-    let sessions = world.home().join("sessions");
-    let child = world.app_server();
-    if let Some(child) = child {
+    if let Some(child) = world.app_server() {
         within("the child to end", world.gone(child)).await;
     }
-    fs::remove_dir_all(&sessions).unwrap();
-    for entry in fs::read_dir(world.home()).unwrap().flatten() {
-        if entry.file_name().to_string_lossy().contains(".sqlite") {
-            fs::remove_file(entry.path()).unwrap();
-        }
-    }
+    world.lose_threads();
     hold.release();
     world.start();
     world.platform.posted("heard of: one").await;

@@ -1,7 +1,6 @@
 //! Threads over restarts: resumed, begun again, or lost and said so.
 
 use std::fs;
-use std::path::Path;
 
 use rustix::process::Signal;
 
@@ -37,7 +36,7 @@ async fn a_lost_thread_is_begun_anew_and_people_are_told() {
     let one = world.platform.write("a", "before the loss");
     world.platform.settled(&one).await;
     assert_eq!(world.stop_daemon().await, Some(0));
-    forget_sessions(&world.home());
+    world.lose_threads();
     world.start();
     let two = world.platform.write("a", "after the loss");
     assert_eq!(
@@ -185,9 +184,4 @@ async fn status_tells_how_the_last_turn_of_a_lane_ended() {
     assert_eq!(last("b").failure.as_deref(), Some("provider-auth-failed"));
     assert!(last("b").cause.unwrap().contains("401"));
     world.finish().await;
-}
-
-fn forget_sessions(home: &Path) {
-    fs::remove_dir_all(home).unwrap();
-    fs::create_dir(home).unwrap();
 }

@@ -181,6 +181,12 @@ impl World {
         self.path().join("home")
     }
 
+    /// Has codex lose all that it has on disk. It must not run.
+    pub(crate) fn lose_threads(&self) {
+        fs::remove_dir_all(self.home()).unwrap();
+        fs::create_dir(self.home()).unwrap();
+    }
+
     /// Starts the daemon.
     pub(crate) fn start(&mut self) {
         assert!(self.daemon.is_none(), "the daemon runs already");

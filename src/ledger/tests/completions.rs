@@ -48,6 +48,19 @@ impl Desk {
         reported.id
     }
 
+    /// Opens a turn for a completion that the thread has from then on.
+    async fn bring_up(&self, id: CompletionId, thread: &ThreadId) -> TurnKey {
+        let turn = TurnKey::new();
+        let opened = self.ledger.open_trigger(&lane(), turn, vec![id]).await;
+        opened.unwrap();
+        let noted = self
+            .ledger
+            .completions_injected(&lane(), turn, thread)
+            .await;
+        noted.unwrap();
+        turn
+    }
+
     async fn state(&self, id: CompletionId) -> CompletionState {
         self.ledger.completion(id).await.unwrap().unwrap().state
     }
@@ -203,15 +216,7 @@ async fn a_turn_that_is_answered_settles_whatever_its_thread_has() {
         .set_thread(&lane(), thread.clone())
         .await
         .unwrap();
-    let turn = TurnKey::new();
-    desk.ledger
-        .open_trigger(&lane(), turn, vec![one])
-        .await
-        .unwrap();
-    desk.ledger
-        .completions_injected(&lane(), turn, &thread)
-        .await
-        .unwrap();
+    let turn = desk.bring_up(one, &thread).await;
     let record = desk.ledger.lane(&lane()).await.unwrap().unwrap();
     assert!(record.had_turn, "codex has the thread on disk");
     desk.ledger
@@ -246,15 +251,7 @@ async fn what_a_history_has_lost_is_not_taken_for_seen() {
         .await
         .unwrap();
     for forget in [false, true] {
-        let turn = TurnKey::new();
-        desk.ledger
-            .open_trigger(&lane(), turn, vec![one])
-            .await
-            .unwrap();
-        desk.ledger
-            .completions_injected(&lane(), turn, &thread)
-            .await
-            .unwrap();
+        let turn = desk.bring_up(one, &thread).await;
         let back = Return {
             forgotten: forget,
             hold: None,
