@@ -328,7 +328,17 @@ mod tests {
         if let Some(mark) = mark {
             command.env(MARK_VARIABLE, mark);
         }
-        command.spawn().unwrap()
+        let child = command.spawn().unwrap();
+        // A process that has just begun may not show its environment yet.
+        let environ = format!("/proc/{}/environ", child.id());
+        let shows = |mark: &str| {
+            let environ = fs::read(&environ).unwrap_or_default();
+            String::from_utf8_lossy(&environ).contains(mark)
+        };
+        while cfg!(target_os = "linux") && mark.is_some_and(|mark| !shows(mark)) {
+            std::thread::yield_now();
+        }
+        child
     }
 
     #[test]
