@@ -6,9 +6,10 @@ use std::time::Duration;
 use tieline_channel::{Link, PostKey, Repeat, WireId};
 
 use super::bench::{Bench, conversation};
-use super::platform::{Answer, Kind, Platform, Seen};
+use super::platform::{Answer, Kind, Platform, Seen, Shown};
 use crate::id::OutboxId;
 use crate::ledger::PostState;
+use crate::outbox::words;
 
 const POSTS: usize = 300;
 const CHATS: usize = 5;
@@ -94,9 +95,18 @@ impl Run {
         let calls = seen.calls.len();
         assert_eq!(seen.overlaps, HashSet::new(), "seed {seed}");
         assert!(calls > POSTS * 5 / 4, "seed {seed}: only {calls} calls");
+        let mut doubts = Vec::new();
         for (id, text) in ids {
-            let state = bench.entry(id).await.state;
-            assert_state(&seen, id, &text, &state);
+            let entry = bench.entry(id).await;
+            assert_state(&seen, id, &text, &entry.state);
+            if let PostState::Unclear { .. } = entry.state {
+                let chat = |chat: &usize| entry.post.to == conversation(&chat.to_string());
+                doubts.extend((0..CHATS).find(chat));
+            }
+        }
+        for shown in seen.shown.iter().filter(|shown| is_doubt(shown)) {
+            let is_in_doubt = |chat: &usize| shown.to == conversation(&chat.to_string());
+            assert!(doubts.iter().any(is_in_doubt), "{shown:?} is about nothing");
         }
         Self { expected, seen }
     }
@@ -132,11 +142,19 @@ impl Run {
         repeats
     }
 
+    /// Returns what was said in a chat, but for what tells of a doubt.
     fn shown(&self, chat: usize) -> Vec<String> {
         let to = conversation(&chat.to_string());
-        let shown = self.seen.shown.iter().filter(|shown| shown.to == to);
+        let said = |shown: &&Shown| shown.to == to && !is_doubt(shown);
+        let shown = self.seen.shown.iter().filter(said);
         shown.map(|shown| shown.text.clone()).collect()
     }
+}
+
+/// Returns whether a post tells that it is not known whether another one is there. One that was
+/// interrupted when it was sent may be there.
+fn is_doubt(shown: &Shown) -> bool {
+    shown.text.ends_with(words::IN_DOUBT.en)
 }
 
 /// The record is true: delivered under a name that the platform gave it, or not there.
