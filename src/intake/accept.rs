@@ -253,6 +253,7 @@ impl Asked {
             text,
             buttons: Vec::new(),
             as_file: None,
+            file: None,
         }
     }
 }

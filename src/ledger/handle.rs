@@ -160,14 +160,36 @@ impl Ledger {
         self.call(move |transaction| transaction.lane(&lane)).await
     }
 
-    /// Gives a lane a new thread, one that has had no turn.
+    /// Returns the lane of a dispatcher that has this thread, if one has it that was begun with
+    /// tools.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn lane_of_thread(
+        &self,
+        dispatcher: &DispatcherId,
+        thread: &ThreadId,
+    ) -> Result<Option<LaneRecord>, LedgerError> {
+        let (dispatcher, thread) = (dispatcher.clone(), thread.clone());
+        self.call(move |transaction| transaction.lane_of_thread(&dispatcher, &thread))
+            .await
+    }
+
+    /// Gives a lane a new thread, one that has had no turn and was begun with this version of the
+    /// tools; 0 is none.
     ///
     /// # Errors
     ///
     /// When it is not on disk, or there is no such lane.
-    pub async fn set_thread(&self, lane: &LaneId, thread: ThreadId) -> Result<(), LedgerError> {
+    pub async fn set_thread(
+        &self,
+        lane: &LaneId,
+        thread: ThreadId,
+        tools: u32,
+    ) -> Result<(), LedgerError> {
         let lane = lane.clone();
-        self.call(move |transaction| transaction.set_thread(&lane, thread))
+        self.call(move |transaction| transaction.set_thread(&lane, thread, tools))
             .await
     }
 

@@ -28,6 +28,9 @@ pub struct LaneRecord {
     pub thread: Option<ThreadId>,
     /// The thread has had a turn, so Codex has it on disk.
     pub had_turn: bool,
+    /// The version of the tools that its thread was begun with; 0 when it has none.
+    #[serde(default)]
+    pub tools: u32,
     /// The threads it had before and lost, oldest first; at most [`MAX_REMEMBERED`].
     pub lost: Vec<LostThread>,
     /// The turn that runs.
@@ -114,6 +117,9 @@ pub struct OpenTurn {
     pub continuations: u32,
     /// How often it was submitted again because Codex did not have it.
     pub resubmissions: u32,
+    /// How often the model has spoken to people by a tool.
+    #[serde(default)]
+    pub said: u32,
     /// When it was opened.
     #[serde(with = "time::millis")]
     pub opened_at: SystemTime,
@@ -164,6 +170,7 @@ impl OpenTurn {
             after,
             continuations: 0,
             resubmissions: 0,
+            said: 0,
             opened_at,
         }
     }

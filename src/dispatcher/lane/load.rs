@@ -116,7 +116,7 @@ impl Lane {
                 let thread = Thread::start(&session.client, settings).await?;
                 self.context
                     .ledger
-                    .set_thread(&self.id, thread.id().clone())
+                    .set_thread(&self.id, thread.id().clone(), 0)
                     .await?;
                 (thread, true)
             }
