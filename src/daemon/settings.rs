@@ -29,6 +29,7 @@ pub(super) fn of_dispatcher(
         thread: thread(dispatcher),
         attachments: directories.attachments.clone(),
         spills: directories.completions.clone(),
+        outgoing: directories.outgoing.clone(),
     })
 }
 

@@ -36,7 +36,9 @@ pub(super) enum Step {
     Follow(TurnId),
     /// It has its answer.
     Deliver(String),
-    /// It ended without one.
+    /// It has run to its end without one: what people have is what was sent by tools.
+    Conclude,
+    /// It failed.
     Fail(Failure),
     /// It was cut off: let the model go on from what it has, without repeating the message.
     Continue,
@@ -69,7 +71,7 @@ pub(super) fn next_step(
                 Some(answer) => Step::Deliver(answer),
                 // Room was made for it, and it was not gone on with.
                 None if is_compaction(&turn) => go_on(),
-                None => Step::Fail(Failure::no_answer()),
+                None => Step::Conclude,
             },
             TurnStatus::Interrupted => match complete_answer(turn) {
                 Some(answer) => Step::Deliver(answer),
@@ -120,6 +122,7 @@ impl Step {
         match self {
             Self::Follow(_) => "follow",
             Self::Deliver(_) => "deliver",
+            Self::Conclude => "conclude",
             Self::Fail(_) => "fail",
             Self::Continue => "continue",
             Self::Submit => "submit",
@@ -133,9 +136,12 @@ impl Step {
     pub(super) fn takes_time(&self) -> bool {
         match self {
             Self::Follow(_) | Self::Continue | Self::Submit => true,
-            Self::Deliver(_) | Self::Fail(_) | Self::Ask | Self::StopTrying | Self::GiveUp(_) => {
-                false
-            }
+            Self::Deliver(_)
+            | Self::Conclude
+            | Self::Fail(_)
+            | Self::Ask
+            | Self::StopTrying
+            | Self::GiveUp(_) => false,
         }
     }
 }

@@ -228,21 +228,11 @@ impl Lane {
         match end {
             TurnEnd::Completed { answer } => {
                 self.blinds = 0;
-                match answer.filter(|text| !text.trim().is_empty()) {
-                    Some(answer) => {
-                        if self.context.settings.config.on_busy == OnBusy::Steer {
-                            let open = self.current(&open).await?;
-                            self.return_lost(&open, self.work(&open).await?).await?;
-                        }
-                        self.settle(&open, Outcome::Answered, Told::Answer(&answer))
-                            .await?;
-                    }
-                    // Nobody has asked, so there need be nothing to say.
-                    None if !open.completions.is_empty() => {
-                        self.settle(&open, Outcome::Answered, Told::Nothing).await?;
-                    }
-                    None => self.settle_failed(&open, &Failure::no_answer()).await?,
+                if self.context.settings.config.on_busy == OnBusy::Steer {
+                    let open = self.current(&open).await?;
+                    self.return_lost(&open, self.work(&open).await?).await?;
                 }
+                self.settle_completed(&open, answer.as_deref()).await?;
             }
             TurnEnd::Failed(failure)
                 if failure.context_exceeded && self.compacted != Some(open.key) =>

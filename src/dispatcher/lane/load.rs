@@ -3,10 +3,11 @@
 use super::settle::Told;
 use super::*;
 use crate::codex::FailureKind;
-use crate::codex::protocol::{InjectedItem, ThreadStatus};
+use crate::codex::protocol::{InjectedItem, ThreadSettings, ThreadStatus};
 use crate::config::OnLostThread;
 use crate::id::ThreadId;
 use crate::ledger::{LostThread, Return};
+use crate::tools::{self, Set};
 
 /// How many refusals in a row that nobody knows it takes to believe that a thread is lost: a disk
 /// or a limit of the system may be full for now.
@@ -113,10 +114,14 @@ impl Lane {
         let (thread, is_new) = match resumed {
             Some(thread) => (thread, false),
             None => {
-                let thread = Thread::start(&session.client, settings).await?;
+                let settings = ThreadSettings {
+                    dynamic_tools: Set::Chat.declaration(),
+                    ..settings.clone()
+                };
+                let thread = Thread::start(&session.client, &settings).await?;
                 self.context
                     .ledger
-                    .set_thread(&self.id, thread.id().clone(), 0)
+                    .set_thread(&self.id, thread.id().clone(), tools::VERSION)
                     .await?;
                 (thread, true)
             }

@@ -7,8 +7,7 @@ use super::settle::Told;
 use super::work::is_rendering;
 use super::*;
 use crate::codex::TurnEnd;
-use crate::codex::protocol::ThreadStatus;
-use crate::codex::protocol::TurnStatus;
+use crate::codex::protocol::{InjectedItem, ThreadStatus, TurnStatus};
 use crate::codex::rollout::{self, RolloutSearch};
 use crate::config::OnInterrupted;
 use crate::dispatcher::recovery::{self, Step, Trace};
@@ -75,6 +74,7 @@ impl Lane {
             Step::Follow(id) => return self.drive(open, work, Begin::Follow(id)).await,
             Step::Continue => {
                 let work = self.return_lost(&open, work).await?;
+                self.remind_of_calls(&open).await?;
                 let open = self.advance(&open, LedgerTurnEvent::Continued).await?;
                 // No input: the history has the message, once, and what was done for it.
                 let begin = Begin::Start {
@@ -93,9 +93,9 @@ impl Lane {
             }
             Step::Deliver(answer) => {
                 self.return_lost(&open, work).await?;
-                self.settle(&open, Outcome::Answered, Told::Answer(&answer))
-                    .await?;
+                self.settle_completed(&open, Some(&answer)).await?;
             }
+            Step::Conclude => self.settle_completed(&open, None).await?,
             Step::Fail(failure) => return self.end(open, TurnEnd::Failed(failure)).await,
             Step::Ask => {
                 let outcome = Outcome::Unclear {
@@ -117,6 +117,24 @@ impl Lane {
             Step::GiveUp(reason) => self.settle_unclear(&open, reason).await?,
         }
         Ok(Next::Again)
+    }
+
+    /// Tells the model what it had called before it was interrupted: the history may have the call
+    /// without its result, and what was said would be said again.
+    async fn remind_of_calls(&self, open: &OpenTurn) -> Result<(), StepError> {
+        let calls = self.context.ledger.done_calls(&self.id, open.key).await?;
+        let Some(attached) = &self.attached else {
+            return Ok(());
+        };
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let notice = envelope::render_notice("interrupted", &words::calls_done(&calls));
+        attached
+            .thread
+            .inject(vec![InjectedItem::message(Role::Developer, notice)])
+            .await?;
+        Ok(())
     }
 
     /// Asks the thread what became of an open turn.

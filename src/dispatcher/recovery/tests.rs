@@ -53,8 +53,8 @@ fn each_trace_has_its_next_step_under_each_policy() {
             "deliver",
             "deliver",
         ),
-        (turn(Completed, vec![]), "fail", "fail"),
-        (turn(Completed, vec![commentary()]), "fail", "fail"),
+        (turn(Completed, vec![]), "conclude", "conclude"),
+        (turn(Completed, vec![commentary()]), "conclude", "conclude"),
         (turn(Completed, vec![compaction()]), "continue", "ask"),
         (
             turn(Completed, vec![compaction(), answer()]),
