@@ -7,4 +7,5 @@ mod faults;
 mod mock;
 mod pace;
 mod running;
+mod tools;
 mod whole;

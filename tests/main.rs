@@ -11,3 +11,4 @@ mod feishu;
 mod ledger;
 mod slack;
 mod support;
+mod tools;

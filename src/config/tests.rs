@@ -389,14 +389,12 @@ fn settings_without_effect_say_what_happens_instead() {
     for instead in [
         "8:13: warning: `approvals` has no effect in this version: whatever needs an approval is \
          denied",
-        "9:9: warning: `reply` has no effect in this version: the final answer of each turn is \
-         posted",
         "10:10: warning: `skills` has no effect in this version: the model gets the skills that \
          Codex finds by itself",
     ] {
         assert!(warnings.contains(instead), "{warnings}");
     }
-    assert_eq!(loaded.warnings.n_warnings(), 3, "{warnings}");
+    assert_eq!(loaded.warnings.n_warnings(), 2, "{warnings}");
     let settings = "approvals = \"deny\"\nreply = \"final\"\nskills = []\n";
     let loaded = parse(&format!("{MINIMAL}{settings}")).unwrap();
     assert_eq!(loaded.warnings.to_string(), "");

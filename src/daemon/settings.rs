@@ -8,12 +8,18 @@ use serde_json::{Map, Value};
 use super::Directories;
 use crate::codex::protocol::{ApprovalPolicy, SandboxMode, ThreadSettings};
 use crate::codex::{LaunchConfig, Transport};
-use crate::config::{self, Config, DispatcherConfig, Sandbox};
+use crate::config::{self, Config, DispatcherConfig, Reply, Sandbox};
 use crate::dispatcher::Settings;
 use crate::id::DispatcherId;
 
-/// Who the model is and how messages read.
+/// Who the model is, how messages read, and what its tools do.
 const INSTRUCTIONS: &str = include_str!("../../prompts/dispatcher.md");
+
+/// What reaches people when final answers are posted.
+const ANSWER_FINAL: &str = include_str!("../../prompts/answer_final.md");
+
+/// What reaches people when only tools do.
+const ANSWER_TOOL: &str = include_str!("../../prompts/answer_tool.md");
 
 /// Returns the settings of one dispatcher.
 pub(super) fn of_dispatcher(
@@ -83,9 +89,13 @@ fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
     if let Some(servers) = &dispatcher.mcp_servers {
         overrides.insert("mcp_servers".to_owned(), servers.clone());
     }
+    let answer = match dispatcher.reply {
+        Reply::Final => ANSWER_FINAL,
+        Reply::Tool => ANSWER_TOOL,
+    };
     let instructions = match &dispatcher.instructions {
-        Some(own) => format!("{INSTRUCTIONS}\n{own}"),
-        None => INSTRUCTIONS.to_owned(),
+        Some(own) => format!("{INSTRUCTIONS}\n{answer}\n{own}"),
+        None => format!("{INSTRUCTIONS}\n{answer}"),
     };
     ThreadSettings {
         cwd: Some(dispatcher.workspace.clone()),

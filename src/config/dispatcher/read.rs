@@ -15,7 +15,7 @@ use crate::config::channel::Declared;
 use crate::config::choice::Choice;
 use crate::config::codex::CodexConfig;
 use crate::config::dispatcher::MAX_COMPLETION_CHARS;
-use crate::config::dispatcher::{Approvals, DispatcherConfig, Reply, RestartConfig};
+use crate::config::dispatcher::{Approvals, DispatcherConfig, RestartConfig};
 use crate::config::document::{Named, Table, Value};
 use crate::config::problem::Problem;
 use crate::config::words::suggest;
@@ -134,11 +134,6 @@ fn warn_of_no_effect(table: &Table<'_>, config: &DispatcherConfig) {
             "approvals",
             config.approvals == Approvals::Chat,
             "whatever needs an approval is denied, as with \"deny\"",
-        ),
-        (
-            "reply",
-            config.reply == Reply::Tool,
-            "the final answer of each turn is posted, as with \"final\"",
         ),
         (
             "skills",
