@@ -33,6 +33,7 @@ pub(super) fn of_dispatcher(
         config: dispatcher.clone(),
         launch: launch(id, dispatcher, directories, config)?,
         thread: thread(dispatcher),
+        answering: answering(dispatcher).to_owned(),
         attachments: directories.attachments.clone(),
         spills: directories.completions.clone(),
         outgoing: directories.outgoing.clone(),
@@ -78,6 +79,14 @@ pub(super) fn launch(
     Ok(launch)
 }
 
+/// Returns what models are told of how they reach people.
+fn answering(dispatcher: &DispatcherConfig) -> &'static str {
+    match dispatcher.reply {
+        Reply::Final => ANSWER_FINAL,
+        Reply::Tool => ANSWER_TOOL,
+    }
+}
+
 fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
     let mut overrides = Map::new();
     if let Some(effort) = &dispatcher.effort {
@@ -89,13 +98,10 @@ fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
     if let Some(servers) = &dispatcher.mcp_servers {
         overrides.insert("mcp_servers".to_owned(), servers.clone());
     }
-    let answer = match dispatcher.reply {
-        Reply::Final => ANSWER_FINAL,
-        Reply::Tool => ANSWER_TOOL,
-    };
+    let answering = answering(dispatcher);
     let instructions = match &dispatcher.instructions {
-        Some(own) => format!("{INSTRUCTIONS}\n{answer}\n{own}"),
-        None => format!("{INSTRUCTIONS}\n{answer}"),
+        Some(own) => format!("{INSTRUCTIONS}\n{answering}\n{own}"),
+        None => format!("{INSTRUCTIONS}\n{answering}"),
     };
     ThreadSettings {
         cwd: Some(dispatcher.workspace.clone()),

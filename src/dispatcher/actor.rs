@@ -366,6 +366,7 @@ mod tests {
             id,
             config,
             thread: ThreadSettings::default(),
+            answering: String::new(),
             attachments: root.join("attachments"),
             spills: root.join("completions"),
             outgoing: root.join("outgoing"),

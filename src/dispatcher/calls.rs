@@ -30,6 +30,9 @@ use crate::tools::{Call, CallError, Set, buttons};
 /// How long a file may take to be made ready: the disk it lies on may be far away.
 const STAGE_WITHIN: Duration = Duration::from_secs(60);
 
+/// How often a turn may speak to people by tools: one that has lost its way must not flood a chat.
+const MAX_SAID: u32 = 100;
+
 /// What the model is answered when something is on its way to people.
 const POSTED: &str = "posted";
 
@@ -61,6 +64,11 @@ enum Refusal {
     NoTurn,
     #[error("nobody has written in this conversation yet, so there is nobody to send anything to")]
     Nobody,
+    #[error(
+        "this turn has sent {MAX_SAID} messages, which is the most; end your turn, or say the rest when \
+         somebody writes"
+    )]
+    TooMuch,
     #[error("the chat is not connected any more; say it in your final answer")]
     NotConnected,
     #[error(
@@ -160,6 +168,9 @@ impl Calls {
             return Ok(done.receipt);
         }
         let call = Set::Chat.read(tool, arguments)?;
+        if open.said >= MAX_SAID {
+            return Err(Refusal::TooMuch);
+        }
         let deed = self.prepare(&lane, &open, call).await?;
         let new = NewCall {
             lane: lane.clone(),
@@ -170,12 +181,17 @@ impl Calls {
             posts: deed.posts,
         };
         let done = self.ledger.do_call(new).await;
-        let is_new = done.as_ref().is_ok_and(|done| done.is_new);
-        if !is_new && let Some(file) = &deed.file {
+        let is_in_vain = match &done {
+            Ok(done) => !done.is_new,
+            // Whether it happened, nobody can say.
+            Err(LedgerError::Closed) => false,
+            Err(_) => true,
+        };
+        if is_in_vain && let Some(file) = &deed.file {
             file::discard(file).await;
         }
         let done = done?;
-        info!(%lane, tool, is_new, "a tool was called");
+        info!(%lane, tool, is_new = done.is_new, "a tool was called");
         Ok(done.receipt)
     }
 
@@ -243,3 +259,6 @@ impl Calls {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

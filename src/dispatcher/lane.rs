@@ -301,7 +301,10 @@ impl Lane {
         self.new = false;
         match record.open {
             Some(open) => self.recover(open).await,
-            None => self.take(&record).await,
+            None => {
+                self.tell_of_reach(&record).await?;
+                self.take(&record).await
+            }
         }
     }
 

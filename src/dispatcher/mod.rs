@@ -59,6 +59,8 @@ pub struct Settings {
     pub launch: LaunchConfig,
     /// How its threads are set up, given in full at each start and resume.
     pub thread: ThreadSettings,
+    /// What its models are told of how they reach people, as it stands in their instructions.
+    pub answering: String,
     /// Where what comes with messages is put: a private directory that is there.
     pub attachments: PathBuf,
     /// Where completions are put that are too long: a private directory that is there.

@@ -223,6 +223,11 @@ pub(super) fn calls_done(calls: &[CallRecord]) -> String {
     )
 }
 
+/// What the model is told when it reaches people in another way from now on.
+pub(super) fn reach_changed(answering: &str) -> String {
+    format!("What reaches people has changed. From now on this holds:\n\n{answering}")
+}
+
 /// What the model is told when it begins anew.
 pub(super) const LOST_NOTICE: &str = "The earlier history of this conversation was lost; people have been told. Ask when you need \
      to know what was said before.";

@@ -62,6 +62,7 @@ impl Gatehouse {
             id: id.clone(),
             config: config.dispatchers[&id].clone(),
             launch: LaunchConfig::new("flow", "/", "/", dir.path(), dir.path()),
+            answering: String::new(),
             attachments: dir.path().join("attachments"),
             spills: dir.path().join("completions"),
             outgoing: dir.path().join("outgoing"),

@@ -28,9 +28,9 @@ pub struct LaneRecord {
     pub thread: Option<ThreadId>,
     /// The thread has had a turn, so Codex has it on disk.
     pub had_turn: bool,
-    /// The version of the tools that its thread was begun with; 0 when it has none.
+    /// How the model of its thread reaches people, as it was told.
     #[serde(default)]
-    pub tools: u32,
+    pub reach: Reach,
     /// The threads it had before and lost, oldest first; at most [`MAX_REMEMBERED`].
     pub lost: Vec<LostThread>,
     /// The turn that runs.
@@ -57,6 +57,15 @@ impl LaneRecord {
     pub fn inputs(&self) -> usize {
         self.waiting + self.arrived
     }
+}
+
+/// How a model reaches people, as its thread was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The version of the tools that the thread was begun with; 0 when it has none.
+    pub tools: u32,
+    /// Only the tools reach people: the final answer does not.
+    pub only_tools: bool,
 }
 
 /// How the last turn of a lane ended.

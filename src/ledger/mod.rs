@@ -63,8 +63,8 @@ pub use self::handle::Ledger;
 pub use self::health::LedgerHealth;
 pub use self::history::HistoryMark;
 pub use self::lane::{
-    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, SettledTurn,
-    TurnEvent, TurnPhase,
+    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
+    SettledTurn, TurnEvent, TurnPhase,
 };
 pub use self::message::{
     Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, Revised,

@@ -78,3 +78,40 @@ async fn with_final_answers_a_turn_may_end_without_one_after_a_reply() {
     assert_eq!(texts(&world, "a"), ["the answer", ""]);
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_conversation_is_told_when_what_reaches_people_changes() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    let first = world.platform.write("a", "hello");
+    assert_eq!(world.platform.settled(&first).await[0].text, "echo: hello");
+    for (reply, sentence, expected) in [
+        (
+            "tool",
+            "Only what you send with a tool",
+            "wrote you nothing",
+        ),
+        ("final", "Your final answer is posted", "echo: now final"),
+    ] {
+        assert_eq!(world.stop_daemon().await, Some(0), "{}", world.log());
+        let path = world.path().join("tieline.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        let lines = config.lines().filter(|line| !line.starts_with("reply = "));
+        let config: Vec<_> = lines.collect();
+        let config = config.join("\n");
+        let setting = format!("[dispatchers.test]\nreply = {reply:?}");
+        std::fs::write(&path, config.replace("[dispatchers.test]", &setting)).unwrap();
+        world.start();
+        for text in ["now", "still"] {
+            let id = world.platform.write("a", &format!("{text} {reply}"));
+            let settling = world.platform.settled(&id).await;
+            let expected = expected.replace("now", text);
+            assert!(settling[0].text.contains(&expected), "{settling:#?}");
+        }
+        let requests = world.model.requests();
+        let told = requests.last().unwrap().developer_texts();
+        let is_news = |text: &&&str| text.contains("settings-changed") && text.contains(sentence);
+        assert_eq!(told.iter().filter(is_news).count(), 1, "{told:#?}");
+    }
+    world.finish().await;
+}

@@ -4,9 +4,9 @@ use super::settle::Told;
 use super::*;
 use crate::codex::FailureKind;
 use crate::codex::protocol::{InjectedItem, ThreadSettings, ThreadStatus};
-use crate::config::OnLostThread;
+use crate::config::{OnLostThread, Reply};
 use crate::id::ThreadId;
-use crate::ledger::{LostThread, Return};
+use crate::ledger::{LostThread, Reach, Return};
 use crate::tools::{self, Set};
 
 /// How many refusals in a row that nobody knows it takes to believe that a thread is lost: a disk
@@ -121,7 +121,7 @@ impl Lane {
                 let thread = Thread::start(&session.client, &settings).await?;
                 self.context
                     .ledger
-                    .set_thread(&self.id, thread.id().clone(), tools::VERSION)
+                    .set_thread(&self.id, thread.id().clone(), self.reach())
                     .await?;
                 (thread, true)
             }
@@ -134,6 +134,42 @@ impl Lane {
             is_new,
         });
         Ok(true)
+    }
+
+    /// Returns how a model reaches people now.
+    fn reach(&self) -> Reach {
+        Reach {
+            tools: tools::VERSION,
+            only_tools: self.context.settings.config.reply == Reply::Tool,
+        }
+    }
+
+    /// Tells the model when it reaches people in another way than it was told: the instructions of a
+    /// thread stay those that it was begun with until its history is shortened.
+    pub(super) async fn tell_of_reach(&self, record: &LaneRecord) -> Result<(), StepError> {
+        let reach = Reach {
+            only_tools: self.reach().only_tools,
+            ..record.reach
+        };
+        // Without tools there is one way only.
+        if reach == record.reach || reach.tools == 0 {
+            return Ok(());
+        }
+        let Some(attached) = self.attached.as_ref().filter(|it| !it.is_new) else {
+            return Ok(());
+        };
+        let text = words::reach_changed(&self.context.settings.answering);
+        let notice = envelope::render_notice("settings-changed", &text);
+        attached
+            .thread
+            .inject(vec![InjectedItem::message(Role::Developer, notice)])
+            .await?;
+        self.context.ledger.set_reach(&self.id, reach).await?;
+        info!(
+            only_tools = reach.only_tools,
+            "the model was told what reaches people"
+        );
+        Ok(())
     }
 
     /// Loads a stored thread. One that is not stored is looked for once more when its first turn

@@ -4,7 +4,6 @@ use tieline_channel::{PostKind, Status, Text};
 
 use super::*;
 use crate::codex::Failure;
-use crate::config::Reply;
 use crate::ledger::Return;
 
 /// What people are told at the end.
@@ -43,9 +42,10 @@ impl Lane {
         answer: Option<&str>,
     ) -> Result<(), StepError> {
         let record = self.context.ledger.lane(&self.id).await?;
-        // A thread that was begun without tools has no other way to speak.
-        let has_tools = record.as_ref().is_some_and(|record| record.tools > 0);
-        let only_tools = has_tools && self.context.settings.config.reply == Reply::Tool;
+        // What it was told, for it cannot know what the configuration says by now.
+        let only_tools = record
+            .as_ref()
+            .is_some_and(|record| record.reach.only_tools);
         let open = record.and_then(|record| record.open);
         let open = open.as_ref().unwrap_or(open_before);
         match answer.filter(|text| !text.trim().is_empty()) {

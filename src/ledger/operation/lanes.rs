@@ -9,7 +9,9 @@ use crate::ledger::completion::Hold;
 use crate::ledger::dispatcher::DispatcherRecord;
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Key, Table};
-use crate::ledger::lane::{LaneRecord, LostThread, MAX_REMEMBERED, OpenTurn, Origin, SettledTurn};
+use crate::ledger::lane::{
+    LaneRecord, LostThread, MAX_REMEMBERED, OpenTurn, Origin, Reach, SettledTurn,
+};
 use crate::ledger::operation::messages::StoredMessage;
 use crate::ledger::post::NewPost;
 use crate::ledger::time;
@@ -27,7 +29,7 @@ pub(super) struct StoredLane {
     pub(super) thread: Option<ThreadId>,
     pub(super) had_turn: bool,
     #[serde(default)]
-    pub(super) tools: u32,
+    pub(super) reach: Reach,
     /// The turn that was settled last.
     pub(super) last: Option<SettledTurn>,
     pub(super) waiting: usize,
@@ -91,7 +93,7 @@ impl Transaction<'_> {
         &mut self,
         lane: &LaneId,
         thread: ThreadId,
-        tools: u32,
+        reach: Reach,
     ) -> Result<(), LedgerError> {
         let mut lane = self.known_lane(lane)?;
         if let Some(before) = lane.thread.replace(thread.clone()) {
@@ -99,7 +101,18 @@ impl Transaction<'_> {
         }
         self.put("thread", Table::Threads, key::thread(&thread)?, &lane.id)?;
         lane.had_turn = false;
-        lane.tools = tools;
+        lane.reach = reach;
+        self.put_lane(&lane)
+    }
+
+    /// Notes that a lane's model was told that it reaches people in another way.
+    pub(in crate::ledger) fn set_reach(
+        &mut self,
+        lane: &LaneId,
+        reach: Reach,
+    ) -> Result<(), LedgerError> {
+        let mut lane = self.known_lane(lane)?;
+        lane.reach = reach;
         self.put_lane(&lane)
     }
 
@@ -114,7 +127,7 @@ impl Transaction<'_> {
         if lane.thread.as_ref() == Some(&lost.thread) {
             lane.thread = None;
             lane.had_turn = false;
-            lane.tools = 0;
+            lane.reach = Reach::default();
             self.remove(Table::Threads, key::thread(&lost.thread)?);
         }
         let number = self.state.take_number();
@@ -194,7 +207,7 @@ impl Transaction<'_> {
             dispatcher: dispatcher.clone(),
             thread: None,
             had_turn: false,
-            tools: 0,
+            reach: Reach::default(),
             last: None,
             waiting: 0,
             arrived: 0,
@@ -247,7 +260,7 @@ impl Transaction<'_> {
             dispatcher: lane.dispatcher,
             thread: lane.thread,
             had_turn: lane.had_turn,
-            tools: lane.tools,
+            reach: lane.reach,
             lost,
             open,
             last: lane.last,

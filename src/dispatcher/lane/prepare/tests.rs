@@ -65,6 +65,7 @@ impl Bench {
                 config,
                 launch,
                 thread: ThreadSettings::default(),
+                answering: String::new(),
                 attachments: dir.path().join("attachments"),
                 spills: dir.path().join("completions"),
                 outgoing: dir.path().join("outgoing"),
