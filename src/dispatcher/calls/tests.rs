@@ -190,7 +190,7 @@ async fn a_call_that_is_made_again_is_answered_again_and_done_once() {
     let copies = fs::read_dir(bench.directory.path().join("outgoing")).unwrap();
     let copies: Vec<_> = copies.map(|entry| entry.unwrap().path()).collect();
     let file = posts[1].post.file.as_ref().unwrap();
-    assert_eq!(copies, [file.path.clone()], "copies are left");
+    assert_eq!(copies, [&*file.path], "copies are left");
     assert_eq!(posts[1].id, file.owner);
 
     // In another turn it is another call.

@@ -30,6 +30,10 @@ async fn a_file_of_the_workspace_is_sent_with_its_text_and_nothing_else_is() {
     let arguments = r#"{"path":"out/report.pdf","text":"The **report**."}"#;
     let root = asks(&scene, "send it", "send_file", arguments);
     scene.said("send it").await;
+    scene
+        .slack
+        .wait_for_post("a file", |it| !it.files.is_empty())
+        .await;
     let posts = scene.slack.posts_in(&scene.ops, Some(&root));
     let with_file = posts.iter().find(|post| !post.files.is_empty()).unwrap();
     assert!(with_file.visible().contains("report"), "{with_file:#?}");
@@ -83,6 +87,10 @@ async fn a_file_is_sent_by_the_next_daemon_as_it_was_when_the_model_called() {
     scene.world.kill_daemon().await;
     scene.start().await;
     scene.said("send it").await;
+    scene
+        .slack
+        .wait_for_post("a file", |it| !it.files.is_empty())
+        .await;
     let posts = scene.slack.posts_in(&scene.ops, Some(&root));
     let files: Vec<_> = posts.iter().flat_map(|post| &post.files).collect();
     assert_eq!(files.len(), 1, "{posts:#?}");
