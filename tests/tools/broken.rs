@@ -111,7 +111,7 @@ async fn a_turn_that_goes_on_after_a_crash_knows_what_it_has_said() {
         .iter()
         .filter(|text| text.contains("kind=\"interrupted\"") && text.contains("reply (posted)"));
     assert_eq!(reminded.count(), 1, "{}", world.log());
-    world.stop_daemon().await;
+    proxied.world.finish().await;
 }
 
 #[tokio::test]

@@ -49,13 +49,10 @@ impl Lane {
         if let Some(attached) = &self.attached
             && !attached.is_new
         {
-            let notice = envelope::render_notice("restarted", words::RESTART_NOTICE);
-            attached
-                .thread
-                .inject(vec![InjectedItem::message(Role::Developer, notice)])
-                .await?;
+            if attached.tell("restarted", words::RESTART_NOTICE).await? {
+                info!("the thread was told of the restart");
+            }
             self.noticed = true;
-            info!("the thread was told of the restart");
         }
         Ok(Next::Again)
     }
@@ -159,11 +156,9 @@ impl Lane {
             return Ok(());
         };
         let text = words::reach_changed(&self.context.settings.answering);
-        let notice = envelope::render_notice("settings-changed", &text);
-        attached
-            .thread
-            .inject(vec![InjectedItem::message(Role::Developer, notice)])
-            .await?;
+        if !attached.tell("settings-changed", &text).await? {
+            return Ok(());
+        }
         self.context.ledger.set_reach(&self.id, reach).await?;
         info!(
             only_tools = reach.only_tools,
@@ -257,6 +252,22 @@ impl Lane {
             }
         }
         Ok(false)
+    }
+}
+
+impl Attached {
+    /// Puts something that tieline says into the history. `false` when this codex cannot.
+    pub(super) async fn tell(&self, kind: &str, text: &str) -> Result<bool, CallError> {
+        let notice = envelope::render_notice(kind, text);
+        let item = InjectedItem::message(Role::Developer, notice);
+        match self.thread.inject(vec![item]).await {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.refusal() == Some(Refusal::UnknownMethod) => {
+                warn!(kind, "this codex does not let the model be told");
+                Ok(false)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::settle::Told;
 use super::work::is_rendering;
 use super::*;
 use crate::codex::TurnEnd;
-use crate::codex::protocol::{InjectedItem, ThreadStatus, TurnStatus};
+use crate::codex::protocol::{ThreadStatus, TurnStatus};
 use crate::codex::rollout::{self, RolloutSearch};
 use crate::config::OnInterrupted;
 use crate::dispatcher::recovery::{self, Step, Trace};
@@ -129,11 +129,8 @@ impl Lane {
         if calls.is_empty() {
             return Ok(());
         }
-        let notice = envelope::render_notice("interrupted", &words::calls_done(&calls));
-        attached
-            .thread
-            .inject(vec![InjectedItem::message(Role::Developer, notice)])
-            .await?;
+        let reminder = words::calls_done(&calls);
+        attached.tell("interrupted", &reminder).await?;
         Ok(())
     }
 
