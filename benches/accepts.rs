@@ -132,6 +132,7 @@ async fn go_through(
         text: "An answer of a few sentences. ".repeat(20),
         buttons: Vec::new(),
         as_file: None,
+        file: None,
     };
     for post in ledger
         .settle_turn(&id, turn, Outcome::Answered, vec![answer])

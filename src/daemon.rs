@@ -27,6 +27,7 @@ use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
 use crate::outbox;
+use crate::tools::file;
 
 mod channels;
 mod messages;
@@ -50,6 +51,7 @@ pub struct Daemon {
     ledger_thread: LedgerThread,
     attachments: PathBuf,
     completions: PathBuf,
+    outgoing: PathBuf,
     handles: Arc<BTreeMap<DispatcherId, Handle>>,
     control: ControlServer,
     status: Arc<status::Reporter>,
@@ -162,6 +164,7 @@ impl Daemon {
             ledger_thread,
             attachments: directories.attachments,
             completions: directories.completions,
+            outgoing: directories.outgoing,
             handles: Arc::new(handles),
             control,
             status,
@@ -182,6 +185,7 @@ impl Daemon {
             ledger_thread,
             attachments,
             completions,
+            outgoing,
             handles,
             control,
             status,
@@ -209,7 +213,7 @@ impl Daemon {
             dispatchers: handles,
         };
         rest.spawn(control.serve(api, stop_rest.clone()));
-        let directories = [attachments, completions];
+        let directories = [attachments, completions, outgoing];
         rest.spawn(housekeep(ledger.clone(), directories, stop_rest.clone()));
         for line in lines.values() {
             let worker =
@@ -281,6 +285,8 @@ pub(crate) struct Directories {
     pub(crate) completions: PathBuf,
     /// The skills that come with tieline.
     pub(crate) skills: PathBuf,
+    /// Files that models send.
+    pub(crate) outgoing: PathBuf,
 }
 
 impl Directories {
@@ -292,6 +298,7 @@ impl Directories {
             attachments: state_dir.join("attachments"),
             completions: state_dir.join("completions"),
             skills: state_dir.join("skills"),
+            outgoing: state_dir.join("outgoing"),
         }
     }
 
@@ -306,6 +313,7 @@ impl Directories {
             &directories.attachments,
             &directories.completions,
             &directories.skills,
+            &directories.outgoing,
         ] {
             fs::DirBuilder::new()
                 .recursive(true)
@@ -351,7 +359,7 @@ async fn run_channel(channel: Arc<dyn Channel>, intake: Arc<dyn Intake>, stop: C
 /// Removes what has outlived its retention, at the start and then from time to time.
 async fn housekeep(
     ledger: Ledger,
-    [attachments, completions]: [PathBuf; 2],
+    [attachments, completions, outgoing]: [PathBuf; 3],
     stop: CancellationToken,
 ) {
     loop {
@@ -368,6 +376,11 @@ async fn housekeep(
             Ok(0) => {}
             Ok(removed) => info!(removed, "the files of old completions were removed"),
             Err(failure) => warn!(error = %failure, "old completions could not be looked for"),
+        }
+        match file::tidy(&outgoing, &ledger, SystemTime::now()).await {
+            Ok(0) => {}
+            Ok(removed) => info!(removed, "files of old posts were removed"),
+            Err(failure) => warn!(error = %failure, "files of old posts could not be looked for"),
         }
         tokio::select! {
             () = tokio::time::sleep(EXPIRE_EVERY) => {}

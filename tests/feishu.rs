@@ -6,4 +6,5 @@ mod connection;
 mod faults;
 mod mock;
 mod pace;
+mod tools;
 mod whole;

@@ -12,3 +12,4 @@ mod feishu;
 mod ledger;
 mod slack;
 mod support;
+mod tools;

@@ -295,6 +295,8 @@ impl Stage {
                 status: false,
                 buttons: false,
                 files: false,
+                max_file_bytes: 0,
+                settles: false,
                 history: true,
                 operator_only: false,
             },

@@ -10,7 +10,8 @@
 //! - events of a thread ([`EVENTS`]): what says nothing lasting is left out and counted when three
 //!   quarters are used; the rest waits, and after [`CUT_OFF`] the reader loses its subscription;
 //! - notices: the oldest are lost, and the receiver learns how many;
-//! - requests of the server being answered ([`ANSWERS`]): further ones are declined at once.
+//! - requests of the server being answered ([`ANSWERS`]): further ones are declined at once,
+//!   calls of tools put off.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -292,7 +292,7 @@ impl Reader {
                 method = request.method,
                 "too many requests of codex at once"
             );
-            send_answer(&self.shared, &id, request.decline()).await;
+            send_answer(&self.shared, &id, request.put_off()).await;
             return self.declined(request).await;
         }
         let handler = self.handler.clone();

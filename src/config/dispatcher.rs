@@ -158,6 +158,16 @@ pub struct DispatcherConfig {
     pub codex: CodexConfig,
 }
 
+impl DispatcherConfig {
+    /// Returns what the model is told of how it reaches people.
+    pub fn answering(&self) -> &str {
+        match self.reply {
+            Reply::Final => &self.prompts.answer_final,
+            Reply::Tool => &self.prompts.answer_tool,
+        }
+    }
+}
+
 impl fmt::Debug for DispatcherConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

@@ -384,19 +384,14 @@ fn channel_that_nobody_has_is_a_warning() {
 
 #[test]
 fn settings_without_effect_say_what_happens_instead() {
-    let settings = "approvals = \"chat\"\nreply = \"tool\"\n";
+    let settings = "approvals = \"chat\"\n";
     let loaded = parse(&format!("{MINIMAL}{settings}")).unwrap();
     let warnings = loaded.warnings.to_string();
-    for instead in [
-        "8:13: warning: `approvals` has no effect in this version: whatever needs an approval is \
-         denied",
-        "9:9: warning: `reply` has no effect in this version: the final answer of each turn is \
-         posted",
-    ] {
-        assert!(warnings.contains(instead), "{warnings}");
-    }
-    assert_eq!(loaded.warnings.n_warnings(), 2, "{warnings}");
-    let settings = "approvals = \"deny\"\nreply = \"final\"\n";
+    let instead = "8:13: warning: `approvals` has no effect in this version: whatever needs an \
+                   approval is denied";
+    assert!(warnings.contains(instead), "{warnings}");
+    assert_eq!(loaded.warnings.n_warnings(), 1, "{warnings}");
+    let settings = "approvals = \"deny\"\n";
     let loaded = parse(&format!("{MINIMAL}{settings}")).unwrap();
     assert_eq!(loaded.warnings.to_string(), "");
 }

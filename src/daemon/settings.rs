@@ -29,6 +29,7 @@ pub(super) fn of_dispatcher(
         thread: thread(dispatcher),
         attachments: directories.attachments.clone(),
         spills: directories.completions.clone(),
+        outgoing: directories.outgoing.clone(),
     })
 }
 
@@ -82,10 +83,10 @@ fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
     if let Some(servers) = &dispatcher.mcp_servers {
         overrides.insert("mcp_servers".to_owned(), servers.clone());
     }
-    let prompt = &dispatcher.prompts.dispatcher;
+    let (prompt, answering) = (&dispatcher.prompts.dispatcher, dispatcher.answering());
     let instructions = match &dispatcher.instructions {
-        Some(own) => format!("{prompt}\n\n{own}"),
-        None => prompt.clone(),
+        Some(own) => format!("{prompt}\n\n{answering}\n\n{own}"),
+        None => format!("{prompt}\n\n{answering}"),
     };
     ThreadSettings {
         cwd: Some(dispatcher.workspace.clone()),

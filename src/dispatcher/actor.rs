@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
+use super::calls::Calls;
 use super::lane::{Lane, LaneContext};
 use super::outage::Outage;
 use super::status_board::StatusBoard;
@@ -132,9 +133,17 @@ impl Dispatcher {
         launcher: Arc<dyn Launch>,
     ) -> (Self, Handle) {
         let restart = &settings.config.restart;
+        let mut launch = settings.launch.clone();
+        launch.requests = Arc::new(Calls {
+            dispatcher: settings.id.clone(),
+            ledger: ledger.clone(),
+            lines: lines.clone(),
+            workspace: settings.config.workspace.clone(),
+            outgoing: settings.outgoing.clone(),
+        });
         let (supervisor, supervised) = Supervisor::new(
             settings.id.clone(),
-            settings.launch.clone(),
+            launch,
             launcher,
             ledger.clone(),
             RestartPolicy::new(restart.base, restart.max),
@@ -424,6 +433,7 @@ mod tests {
             thread: ThreadSettings::default(),
             attachments: root.join("attachments"),
             spills: root.join("completions"),
+            outgoing: root.join("outgoing"),
         }
     }
 

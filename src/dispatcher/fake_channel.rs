@@ -72,6 +72,8 @@ impl FakeChannel {
                 status: false,
                 buttons: false,
                 files: true,
+                max_file_bytes: 1_000,
+                settles: false,
                 history: true,
                 operator_only: false,
             },

@@ -27,7 +27,7 @@ use tracing::{debug, error, info, warn};
 
 use self::follow::Begin;
 use self::trigger::IsNew;
-use self::work::Work;
+pub(super) use self::work::Work;
 use super::envelope::{self, RenderContext};
 use super::status_board::StatusBoard;
 use super::supervisor::{Link, Session, Supervised};
@@ -302,7 +302,10 @@ impl Lane {
         self.new = false;
         match record.open {
             Some(open) => self.recover(open).await,
-            None => self.take(&record).await,
+            None => {
+                self.tell_of_reach(&record).await?;
+                self.take(&record).await
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! - `outage` tells chats that there is no child, and when it is back;
 //! - `recovery` says, without IO, what to do with a turn that something broke;
 //! - `attachments` fetches what came with messages, `patience` says for how long;
+//! - `calls` carries out what models call;
 //! - `report` takes results from whoever did the work;
 //! - `spill` keeps completions that are too long for a conversation;
 //! - `envelope` is how a message or a completion reads for the model, `words` what people are told.
@@ -14,6 +15,7 @@
 
 mod actor;
 pub mod attachments;
+mod calls;
 pub mod envelope;
 #[cfg(test)]
 mod fake_channel;
@@ -61,6 +63,8 @@ pub struct Settings {
     pub attachments: PathBuf,
     /// Where completions are put that are too long: a private directory that is there.
     pub spills: PathBuf,
+    /// Where files are copied to that are sent: a private directory that is there.
+    pub outgoing: PathBuf,
 }
 
 impl Settings {

@@ -36,7 +36,9 @@ pub(super) enum Step {
     Follow(TurnId),
     /// It has its answer.
     Deliver(String),
-    /// It ended without one.
+    /// It has run to its end without one: what people have is what was sent by tools.
+    Conclude,
+    /// It failed.
     Fail(Failure),
     /// It was cut off: let the model go on from what it has, without repeating the message.
     Continue,
@@ -69,7 +71,7 @@ pub(super) fn next_step(
                 Some(answer) => Step::Deliver(answer),
                 // Room was made for it, and it was not gone on with.
                 None if is_compaction(&turn) => go_on(),
-                None => Step::Fail(Failure::no_answer()),
+                None => Step::Conclude,
             },
             TurnStatus::Interrupted => match complete_answer(turn) {
                 Some(answer) => Step::Deliver(answer),
@@ -111,11 +113,6 @@ pub(super) fn has_compaction(turn: &FoundTurn) -> bool {
     items.any(|item| matches!(item, Item::ContextCompaction { .. }))
 }
 
-/// Returns whether a turn came to its end without a word.
-pub(super) fn is_silent(turn: &FoundTurn) -> bool {
-    turn.status == TurnStatus::Completed && turn.answer.is_none() && !is_compaction(turn)
-}
-
 /// Returns whether all that a turn did was to shorten the history.
 fn is_compaction(turn: &FoundTurn) -> bool {
     !turn.items.is_empty()
@@ -131,6 +128,7 @@ impl Step {
         match self {
             Self::Follow(_) => "follow",
             Self::Deliver(_) => "deliver",
+            Self::Conclude => "conclude",
             Self::Fail(_) => "fail",
             Self::Continue => "continue",
             Self::Submit => "submit",
@@ -144,9 +142,12 @@ impl Step {
     pub(super) fn takes_time(&self) -> bool {
         match self {
             Self::Follow(_) | Self::Continue | Self::Submit => true,
-            Self::Deliver(_) | Self::Fail(_) | Self::Ask | Self::StopTrying | Self::GiveUp(_) => {
-                false
-            }
+            Self::Deliver(_)
+            | Self::Conclude
+            | Self::Fail(_)
+            | Self::Ask
+            | Self::StopTrying
+            | Self::GiveUp(_) => false,
         }
     }
 }

@@ -4,6 +4,7 @@
 use tieline_channel::Text;
 
 use crate::codex::{FailureKind, Refusal};
+use crate::ledger::CallRecord;
 
 /// Returns the sentence for a turn that failed.
 pub(super) fn failure(kind: FailureKind) -> Text {
@@ -91,6 +92,12 @@ pub(super) const STOPPED: Text = Text {
 pub(super) const SUPERSEDED: Text = Text {
     en: "⏹️ Stopped; taking your newer message instead.",
     zh: "⏹️ 已停止，改为处理你的新消息。",
+};
+
+/// A turn has run to its end without anything for those who wrote.
+pub(super) const NOTHING_SENT: Text = Text {
+    en: "⚠️ I have finished with this, but wrote you nothing. Ask me what came of it.",
+    zh: "⚠️ 这件事我已经处理完，但没有给你任何回复。请问我结果如何。",
 };
 
 /// A turn was cut off and people are to decide.
@@ -195,6 +202,28 @@ pub(super) const THREAD_LOST: Text = Text {
     zh: "⚠️ 机器上这个会话的历史记录丢失了，我只能重新开始；之前说过的内容，我已经不知道了。",
 };
 
+/// How many calls the model is reminded of.
+const MAX_REMINDED: usize = 20;
+
+/// What the model is told when a turn goes on that was cut off after calls of its tools.
+pub(super) fn calls_done(calls: &[CallRecord]) -> String {
+    let latest = &calls[calls.len().saturating_sub(MAX_REMINDED)..];
+    let done: Vec<_> = latest
+        .iter()
+        .map(|call| format!("{} ({})", call.tool, call.receipt))
+        .collect();
+    format!(
+        "You were interrupted. In this turn these calls of yours were carried out, also where you see \
+         no result of them: {}. Do not repeat them; go on from there.",
+        done.join(", ")
+    )
+}
+
+/// What the model is told when it reaches people in another way from now on.
+pub(super) fn reach_changed(answering: &str) -> String {
+    format!("What reaches people has changed. From now on this holds:\n\n{answering}")
+}
+
 #[cfg(test)]
 mod tests {
     use tieline_channel::language::assert_speaks_both;
@@ -212,6 +241,7 @@ mod tests {
             RESTARTING,
             BACK,
             RESUMED,
+            NOTHING_SENT,
             THREAD_LOST,
             COMPLETION_FAILED,
             COMPLETION_UNCLEAR,

@@ -7,13 +7,13 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use tieline_channel::{
     AcceptError, ChannelId, Conversation, Event, EventKey, Happening, Intake, Message, PostKind,
-    Press, Receipt, RefusalReason, Segment, SenderKind, Text, WireId,
+    Receipt, RefusalReason, Segment, SenderKind, Text, WireId,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info};
+use tracing::{error, info};
 
 use super::command::Command;
-use super::gate::{Door, is_admin, is_too_long, judge, judge_press};
+use super::gate::{Door, is_admin, is_too_long, judge};
 use super::{desk, whereabouts, words};
 use crate::config::{Access, Languages};
 use crate::dispatcher::Handle;
@@ -56,20 +56,42 @@ impl ChannelIntake {
             .lane_of(&self.door.channel, &message.conversation);
         let (conditions, verdict) = self.verdict(&message, &lane).await?;
         let admission = Admission {
-            message: NewMessage {
-                channel: self.door.channel.clone(),
-                dispatcher: self.dispatcher.id().clone(),
-                lane: lane.clone(),
-                key,
-                message: message.clone(),
-                received_at: SystemTime::now(),
-                urgent,
-            },
+            message: self.new_message(key, lane, message.clone(), urgent),
             conditions,
             fate: verdict.fate(),
         };
         let asked = Asked::of(&self.door, &message, &self.languages);
         let say = move |admitted: &Admitted| asked.answer(&verdict, admitted);
+        self.admit(admission, say).await
+    }
+
+    /// Returns a message as the ledger takes it.
+    pub(super) fn new_message(
+        &self,
+        key: EventKey,
+        lane: LaneId,
+        message: Message,
+        urgent: bool,
+    ) -> NewMessage {
+        NewMessage {
+            channel: self.door.channel.clone(),
+            dispatcher: self.dispatcher.id().clone(),
+            lane,
+            key,
+            message,
+            received_at: SystemTime::now(),
+            urgent,
+        }
+    }
+
+    /// Records what becomes of a message, and wakes whoever works on it.
+    pub(super) async fn admit(
+        &self,
+        admission: Admission,
+        say: impl FnOnce(&Admitted) -> Vec<NewPost> + Send + 'static,
+    ) -> Result<Receipt, LedgerError> {
+        let lane = admission.message.lane.clone();
+        let message = admission.message.message.clone();
         match self.ledger.admit(admission, say).await? {
             Admitted::Queued { id, waiting } => {
                 info!(message = %id, %lane, waiting, "accepted");
@@ -149,19 +171,6 @@ impl ChannelIntake {
             .revise(&self.door.channel, key, target, message)
             .await
             .map(revised)
-    }
-
-    /// Records a press before it is acknowledged. Nobody waits for a button yet.
-    async fn accept_press(&self, key: EventKey, press: &Press) -> Result<Receipt, LedgerError> {
-        if !self.ledger.note(&self.door.channel, key).await? {
-            return Ok(Receipt::Duplicate);
-        }
-        let sender = &press.sender.id;
-        match judge_press(&self.access, &self.door, press) {
-            Ok(()) => debug!(%sender, "a button that nobody waits for was pressed"),
-            Err(reason) => info!(%sender, ?reason, "somebody who may not pressed a button"),
-        }
-        Ok(Receipt::Ignored)
     }
 }
 
@@ -253,6 +262,7 @@ impl Asked {
             text,
             buttons: Vec::new(),
             as_file: None,
+            file: None,
         }
     }
 }
@@ -274,7 +284,7 @@ impl Intake for ChannelIntake {
                 .withdraw(channel, event.key, target)
                 .await
                 .map(revised),
-            Happening::Pressed(press) => self.accept_press(event.key, &press).await,
+            Happening::Pressed(press) => self.accept_press(event.key, press).await,
         };
         taken.map_err(|failure| {
             error!(%channel, error = %failure, "an event could not be recorded; it is not acknowledged");

@@ -81,5 +81,6 @@ pub(super) fn welcome(paired: &Paired, languages: &Languages) -> NewPost {
         text: words::YOU_ARE_IN.within(language).to_owned(),
         buttons: Vec::new(),
         as_file: None,
+        file: None,
     }
 }

@@ -44,10 +44,7 @@ pub fn judge(access: &Access, door: &Door, message: &Message) -> Result<Conditio
     let user = (door.channel.clone(), message.sender.id.clone());
     let is_program = judge_sender(access, &user, message)?;
     let mut conditions = Conditions {
-        sender: access.max_per_minute.map(|times| Limit {
-            times,
-            within: Duration::from_secs(60),
-        }),
+        sender: access.max_per_minute.map(per_minute),
         programs: is_program.then_some(PROGRAMS),
         ..Conditions::default()
     };
@@ -97,20 +94,29 @@ fn judge_sender(
     }
 }
 
-/// Judges whether somebody may press a button of ours: whoever may be spoken to where it is.
+/// Judges whether somebody may press a button of ours: whoever may be spoken to where it is, if what
+/// is on record meets the conditions.
 ///
 /// # Errors
 ///
-/// The reason why not.
-pub fn judge_press(access: &Access, door: &Door, press: &Press) -> Result<(), RefusalReason> {
+/// The reason why not, whatever is on record.
+pub fn judge_press(
+    access: &Access,
+    door: &Door,
+    press: &Press,
+) -> Result<Conditions, RefusalReason> {
     if door.operator_only {
-        return Ok(());
+        return Ok(Conditions::default());
     }
+    let mut conditions = Conditions {
+        sender: access.max_per_minute.map(per_minute),
+        ..Conditions::default()
+    };
     let user = (door.channel.clone(), press.sender.id.clone());
     let chat = (door.channel.clone(), press.conversation.chat.clone());
     match press.sender.kind {
         SenderKind::Bot => Err(RefusalReason::Bot),
-        SenderKind::Person | SenderKind::Outsider if is_listed(access, &user) => Ok(()),
+        SenderKind::Person | SenderKind::Outsider if is_listed(access, &user) => Ok(conditions),
         SenderKind::Outsider => Err(RefusalReason::Outsider),
         SenderKind::Person => {
             let chat_is_open = match access.groups {
@@ -118,12 +124,23 @@ pub fn judge_press(access: &Access, door: &Door, press: &Press) -> Result<(), Re
                 Groups::Listed => access.chats.contains(&chat),
                 Groups::Off => false,
             };
-            if chat_is_open || access.direct == Direct::Everyone {
-                Ok(())
-            } else {
-                Err(RefusalReason::UserNotListed)
+            match access.direct {
+                _ if chat_is_open => Ok(conditions),
+                Direct::Everyone => Ok(conditions),
+                Direct::Pairing => {
+                    conditions.paired = true;
+                    Ok(conditions)
+                }
+                Direct::Listed | Direct::Off => Err(RefusalReason::UserNotListed),
             }
         }
+    }
+}
+
+fn per_minute(times: usize) -> Limit {
+    Limit {
+        times,
+        within: Duration::from_secs(60),
     }
 }
 
@@ -370,11 +387,13 @@ mod tests {
         let listed = || access(Direct::Listed, Groups::Listed);
         let everyone = || access(Direct::Everyone, Groups::Off);
         let off = || access(Direct::Off, Groups::Off);
+        let pairing = || access(Direct::Pairing, Groups::Off);
         let table = [
-            (off(), "U-admin", Person, "D1", Ok(())),
-            (off(), "U-listed", SenderKind::Outsider, "D1", Ok(())),
+            (off(), "U-admin", Person, "D1", in_any_case()),
+            (off(), "U-listed", SenderKind::Outsider, "D1", in_any_case()),
             (off(), "U-stranger", Person, "C-listed", Err(UserNotListed)),
-            (listed(), "U-stranger", Person, "C-listed", Ok(())),
+            (pairing(), "U-stranger", Person, "D1", if_paired()),
+            (listed(), "U-stranger", Person, "C-listed", in_any_case()),
             (
                 listed(),
                 "U-stranger",
@@ -382,7 +401,7 @@ mod tests {
                 "C-other",
                 Err(UserNotListed),
             ),
-            (everyone(), "U-stranger", Person, "D1", Ok(())),
+            (everyone(), "U-stranger", Person, "D1", in_any_case()),
             (
                 everyone(),
                 "U-stranger",

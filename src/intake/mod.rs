@@ -4,6 +4,7 @@
 //!   the last word, in the ledger
 //! - `command`: the words that tieline answers itself
 //! - `accept`: from an event to the record, before it is acknowledged
+//! - `press`: buttons that were pressed
 //! - `desk`: the operator's side of pairing
 //! - `words`: what people are told
 
@@ -13,6 +14,7 @@ mod desk;
 #[cfg(test)]
 mod fixture;
 mod gate;
+mod press;
 #[cfg(test)]
 mod tests;
 mod whereabouts;

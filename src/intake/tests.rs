@@ -22,6 +22,7 @@ use crate::config::{Config, Languages};
 use crate::dispatcher::{Dispatcher, Handle, Settings};
 use crate::id::DispatcherId;
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread, MessageState, flaky};
+use crate::tools;
 
 const ACCESS: &str = "direct = \"pairing\"\ngroups = \"everyone\"\n\
                       admins = [\"team:U-admin\"]\nusers = [\"team:U-listed\"]\n\
@@ -63,6 +64,7 @@ impl Gatehouse {
             launch: LaunchConfig::new("flow", "/", "/", dir.path(), dir.path()),
             attachments: dir.path().join("attachments"),
             spills: dir.path().join("completions"),
+            outgoing: dir.path().join("outgoing"),
             thread: ThreadSettings::default(),
         };
         let access = settings.config.access.clone();
@@ -386,6 +388,76 @@ async fn press_is_recorded_once_before_it_is_acknowledged() {
     }
 }
 
+/// A press of the second button below a question.
+fn answer(id: &str, user: &str) -> Event {
+    let choices = ["Yes".to_owned(), "help".to_owned()];
+    let button = tools::buttons("Shall I?", &choices).swap_remove(1);
+    let mut event = press(id, user);
+    if let Happening::Pressed(press) = &mut event.happening {
+        press.value = button.value;
+    }
+    event
+}
+
+#[tokio::test]
+async fn a_button_below_a_question_is_a_message_in_its_own_words() {
+    let gate = Gatehouse::new();
+    let receipts = [
+        gate.intake.accept(answer("p1", "U-listed")).await.unwrap(),
+        gate.intake.accept(answer("p1", "U-listed")).await.unwrap(),
+        gate.intake.accept(answer("p2", "U-listed")).await.unwrap(),
+    ];
+    let accepted = Receipt::Accepted;
+    assert_eq!(receipts, [accepted.clone(), Receipt::Duplicate, accepted]);
+    // It is no command, whatever the button says.
+    assert_eq!(gate.posts().await, []);
+    let channel = ChannelId::new("team");
+    let record = async |id| {
+        let key = key(EventKind::Press, id);
+        gate.ledger
+            .find_message(&channel, &key)
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    let (first, second) = (record("p1").await, record("p2").await);
+    assert_eq!(first.state, MessageState::Queued);
+    assert_eq!(first.message.plain_text(), "help");
+    assert_eq!(first.message.sender.id, UserId::new("U-listed"));
+    let quote = first.message.quote.unwrap();
+    assert_eq!((quote.message.as_str(), &*quote.text), ("1", "Shall I?"));
+    assert_ne!(
+        first.message.id, second.message.id,
+        "recovery tells them apart"
+    );
+}
+
+#[tokio::test]
+async fn a_stranger_answers_nothing_and_is_told_nothing_until_paired() {
+    let gate = Gatehouse::with("direct = \"pairing\"\n");
+    let pressed = gate
+        .intake
+        .accept(answer("p1", "U-stranger"))
+        .await
+        .unwrap();
+    assert_eq!(pressed, Receipt::Ignored);
+    assert_eq!(gate.posts().await, []);
+    assert!(matches!(
+        gate.accept("1", says("U-stranger", "hi")).await,
+        Receipt::Refused(RefusalReason::NotPaired)
+    ));
+    let now = SystemTime::now();
+    let code = gate.ledger.invitations(now).await.unwrap().remove(0).code;
+    let desk = super::PairingDesk::new(gate.ledger.clone(), Languages::default());
+    desk.confirm(code).await.unwrap().unwrap();
+    let pressed = gate
+        .intake
+        .accept(answer("p2", "U-stranger"))
+        .await
+        .unwrap();
+    assert_eq!(pressed, Receipt::Accepted);
+}
+
 #[tokio::test]
 async fn nothing_is_acknowledged_that_is_not_on_disk() {
     let dir = TempDir::new().unwrap();
@@ -409,6 +481,7 @@ async fn nothing_is_acknowledged_that_is_not_on_disk() {
         event(Happening::Message(says("U-stranger", "hi"))),
         event(Happening::Message(says("U-admin", "help"))),
         press("p", "U-listed"),
+        answer("q", "U-listed"),
         edit,
     ];
     for event in &events {

@@ -13,7 +13,7 @@ use crate::ledger::counts::Counts;
 use crate::ledger::dispatcher::DispatcherRecord;
 use crate::ledger::error::{LedgerError, OpenError};
 use crate::ledger::health::LedgerHealth;
-use crate::ledger::lane::{LaneRecord, LostThread, OpenTurn, TurnEvent};
+use crate::ledger::lane::{LaneRecord, LostThread, OpenTurn, Reach, TurnEvent};
 use crate::ledger::message::{Accepted, MessageRecord, NewMessage, Outcome, Revised};
 use crate::ledger::operation::Expired;
 use crate::ledger::post::{NewPost, OutboxEntry, PostEvent};
@@ -160,14 +160,47 @@ impl Ledger {
         self.call(move |transaction| transaction.lane(&lane)).await
     }
 
-    /// Gives a lane a new thread, one that has had no turn.
+    /// Returns the lane of a dispatcher that has this thread. One that was begun before threads were
+    /// indexed is not found: it has no tools, so nobody asks for it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn lane_of_thread(
+        &self,
+        dispatcher: &DispatcherId,
+        thread: &ThreadId,
+    ) -> Result<Option<LaneRecord>, LedgerError> {
+        let (dispatcher, thread) = (dispatcher.clone(), thread.clone());
+        self.call(move |transaction| transaction.lane_of_thread(&dispatcher, &thread))
+            .await
+    }
+
+    /// Gives a lane a new thread, one that has had no turn, and that was told so of how it reaches
+    /// people.
     ///
     /// # Errors
     ///
     /// When it is not on disk, or there is no such lane.
-    pub async fn set_thread(&self, lane: &LaneId, thread: ThreadId) -> Result<(), LedgerError> {
+    pub async fn set_thread(
+        &self,
+        lane: &LaneId,
+        thread: ThreadId,
+        reach: Reach,
+    ) -> Result<(), LedgerError> {
         let lane = lane.clone();
-        self.call(move |transaction| transaction.set_thread(&lane, thread))
+        self.call(move |transaction| transaction.set_thread(&lane, thread, reach))
+            .await
+    }
+
+    /// Notes that the model of a lane's thread was told that it reaches people in another way.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on disk, or there is no such lane.
+    pub async fn set_reach(&self, lane: &LaneId, reach: Reach) -> Result<(), LedgerError> {
+        let lane = lane.clone();
+        self.call(move |transaction| transaction.set_reach(&lane, reach))
             .await
     }
 

@@ -2,7 +2,7 @@
 
 use tieline_channel::{ChannelId, Conversation, EventKey, EventKind, UserId};
 
-use crate::id::{CompletionId, DispatcherId, LaneId, MessageId, OutboxId};
+use crate::id::{CompletionId, DispatcherId, LaneId, MessageId, OutboxId, ThreadId, TurnKey};
 use crate::ledger::error::LedgerError;
 use crate::ledger::time;
 
@@ -50,11 +50,15 @@ pub(super) enum Table {
     Reported,
     /// Lane, place → id of a completion that waits.
     Arrivals,
+    /// Codex thread → the lane that has it.
+    Threads,
+    /// Lane, turn, codex's name of a call → the call of a tool, until the turn is settled.
+    Calls,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -74,6 +78,8 @@ impl Table {
         Self::Completions,
         Self::Reported,
         Self::Arrivals,
+        Self::Threads,
+        Self::Calls,
     ];
 
     /// Returns the name of the tree on disk.
@@ -98,6 +104,8 @@ impl Table {
             Self::Completions => "completions",
             Self::Reported => "reported",
             Self::Arrivals => "arrivals",
+            Self::Threads => "threads",
+            Self::Calls => "calls",
         }
     }
 }
@@ -205,6 +213,21 @@ pub(super) fn lane(lane: &LaneId) -> Result<Key, LedgerError> {
 /// threads.
 pub(super) fn in_lane(lane: &LaneId, number: u64) -> Result<Key, LedgerError> {
     Ok(self::lane(lane)?.number(number))
+}
+
+/// Returns the key of a thread.
+pub(super) fn thread(thread: &ThreadId) -> Result<Key, LedgerError> {
+    Key::first().text("the thread's name", thread.as_str())
+}
+
+/// Returns the beginning of the keys of a turn's calls.
+pub(super) fn calls(lane: &LaneId, turn: TurnKey) -> Result<Key, LedgerError> {
+    Ok(self::lane(lane)?.bytes(turn.as_bytes()))
+}
+
+/// Returns the key of a call.
+pub(super) fn call(lane: &LaneId, turn: TurnKey, call: &str) -> Result<Key, LedgerError> {
+    calls(lane, turn)?.text("the call's name", call)
 }
 
 /// Returns the beginning of the keys of a channel's unsettled entries.

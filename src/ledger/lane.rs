@@ -28,6 +28,9 @@ pub struct LaneRecord {
     pub thread: Option<ThreadId>,
     /// The thread has had a turn, so Codex has it on disk.
     pub had_turn: bool,
+    /// How the model of its thread reaches people, as it was told.
+    #[serde(default)]
+    pub reach: Reach,
     /// The threads it had before and lost, oldest first; at most [`MAX_REMEMBERED`].
     pub lost: Vec<LostThread>,
     /// The turn that runs.
@@ -54,6 +57,15 @@ impl LaneRecord {
     pub fn inputs(&self) -> usize {
         self.waiting + self.arrived
     }
+}
+
+/// How a model reaches people, as its thread was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The version of the tools that the thread was begun with; 0 when it has none.
+    pub tools: u32,
+    /// Only the tools reach people: the final answer does not.
+    pub only_tools: bool,
 }
 
 /// How the last turn of a lane ended.
@@ -114,6 +126,9 @@ pub struct OpenTurn {
     pub continuations: u32,
     /// How often it was submitted again because Codex did not have it.
     pub resubmissions: u32,
+    /// How often the model has spoken to people by a tool.
+    #[serde(default)]
+    pub said: u32,
     /// When it was opened.
     #[serde(with = "time::millis")]
     pub opened_at: SystemTime,
@@ -164,6 +179,7 @@ impl OpenTurn {
             after,
             continuations: 0,
             resubmissions: 0,
+            said: 0,
             opened_at,
         }
     }

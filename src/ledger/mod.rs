@@ -9,7 +9,7 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
+//! - `message`, `completion`, `call`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
@@ -17,6 +17,7 @@
 //! - `key`, `value`, `time`: the encoding
 
 mod admission;
+mod call;
 mod command;
 mod completion;
 mod counts;
@@ -50,6 +51,7 @@ mod writer;
 mod tests;
 
 pub use self::admission::{Admission, Admitted, Conditions, Fate, Limit};
+pub use self::call::{CallRecord, Done, MAX_CALL_NAME, NewCall};
 pub use self::completion::{
     CompletionEvent, CompletionRecord, CompletionState, CompletionStatus, Hold,
     MAX_TURN_COMPLETIONS, NewCompletion, Reported, Return,
@@ -61,8 +63,8 @@ pub use self::handle::Ledger;
 pub use self::health::LedgerHealth;
 pub use self::history::HistoryMark;
 pub use self::lane::{
-    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, SettledTurn,
-    TurnEvent, TurnPhase,
+    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
+    SettledTurn, TurnEvent, TurnPhase,
 };
 pub use self::message::{
     Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, Revised,
@@ -72,6 +74,6 @@ pub use self::pairing::{
     Confirmation, Guest, Host, INVITATION_LIFE, INVITATION_REPEAT, Invitation, MAX_INVITATIONS,
     NotACode, Paired, PairingCode, PairingError,
 };
-pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState};
+pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, SentFile};
 pub use self::settings::{LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::writer::LedgerThread;

@@ -1,5 +1,6 @@
 //! An entry of the outbox and its states.
 
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,21 @@ pub struct NewPost {
     /// id before the extension, so that no other post's file has the same.
     #[serde(default)]
     pub as_file: Option<String>,
+    /// A file that goes with it.
+    #[serde(default)]
+    pub file: Option<SentFile>,
+}
+
+/// A file that goes with a post: a copy of ours, which stays until the post is forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentFile {
+    /// The entry that the post becomes, so that the file tells whether it is still needed.
+    pub owner: OutboxId,
+    /// The name that people see, to which the attempt adds as it does to
+    /// [`as_file`](NewPost::as_file).
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
 }
 
 /// An entry of the outbox.

@@ -113,7 +113,8 @@ impl Attempt<'_> {
                 }
             }
         }
-        if self.entry.post.as_file.is_some() && !capabilities.files {
+        let has_file = self.entry.post.as_file.is_some() || self.entry.post.file.is_some();
+        if has_file && !capabilities.files {
             let reason = "the channel takes no files".to_owned();
             return self.failed(SendError::Never { reason }, before).await;
         }
@@ -152,7 +153,7 @@ impl Attempt<'_> {
             let limit = self.channel.capabilities().text;
             instead = instead_of_file(&self.entry.post, limit, self.language);
             if !instead.is_empty() {
-                error!(error = %failure, "a file cannot be delivered; its text is posted instead");
+                error!(error = %failure, "a file cannot be delivered; people are told instead");
             } else if before == Before::Unclear {
                 error!(error = %failure, "whether a post was delivered will not be known");
                 instead.extend(doubt_about(&self.entry.post, self.language));
@@ -278,12 +279,17 @@ fn fitting(post: Post, limit: TextLimit) -> Vec<Post> {
 
 fn as_post(entry: &OutboxEntry) -> Post {
     let post = &entry.post;
-    let (text, file) = match &post.as_file {
-        None => (post.text.clone(), None),
-        Some(name) => {
+    let (text, file) = match (&post.as_file, &post.file) {
+        (None, None) => (post.text.clone(), None),
+        (Some(name), _) => {
             let name = file_name(name, entry.id);
             let content = FileContent::Text(post.text.clone());
             (String::new(), Some(File { name, content }))
+        }
+        (None, Some(sent)) => {
+            let name = file_name(&sent.name, entry.id);
+            let content = FileContent::Path(sent.path.clone());
+            (post.text.clone(), Some(File { name, content }))
         }
     };
     Post {

@@ -34,6 +34,23 @@ pub struct Reply {
     pub language: Language,
 }
 
+impl Reply {
+    /// Makes one post of a text, whatever its length.
+    pub fn template(&self, text: &str) -> NewPost {
+        NewPost {
+            channel: self.channel.clone(),
+            to: self.to.clone(),
+            reply_to: self.reply_to.clone(),
+            settles: self.settles.clone(),
+            kind: self.kind,
+            text: text.to_owned(),
+            buttons: Vec::new(),
+            as_file: None,
+            file: None,
+        }
+    }
+}
+
 /// How many posts a text may take before it becomes a file, where there are files.
 const MAX_PARTS: usize = 4;
 
@@ -45,16 +62,7 @@ const ANSWER_FILE: &str = "answer.md";
 /// A text that would take more than four posts goes as its beginning and a file, where the channel
 /// has files. Without capabilities (the channel is no longer configured) it stays whole.
 pub fn compose(reply: &Reply, text: &str, capabilities: Option<&Capabilities>) -> Vec<NewPost> {
-    let template = NewPost {
-        channel: reply.channel.clone(),
-        to: reply.to.clone(),
-        reply_to: reply.reply_to.clone(),
-        settles: reply.settles.clone(),
-        kind: reply.kind,
-        text: text.to_owned(),
-        buttons: Vec::new(),
-        as_file: None,
-    };
+    let template = reply.template(text);
     let Some(capabilities) = capabilities else {
         return vec![template];
     };
@@ -85,17 +93,26 @@ fn beginning(text: &str, limit: TextLimit, language: Language) -> String {
     format!("{}{closing}", first.trim_end())
 }
 
-/// Makes the posts that say what `post` was to say by a file; none if it was to be no file.
+/// Makes the post that settles messages whose sender has been told everything already.
+pub fn settling(reply: &Reply) -> NewPost {
+    reply.template("")
+}
+
+/// Makes the posts that say what `post` was to say by a file, or that there will be none; none if it
+/// was to have no file.
 fn instead_of_file(post: &NewPost, limit: TextLimit, language: Language) -> Vec<NewPost> {
-    if post.as_file.is_none() {
-        return Vec::new();
-    }
+    let missing = match (&post.as_file, &post.file) {
+        (Some(_), _) => words::NO_FILE.within(language).to_owned(),
+        (None, Some(file)) => words::file_not_sent(&file.name, language),
+        (None, None) => return Vec::new(),
+    };
     let template = NewPost {
         as_file: None,
+        file: None,
         ..post.clone()
     };
-    let text = format!("{}\n\n{}", words::NO_FILE.within(language), post.text);
-    in_parts(template, split::split(&text, limit))
+    let text = format!("{missing}\n\n{}", post.text);
+    in_parts(template, split::split(text.trim_end(), limit))
 }
 
 /// Makes the post that says that `post` may be missing, so that it is not lost in silence; none if it
@@ -137,5 +154,6 @@ pub fn notice(channel: &ChannelId, to: &Conversation, text: &str) -> NewPost {
         text: text.to_owned(),
         buttons: Vec::new(),
         as_file: None,
+        file: None,
     }
 }

@@ -1,6 +1,6 @@
 //! What is added to posts, in every language.
 
-use tieline_channel::Text;
+use tieline_channel::{Language, Text};
 
 /// Ends the beginning of a text whose whole is in a file.
 pub(super) const FILE_BELOW: Text = Text {
@@ -13,6 +13,14 @@ pub(super) const NO_FILE: Text = Text {
     en: "*The file could not be sent, so here is the whole answer.*",
     zh: "*文件发送失败，以下是完整的回答。*",
 };
+
+/// Stands in place of a file that the model has sent.
+pub(super) fn file_not_sent(name: &str, language: Language) -> String {
+    match language {
+        Language::English => format!("⚠️ The file `{name}` could not be sent here."),
+        Language::Chinese => format!("⚠️ 文件 `{name}` 未能发送到这里。"),
+    }
+}
 
 /// Begins a post that may be there already, on platforms that cannot tell.
 pub(super) const REPEAT_MARK: Text = Text {
@@ -38,5 +46,6 @@ mod tests {
         for text in [FILE_BELOW, NO_FILE, REPEAT_MARK, IN_DOUBT] {
             assert_speaks_both(|language| text.within(language).to_owned());
         }
+        assert_speaks_both(|language| file_not_sent("1.2", language));
     }
 }

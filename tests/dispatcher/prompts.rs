@@ -23,13 +23,17 @@ async fn prompted(prompts: &[(&str, &str)]) -> World {
 
 #[tokio::test]
 async fn a_file_replaces_what_the_model_is_told_and_instructions_still_follow() {
-    let mut world = prompted(&[("dispatcher.md", "You are a teapot.\n")]).await;
+    let own = [
+        ("dispatcher.md", "You are a teapot.\n"),
+        ("answer-final.md", "Whistle.\n"),
+    ];
+    let mut world = prompted(&own).await;
     let id = world.platform.write("a", "hello");
     world.platform.settled(&id).await;
     let request = world.model.requests().remove(0);
     let texts = request.developer_texts();
     assert!(
-        texts.contains(&"You are a teapot.\n\nBe brief."),
+        texts.contains(&"You are a teapot.\n\nWhistle.\n\nBe brief."),
         "{texts:?}"
     );
     assert!(!texts.concat().contains("behind a chat bot"), "{texts:?}");

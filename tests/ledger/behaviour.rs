@@ -13,7 +13,8 @@ use tieline::id::{LaneId, MessageId, OutboxId, ThreadId, TurnId, TurnKey};
 use tieline::ledger::{
     Accepted, Admission, Admitted, Conditions, DispatcherRecord, Expired, Fate, Ledger,
     LedgerError, LedgerSettings, Lifecycle, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES,
-    MessageState, NewMessage, Origin, Outcome, PostEvent, PostState, Revised, TurnEvent, TurnPhase,
+    MessageState, NewMessage, Origin, Outcome, PostEvent, PostState, Reach, Revised, TurnEvent,
+    TurnPhase,
 };
 use tieline_channel::{EventKey, EventKind, RefusalReason, Segment, WireId};
 use tokio::task::JoinSet;
@@ -119,7 +120,10 @@ async fn everything_is_there_after_reopening() {
     new.message.body = vec![Segment::Text(long.clone())];
     ledger.accept(new).await.unwrap();
     let turn = TurnKey::new();
-    ledger.set_thread(&lane, ThreadId::new("th")).await.unwrap();
+    ledger
+        .set_thread(&lane, ThreadId::new("th"), Reach::default())
+        .await
+        .unwrap();
     ledger.open_turn(&lane, turn, vec![first]).await.unwrap();
     ledger.enqueue(vec![post(&long)]).await.unwrap();
     let lanes = ledger.lanes(&dispatcher()).await.unwrap();
@@ -390,7 +394,10 @@ async fn lost_threads_are_remembered_and_announced() {
     accept(&ledger, &lane, "1").await;
     for number in 0..MAX_REMEMBERED + 2 {
         let thread = ThreadId::new(number.to_string());
-        ledger.set_thread(&lane, thread.clone()).await.unwrap();
+        ledger
+            .set_thread(&lane, thread.clone(), Reach::default())
+            .await
+            .unwrap();
         let lost = LostThread {
             thread,
             at: SystemTime::UNIX_EPOCH,
@@ -416,7 +423,10 @@ async fn lost_threads_are_remembered_and_announced() {
 
     // A thread that was replaced meanwhile does not take the present one with it.
     let present = ThreadId::new("present");
-    ledger.set_thread(&lane, present.clone()).await.unwrap();
+    ledger
+        .set_thread(&lane, present.clone(), Reach::default())
+        .await
+        .unwrap();
     let lost = LostThread {
         thread: ThreadId::new("old"),
         at: SystemTime::UNIX_EPOCH,
@@ -466,7 +476,10 @@ async fn unknown_things_are_errors() {
     let lane = LaneId::new("none");
     let unknown = LedgerError::UnknownLane(lane.clone());
     let thread = ThreadId::new("t");
-    assert_eq!(ledger.set_thread(&lane, thread).await, Err(unknown));
+    assert_eq!(
+        ledger.set_thread(&lane, thread, Reach::default()).await,
+        Err(unknown)
+    );
     let key = TurnKey::new();
     let event = TurnEvent::Resubmitted;
     assert_eq!(

@@ -78,6 +78,7 @@ pub(crate) fn post(text: &str) -> NewPost {
         text: text.to_owned(),
         buttons: Vec::new(),
         as_file: None,
+        file: None,
     }
 }
 

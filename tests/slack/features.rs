@@ -11,3 +11,4 @@ mod newcomer;
 mod pairing;
 mod scene;
 mod status;
+mod tools;

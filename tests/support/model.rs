@@ -14,6 +14,9 @@ use tokio::sync::watch;
 /// A safety net, not a measure: nothing that works takes so long.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// How the key of a rule begins that is about the output of a tool.
+pub(crate) const OUTPUT: &str = "output: ";
+
 /// What the model does in place of its ordinary answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
@@ -72,7 +75,8 @@ pub(crate) enum Point {
 /// A script that answers `echo: <text>` to the last user message (a line for each envelope), and
 /// the handle that steers it. Clones share everything.
 ///
-/// Rules apply to requests whose last user text contains their key.
+/// Rules apply to requests whose last user text contains their key; those whose key begins with
+/// [`OUTPUT`] apply to requests that bring the output of a tool with such a beginning.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Echo {
     rules: Arc<Mutex<Vec<Rule>>>,
@@ -139,9 +143,11 @@ impl Echo {
     /// Takes the first rule that applies to `text`.
     fn take(&self, text: &str) -> Option<Does> {
         let mut rules = self.rules.lock().unwrap();
-        let rule = rules
-            .iter_mut()
-            .find(|rule| rule.times_left != Some(0) && text.contains(&rule.key))?;
+        let rule = rules.iter_mut().find(|rule| {
+            rule.times_left != Some(0)
+                && rule.key.starts_with(OUTPUT) == text.starts_with(OUTPUT)
+                && text.contains(&rule.key)
+        })?;
         if let Some(times_left) = &mut rule.times_left {
             *times_left -= 1;
         }
@@ -159,6 +165,9 @@ impl Script for Echo {
             echo_of(text)
         };
         if let Some(output) = request.fresh_tool_outputs().last() {
+            if let Some(Does::Fault(fault)) = self.take(&format!("{OUTPUT}{}", output.text())) {
+                return play(fault, &echo, responder).await;
+            }
             let answer = format!("{echo}\n{}", output.text());
             return responder.message(&answer, Phase::FinalAnswer).await;
         }

@@ -19,6 +19,11 @@ pub struct Capabilities {
     pub buttons: bool,
     /// Files can be sent.
     pub files: bool,
+    /// How large a file may be that is sent, in bytes.
+    pub max_file_bytes: u64,
+    /// Whoever writes waits for the post that settles their message: there always is one, if only
+    /// without a text.
+    pub settles: bool,
     /// What was said can be read back: missed messages, and a thread's earlier ones.
     pub history: bool,
     /// Whoever reaches this channel is the operator of the daemon (a socket that only they can

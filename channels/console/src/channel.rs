@@ -61,6 +61,8 @@ impl ConsoleChannel {
                 status: true,
                 buttons: false,
                 files: false,
+                max_file_bytes: 0,
+                settles: true,
                 history: false,
                 operator_only: true,
             },

@@ -31,7 +31,8 @@
 //!   A client for which that matters keeps its keys on disk.
 //!
 //! A message is settled when a post has its id in `settles`; nothing follows for it then. An
-//! answer in several parts is several posts, of which the last one settles. A message whose ack
+//! answer in several parts is several posts, of which the last one settles. One without a text says
+//! nothing new: what there was to say was said before. A message whose ack
 //! says `refused` or `ignored` gets no answer.
 //!
 //! A line of more than [`MAX_LINE`] bytes, or one that is no such object, is answered with

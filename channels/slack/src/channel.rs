@@ -49,6 +49,8 @@ impl SlackChannel {
                 status: true,
                 buttons: true,
                 files: true,
+                max_file_bytes: outbound::MAX_FILE_BYTES,
+                settles: false,
                 history: true,
                 operator_only: false,
             },

@@ -172,6 +172,19 @@ impl ServerRequest {
         }
     }
 
+    /// Returns the answer when too much is asked at once. A tool can be called again; everything else
+    /// is declined.
+    pub fn put_off(&self) -> Answer {
+        match &self.kind {
+            ServerRequestKind::ToolCall { tool, .. } => Ok(ToolAnswer {
+                text: format!("too many tools are called at once: call {tool} again in a moment"),
+                success: false,
+            }
+            .to_value()),
+            _ => self.decline(),
+        }
+    }
+
     /// Returns what was asked for in a few words, for logs and chats; `None` for what is no
     /// business of people.
     pub fn summary(&self) -> Option<String> {

@@ -42,6 +42,10 @@ macro_rules! prompts {
 prompts! {
     /// Who it is, and how messages read: the beginning of its instructions.
     dispatcher = "dispatcher.md";
+    /// How to answer when the final answer of each turn is posted.
+    answer_final = "answer-final.md";
+    /// How to answer when only what it sends by a tool is posted.
+    answer_tool = "answer-tool.md";
     /// That codex was restarted.
     restarted = "restarted.md";
     /// That it begins anew, because the thread was lost.
@@ -147,7 +151,7 @@ mod tests {
            |
          6 | prompts = "~/own"
            |           ^^^^^^^
-           = hint: known prompts: dispatcher.md, restarted.md, thread-lost.md, trigger.md
+           = hint: known prompts: dispatcher.md, answer-final.md, answer-tool.md, restarted.md, thread-lost.md, trigger.md
         "#);
     }
 

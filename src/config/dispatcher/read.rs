@@ -15,7 +15,7 @@ use crate::config::channel::Declared;
 use crate::config::choice::Choice;
 use crate::config::codex::CodexConfig;
 use crate::config::dispatcher::MAX_COMPLETION_CHARS;
-use crate::config::dispatcher::{Approvals, DispatcherConfig, Prompts, Reply, RestartConfig};
+use crate::config::dispatcher::{Approvals, DispatcherConfig, Prompts, RestartConfig};
 use crate::config::document::{Named, Table, Value};
 use crate::config::problem::Problem;
 use crate::config::words::suggest;
@@ -128,27 +128,15 @@ fn read(
     Some(config)
 }
 
-/// Says which settings this version understands and does not act on, and what happens instead.
+/// Says which setting this version understands and does not act on, and what happens instead.
 fn warn_of_no_effect(table: &Table<'_>, config: &DispatcherConfig) {
-    let settings = [
-        (
-            "approvals",
-            config.approvals == Approvals::Chat,
-            "whatever needs an approval is denied, as with \"deny\"",
-        ),
-        (
-            "reply",
-            config.reply == Reply::Tool,
-            "the final answer of each turn is posted, as with \"final\"",
-        ),
-    ];
-    for (key, is_set, instead) in settings {
-        if is_set && let Some(value) = table.entries.get(key) {
-            let message = format!("`{key}` has no effect in this version: {instead}");
-            table
-                .reading()
-                .note(Problem::warning(value.span(), message));
-        }
+    if config.approvals == Approvals::Chat
+        && let Some(value) = table.entries.get("approvals")
+    {
+        let message = "`approvals` has no effect in this version: whatever needs an approval is \
+                       denied, as with \"deny\"";
+        let problem = Problem::warning(value.span(), message);
+        table.reading().note(problem);
     }
 }
 

@@ -237,18 +237,11 @@ impl Lane {
         match end {
             TurnEnd::Completed { answer } => {
                 self.blinds = 0;
-                match answer.filter(|text| !text.trim().is_empty()) {
-                    Some(answer) => {
-                        if self.context.settings.config.on_busy == OnBusy::Steer {
-                            let open = self.current(&open).await?;
-                            self.return_lost(&open, self.work(&open).await?).await?;
-                        }
-                        self.settle(&open, Outcome::Answered, Told::Answer(&answer))
-                            .await?;
-                    }
-                    None if !open.completions.is_empty() => self.end_in_silence(&open).await?,
-                    None => self.settle_failed(&open, &Failure::no_answer()).await?,
+                if self.context.settings.config.on_busy == OnBusy::Steer {
+                    let open = self.current(&open).await?;
+                    self.return_lost(&open, self.work(&open).await?).await?;
                 }
+                self.settle_completed(&open, answer.as_deref()).await?;
             }
             TurnEnd::Failed(failure)
                 if failure.context_exceeded && self.compacted != Some(open.key) =>
@@ -284,17 +277,6 @@ impl Lane {
             TurnEnd::Interrupted | TurnEnd::Lost(_) => {}
         }
         Ok(Next::Again)
-    }
-
-    /// Ends a turn for completions in which the model said nothing, which is right as far as nobody has
-    /// asked: only people who wrote meanwhile are told so.
-    async fn end_in_silence(&self, open: &OpenTurn) -> Result<(), StepError> {
-        let told = if self.current(open).await?.messages.is_empty() {
-            Told::Nothing
-        } else {
-            Told::Notice(words::failure(Failure::no_answer().kind))
-        };
-        self.conclude(open, Outcome::Answered, told).await
     }
 
     /// Shortens a history that has become too long for the model, and goes on.

@@ -3,10 +3,11 @@
 use super::settle::Told;
 use super::*;
 use crate::codex::FailureKind;
-use crate::codex::protocol::{InjectedItem, ThreadStatus};
-use crate::config::OnLostThread;
+use crate::codex::protocol::{InjectedItem, ThreadSettings, ThreadStatus};
+use crate::config::{OnLostThread, Reply};
 use crate::id::ThreadId;
-use crate::ledger::{LostThread, Return};
+use crate::ledger::{LostThread, Reach, Return};
+use crate::tools::{self, Set};
 
 /// How many refusals in a row that nobody knows it takes to believe that a thread is lost: a disk
 /// or a limit of the system may be full for now.
@@ -48,16 +49,11 @@ impl Lane {
         if let Some(attached) = &self.attached
             && !attached.is_new
         {
-            let notice = envelope::render_notice(
-                "restarted",
-                &self.context.settings.config.prompts.restarted,
-            );
-            attached
-                .thread
-                .inject(vec![InjectedItem::message(Role::Developer, notice)])
-                .await?;
+            let told = &self.context.settings.config.prompts.restarted;
+            if attached.tell("restarted", told).await? {
+                info!("the thread was told of the restart");
+            }
             self.noticed = true;
-            info!("the thread was told of the restart");
         }
         Ok(Next::Again)
     }
@@ -116,10 +112,14 @@ impl Lane {
         let (thread, is_new) = match resumed {
             Some(thread) => (thread, false),
             None => {
-                let thread = Thread::start(&session.client, settings).await?;
+                let settings = ThreadSettings {
+                    dynamic_tools: Set::Chat.declaration(),
+                    ..settings.clone()
+                };
+                let thread = Thread::start(&session.client, &settings).await?;
                 self.context
                     .ledger
-                    .set_thread(&self.id, thread.id().clone())
+                    .set_thread(&self.id, thread.id().clone(), self.reach())
                     .await?;
                 (thread, true)
             }
@@ -132,6 +132,40 @@ impl Lane {
             is_new,
         });
         Ok(true)
+    }
+
+    /// Returns how a model reaches people now.
+    fn reach(&self) -> Reach {
+        Reach {
+            tools: tools::VERSION,
+            only_tools: self.context.settings.config.reply == Reply::Tool,
+        }
+    }
+
+    /// Tells the model when it reaches people in another way than it was told: the instructions of a
+    /// thread stay those that it was begun with until its history is shortened.
+    pub(super) async fn tell_of_reach(&self, record: &LaneRecord) -> Result<(), StepError> {
+        let reach = Reach {
+            only_tools: self.reach().only_tools,
+            ..record.reach
+        };
+        // Without tools there is one way only.
+        if reach == record.reach || reach.tools == 0 {
+            return Ok(());
+        }
+        let Some(attached) = self.attached.as_ref().filter(|it| !it.is_new) else {
+            return Ok(());
+        };
+        let text = words::reach_changed(self.context.settings.config.answering());
+        if !attached.tell("settings-changed", &text).await? {
+            return Ok(());
+        }
+        self.context.ledger.set_reach(&self.id, reach).await?;
+        info!(
+            only_tools = reach.only_tools,
+            "the model was told what reaches people"
+        );
+        Ok(())
     }
 
     /// Loads a stored thread. One that is not stored is looked for once more when its first turn
@@ -224,6 +258,22 @@ impl Lane {
             }
         }
         Ok(false)
+    }
+}
+
+impl Attached {
+    /// Puts something that tieline says into the history. `false` when this codex cannot.
+    pub(super) async fn tell(&self, kind: &str, text: &str) -> Result<bool, CallError> {
+        let notice = envelope::render_notice(kind, text);
+        let item = InjectedItem::message(Role::Developer, notice);
+        match self.thread.inject(vec![item]).await {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.refusal() == Some(Refusal::UnknownMethod) => {
+                warn!(kind, "this codex does not let the model be told");
+                Ok(false)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 }
 

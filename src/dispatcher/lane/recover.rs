@@ -7,8 +7,7 @@ use super::settle::Told;
 use super::work::is_rendering;
 use super::*;
 use crate::codex::TurnEnd;
-use crate::codex::protocol::ThreadStatus;
-use crate::codex::protocol::TurnStatus;
+use crate::codex::protocol::{ThreadStatus, TurnStatus};
 use crate::codex::rollout::{self, RolloutSearch};
 use crate::config::OnInterrupted;
 use crate::dispatcher::recovery::{self, Step, Trace};
@@ -62,9 +61,6 @@ impl Lane {
                 return self.begin_again(&open).await;
             }
             self.blind = is_blind.then_some(open.key);
-            if work.is_trigger && recovery::is_silent(turn) {
-                return self.end(open, TurnEnd::Completed { answer: None }).await;
-            }
         }
         let policy = if work.is_trigger {
             // There is nobody to ask.
@@ -83,6 +79,7 @@ impl Lane {
             Step::Follow(id) => return self.drive(open, work, Begin::Follow(id)).await,
             Step::Continue => {
                 let work = self.return_lost(&open, work).await?;
+                self.remind_of_calls(&open).await?;
                 let open = self.advance(&open, LedgerTurnEvent::Continued).await?;
                 // No input: the history has the message, once, and what was done for it.
                 let begin = Begin::Start {
@@ -101,9 +98,9 @@ impl Lane {
             }
             Step::Deliver(answer) => {
                 self.return_lost(&open, work).await?;
-                self.settle(&open, Outcome::Answered, Told::Answer(&answer))
-                    .await?;
+                self.settle_completed(&open, Some(&answer)).await?;
             }
+            Step::Conclude => self.settle_completed(&open, None).await?,
             Step::Fail(failure) => return self.end(open, TurnEnd::Failed(failure)).await,
             Step::Ask => {
                 let outcome = Outcome::Unclear {
@@ -125,6 +122,21 @@ impl Lane {
             Step::GiveUp(reason) => self.settle_unclear(&open, reason).await?,
         }
         Ok(Next::Again)
+    }
+
+    /// Tells the model what it had called before it was interrupted: the history may have the call
+    /// without its result, and what was said would be said again.
+    async fn remind_of_calls(&self, open: &OpenTurn) -> Result<(), StepError> {
+        let calls = self.context.ledger.done_calls(&self.id, open.key).await?;
+        let Some(attached) = &self.attached else {
+            return Ok(());
+        };
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let reminder = words::calls_done(&calls);
+        attached.tell("interrupted", &reminder).await?;
+        Ok(())
     }
 
     /// Asks the thread what became of an open turn.

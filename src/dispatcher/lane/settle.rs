@@ -32,6 +32,41 @@ impl Lane {
         self.settle(open, outcome, words).await
     }
 
+    /// Ends a turn that has run to its end, with what the model wrote last, if it wrote anything.
+    ///
+    /// Where only what it sends by a tool is posted, that is what people have; a turn that said
+    /// nothing to those who wrote does not end in silence.
+    pub(super) async fn settle_completed(
+        &self,
+        open_before: &OpenTurn,
+        answer: Option<&str>,
+    ) -> Result<(), StepError> {
+        let record = self.context.ledger.lane(&self.id).await?;
+        // What it was told, for it cannot know what the configuration says by now.
+        let only_tools = record
+            .as_ref()
+            .is_some_and(|record| record.reach.only_tools);
+        let open = record.and_then(|record| record.open);
+        let open = open.as_ref().unwrap_or(open_before);
+        match answer.filter(|text| !text.trim().is_empty()) {
+            Some(answer) if !only_tools => {
+                let told = Told::Answer(answer);
+                self.settle(open, Outcome::Answered, told).await
+            }
+            Some(_) | None if open.said > 0 || open.messages.is_empty() => {
+                self.settle(open, Outcome::Answered, Told::Nothing).await
+            }
+            None if open.completions.is_empty() => {
+                self.settle_failed(open, &Failure::no_answer()).await
+            }
+            Some(_) | None => {
+                info!("the turn has ended, and the model has sent nothing to people");
+                let told = Told::Notice(words::NOTHING_SENT);
+                self.settle(open, Outcome::Answered, told).await
+            }
+        }
+    }
+
     /// Ends a turn of which nobody can say what became of it.
     pub(super) async fn settle_unclear(
         &self,
@@ -110,11 +145,7 @@ impl Lane {
             return Vec::new();
         };
         let language = self.context.language(&origin.channel);
-        let text = match told {
-            Told::Answer(text) => text,
-            Told::Notice(text) => text.within(language),
-            Told::Nothing => return Vec::new(),
-        };
+        let line = self.context.lines.get(&origin.channel);
         let reply = outbox::Reply {
             channel: origin.channel.clone(),
             to: origin.conversation.clone(),
@@ -125,14 +156,24 @@ impl Lane {
                 .map(|message| message.message.id.clone())
                 .collect(),
             kind: match outcome {
+                Outcome::Answered if matches!(told, Told::Notice(_)) => PostKind::Notice,
                 Outcome::Answered => PostKind::Answer,
                 Outcome::Cancelled => PostKind::Notice,
                 Outcome::Failed { .. } | Outcome::Unclear { .. } => PostKind::Failure,
             },
             language,
         };
-        let line = self.context.lines.get(&origin.channel);
-        outbox::compose(&reply, text, line.map(Line::capabilities))
+        let capabilities = line.map(Line::capabilities);
+        match told {
+            Told::Answer(text) => outbox::compose(&reply, text, capabilities),
+            Told::Notice(text) => outbox::compose(&reply, text.within(language), capabilities),
+            Told::Nothing
+                if capabilities.is_some_and(|it| it.settles) && !work.messages.is_empty() =>
+            {
+                vec![outbox::settling(&reply)]
+            }
+            Told::Nothing => Vec::new(),
+        }
     }
 
     /// Shows how far messages are; best effort, and never waited for.

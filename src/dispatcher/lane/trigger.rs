@@ -464,6 +464,7 @@ mod tests {
             }),
             last_from: None,
             used_at: SystemTime::now(),
+            reach: Default::default(),
         };
         assert_eq!(held_for(&record(0, Some(60))), None);
         assert_eq!(held_for(&record(1, None)), Some(Duration::ZERO));

@@ -5,15 +5,15 @@ use crate::ledger::{CompletionRecord, Origin};
 
 /// What a turn is about: messages, or completions and messages that joined them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Work {
+pub(in crate::dispatcher) struct Work {
     /// What it answers, in order; all of one conversation.
-    pub(super) messages: Vec<MessageRecord>,
+    pub(in crate::dispatcher) messages: Vec<MessageRecord>,
     /// What it brings up, in order.
     pub(super) completions: Vec<CompletionRecord>,
     /// It was begun for completions.
     pub(super) is_trigger: bool,
     /// The conversation that hears of it, if there is one.
-    pub(super) origin: Option<Origin>,
+    pub(in crate::dispatcher) origin: Option<Origin>,
 }
 
 impl Work {
@@ -25,6 +25,49 @@ impl Work {
             completions: Vec::new(),
             is_trigger: false,
         }
+    }
+
+    /// Returns what an open turn of a lane is about.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot tell.
+    pub(in crate::dispatcher) async fn load(
+        ledger: &Ledger,
+        lane: &LaneId,
+        open: &OpenTurn,
+    ) -> Result<Self, LedgerError> {
+        let mut messages = Vec::with_capacity(open.messages.len());
+        for id in &open.messages {
+            match ledger.message(*id).await {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => warn!(message = %id, "an open turn names a message that is gone"),
+                // The rest of the turn does not wait for a text that the disk has lost.
+                Err(failure @ LedgerError::Damaged { .. }) => {
+                    warn!(message = %id, error = %failure, "a message of an open turn is damaged");
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        let mut completions = Vec::with_capacity(open.completions.len());
+        for id in &open.completions {
+            match ledger.completion(*id).await? {
+                Some(completion) => completions.push(completion),
+                None => warn!(completion = %id, "an open turn names a completion that is gone"),
+            }
+        }
+        let mut work = Self {
+            is_trigger: !open.completions.is_empty(),
+            completions,
+            ..Self::of(messages)
+        };
+        if work.origin.is_none() {
+            work.origin = match work.completions.first() {
+                Some(first) if first.origin.is_some() => first.origin.clone(),
+                _ => ledger.lane(lane).await?.and_then(|lane| lane.last_from),
+            };
+        }
+        Ok(work)
     }
 
     /// Returns whether a message is of the conversation that hears of this.
@@ -64,37 +107,6 @@ pub(super) fn is_rendering(text: &str, message: &MessageRecord) -> bool {
 impl Lane {
     /// Returns what an open turn is about.
     pub(super) async fn work(&self, open: &OpenTurn) -> Result<Work, StepError> {
-        let ledger = &self.context.ledger;
-        let mut messages = Vec::with_capacity(open.messages.len());
-        for id in &open.messages {
-            match ledger.message(*id).await {
-                Ok(Some(message)) => messages.push(message),
-                Ok(None) => warn!(message = %id, "an open turn names a message that is gone"),
-                // The rest of the turn does not wait for a text that the disk has lost.
-                Err(failure @ LedgerError::Damaged { .. }) => {
-                    warn!(message = %id, error = %failure, "a message of an open turn is damaged");
-                }
-                Err(failure) => return Err(failure.into()),
-            }
-        }
-        let mut completions = Vec::with_capacity(open.completions.len());
-        for id in &open.completions {
-            match ledger.completion(*id).await? {
-                Some(completion) => completions.push(completion),
-                None => warn!(completion = %id, "an open turn names a completion that is gone"),
-            }
-        }
-        let mut work = Work {
-            is_trigger: !open.completions.is_empty(),
-            completions,
-            ..Work::of(messages)
-        };
-        if work.origin.is_none() {
-            work.origin = match work.completions.first() {
-                Some(first) if first.origin.is_some() => first.origin.clone(),
-                _ => ledger.lane(&self.id).await?.and_then(|lane| lane.last_from),
-            };
-        }
-        Ok(work)
+        Ok(Work::load(&self.context.ledger, &self.id, open).await?)
     }
 }

@@ -9,7 +9,9 @@ use crate::ledger::completion::Hold;
 use crate::ledger::dispatcher::DispatcherRecord;
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Key, Table};
-use crate::ledger::lane::{LaneRecord, LostThread, MAX_REMEMBERED, OpenTurn, Origin, SettledTurn};
+use crate::ledger::lane::{
+    LaneRecord, LostThread, MAX_REMEMBERED, OpenTurn, Origin, Reach, SettledTurn,
+};
 use crate::ledger::operation::messages::StoredMessage;
 use crate::ledger::post::NewPost;
 use crate::ledger::time;
@@ -26,6 +28,8 @@ pub(super) struct StoredLane {
     dispatcher: DispatcherId,
     pub(super) thread: Option<ThreadId>,
     pub(super) had_turn: bool,
+    #[serde(default)]
+    pub(super) reach: Reach,
     /// The turn that was settled last.
     pub(super) last: Option<SettledTurn>,
     pub(super) waiting: usize,
@@ -89,10 +93,26 @@ impl Transaction<'_> {
         &mut self,
         lane: &LaneId,
         thread: ThreadId,
+        reach: Reach,
     ) -> Result<(), LedgerError> {
         let mut lane = self.known_lane(lane)?;
-        lane.thread = Some(thread);
+        if let Some(before) = lane.thread.replace(thread.clone()) {
+            self.remove(Table::Threads, key::thread(&before)?);
+        }
+        self.put("thread", Table::Threads, key::thread(&thread)?, &lane.id)?;
         lane.had_turn = false;
+        lane.reach = reach;
+        self.put_lane(&lane)
+    }
+
+    /// Notes that a lane's model was told that it reaches people in another way.
+    pub(in crate::ledger) fn set_reach(
+        &mut self,
+        lane: &LaneId,
+        reach: Reach,
+    ) -> Result<(), LedgerError> {
+        let mut lane = self.known_lane(lane)?;
+        lane.reach = reach;
         self.put_lane(&lane)
     }
 
@@ -107,6 +127,8 @@ impl Transaction<'_> {
         if lane.thread.as_ref() == Some(&lost.thread) {
             lane.thread = None;
             lane.had_turn = false;
+            lane.reach = Reach::default();
+            self.remove(Table::Threads, key::thread(&lost.thread)?);
         }
         let number = self.state.take_number();
         let lost = LostThread {
@@ -128,6 +150,21 @@ impl Transaction<'_> {
         self.put_lane(&lane)?;
         self.enqueue(posts)?;
         Ok(())
+    }
+
+    /// Returns the lane of a dispatcher that has this thread.
+    pub(in crate::ledger) fn lane_of_thread(
+        &mut self,
+        dispatcher: &DispatcherId,
+        thread: &ThreadId,
+    ) -> Result<Option<LaneRecord>, LedgerError> {
+        let lane: Option<LaneId> = self.get("thread", Table::Threads, &key::thread(thread)?)?;
+        let Some(lane) = lane else {
+            return Ok(None);
+        };
+        let lane = self.lane(&lane)?;
+        Ok(lane
+            .filter(|lane| lane.dispatcher == *dispatcher && lane.thread.as_ref() == Some(thread)))
     }
 
     /// Stores what is to be remembered of a dispatcher.
@@ -170,6 +207,7 @@ impl Transaction<'_> {
             dispatcher: dispatcher.clone(),
             thread: None,
             had_turn: false,
+            reach: Reach::default(),
             last: None,
             waiting: 0,
             arrived: 0,
@@ -222,6 +260,7 @@ impl Transaction<'_> {
             dispatcher: lane.dispatcher,
             thread: lane.thread,
             had_turn: lane.had_turn,
+            reach: lane.reach,
             lost,
             open,
             last: lane.last,

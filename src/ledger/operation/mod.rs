@@ -4,6 +4,7 @@
 
 mod admission;
 mod body;
+mod calls;
 mod completions;
 mod conversations;
 mod expiry;

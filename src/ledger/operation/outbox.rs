@@ -60,7 +60,10 @@ impl Transaction<'_> {
         let now = time::now();
         let mut ids = Vec::with_capacity(posts.len());
         for post in posts {
-            let id = OutboxId::new();
+            let id = match &post.file {
+                Some(file) => file.owner,
+                None => OutboxId::new(),
+            };
             let number = self.state.take_number();
             self.put(
                 "outbox index",

@@ -166,6 +166,7 @@ impl Transaction<'_> {
         });
         self.put_lane(&lane)?;
         self.remove(Table::Turns, key::lane(&lane.id)?);
+        self.forget_calls(&lane.id, key)?;
         self.state.counts.open_turns = self.state.counts.open_turns.saturating_sub(1);
         self.enqueue(posts)
     }
@@ -218,7 +219,11 @@ impl Transaction<'_> {
             })
     }
 
-    fn put_turn(&mut self, lane: &LaneId, turn: OpenTurn) -> Result<OpenTurn, LedgerError> {
+    pub(super) fn put_turn(
+        &mut self,
+        lane: &LaneId,
+        turn: OpenTurn,
+    ) -> Result<OpenTurn, LedgerError> {
         self.put("turn", Table::Turns, key::lane(lane)?, &turn)?;
         Ok(turn)
     }

@@ -8,7 +8,7 @@ use super::fixture::{accept, lane};
 use crate::id::{CompletionId, DispatcherId, ThreadId, TurnKey};
 use crate::ledger::{
     CompletionEvent, CompletionState, CompletionStatus, Hold, Ledger, LedgerError, LedgerSettings,
-    LedgerThread, NewCompletion, Outcome, Return,
+    LedgerThread, NewCompletion, Outcome, Reach, Return,
 };
 
 struct Desk {
@@ -213,7 +213,7 @@ async fn a_turn_that_is_answered_settles_whatever_its_thread_has() {
     let thread = ThreadId::new("t1");
     let one = desk.report("one").await;
     desk.ledger
-        .set_thread(&lane(), thread.clone())
+        .set_thread(&lane(), thread.clone(), Reach::default())
         .await
         .unwrap();
     let turn = desk.bring_up(one, &thread).await;
@@ -247,7 +247,7 @@ async fn what_a_history_has_lost_is_not_taken_for_seen() {
     let thread = ThreadId::new("t1");
     let one = desk.report("one").await;
     desk.ledger
-        .set_thread(&lane(), thread.clone())
+        .set_thread(&lane(), thread.clone(), Reach::default())
         .await
         .unwrap();
     for forget in [false, true] {

@@ -295,6 +295,8 @@ where
                 ..
             } => {
                 match self.exchange.place(&key, reply_to.as_ref(), &settles, kind) {
+                    // It only settles: what there was to say has been said.
+                    _ if text.is_empty() => {}
                     Placement::Reply => self.screen.answer(&text).await?,
                     Placement::ReplyToOthers if self.options.is_interactive() => {
                         self.screen.answer(&text).await?;

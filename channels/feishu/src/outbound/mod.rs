@@ -21,4 +21,4 @@ mod upload;
 
 pub(crate) use self::post::{KEY_LASTS, delete, edit, post};
 pub(crate) use self::render::MAX_TEXT;
-pub(crate) use self::upload::Uploads;
+pub(crate) use self::upload::{MAX_FILE_BYTES, Uploads};

@@ -18,7 +18,7 @@ use crate::account::Account;
 use crate::api::Failure;
 
 /// How large a file may be, in bytes.
-const MAX_FILE: u64 = 30_000_000;
+pub(crate) const MAX_FILE_BYTES: u64 = 30_000_000;
 
 /// How large an image may be that is shown as one, in bytes.
 const MAX_IMAGE: u64 = 10_000_000;
@@ -112,10 +112,10 @@ async fn open(file: &File) -> Result<Bytes, SendError> {
                 .map_err(|error| never(format!("it cannot be read: {}", WithCauses(&error))))?
         }
     };
-    if bytes.length > MAX_FILE {
+    if bytes.length > MAX_FILE_BYTES {
         let length = bytes.length;
         return Err(never(format!(
-            "it has {length} bytes, and Feishu takes {MAX_FILE}"
+            "it has {length} bytes, and Feishu takes {MAX_FILE_BYTES}"
         )));
     }
     Ok(bytes)

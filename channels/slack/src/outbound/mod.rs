@@ -23,6 +23,7 @@ use tieline_channel::{Conversation, Post, PostKind, Posted, SendError, WireId};
 use tracing::{info, warn};
 
 use self::body::Body;
+pub(crate) use self::upload::MAX_FILE_BYTES;
 use crate::account::Account;
 use crate::web::{CallError, Form, Method, Urgency};
 

@@ -21,6 +21,9 @@ use crate::web::{CallError, Form, Method};
 /// How long the bytes may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How large a file may be, in bytes. Slack takes more, but not within the deadline.
+pub(crate) const MAX_FILE_BYTES: u64 = 50_000_000;
+
 /// How long the text beside a file may be when Slack refuses the whole.
 const SHORT_COMMENT: usize = 2_900;
 

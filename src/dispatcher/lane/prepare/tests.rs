@@ -67,6 +67,7 @@ impl Bench {
                 thread: ThreadSettings::default(),
                 attachments: dir.path().join("attachments"),
                 spills: dir.path().join("completions"),
+                outgoing: dir.path().join("outgoing"),
             }),
             ledger,
             lines: [(ChannelId::new("team"), line)].into(),

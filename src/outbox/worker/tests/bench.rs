@@ -133,6 +133,7 @@ impl Bench {
             text: text.to_owned(),
             buttons: Vec::new(),
             as_file: None,
+            file: None,
         }
     }
 

@@ -126,6 +126,8 @@ impl Platform {
                 status: false,
                 buttons: false,
                 files: false,
+                max_file_bytes: 0,
+                settles: false,
                 history: false,
                 operator_only: false,
             },

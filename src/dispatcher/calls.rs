@@ -1,0 +1,264 @@
+//! Calls of tools, carried out for the model that makes them.
+//!
+//! A call belongs to the thread it comes from, and by it to a lane and to the turn that is open there:
+//! it reaches the conversation which that turn answers, and nothing else. What it says is enqueued in
+//! the same commit that remembers the call, so a call that codex repeats after whatever broke gets
+//! the answer of before, and people hear nothing twice.
+//!
+//! Nothing is waited for that may not come: the answer is a receipt, or what the model is to do
+//! instead.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+use tieline_channel::{ChannelId, PostKind};
+use tracing::{error, info};
+
+use super::Line;
+use super::lane::Work;
+use crate::codex::ServerRequests;
+use crate::codex::protocol::{Answer, ServerRequest, ServerRequestKind, ToolAnswer};
+use crate::id::{DispatcherId, LaneId, ThreadId};
+use crate::ledger::{Ledger, LedgerError, MAX_CALL_NAME, NewCall, NewPost, OpenTurn, SentFile};
+use crate::outbox::{self, Reply};
+use crate::tools::file::{self, FileError};
+use crate::tools::{Call, CallError, Set, buttons};
+
+/// How long a file may take to be made ready: the disk it lies on may be far away.
+const STAGE_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often a turn may speak to people by tools: one that has lost its way must not flood a chat.
+const MAX_SAID: u32 = 100;
+
+/// What the model is answered when something is on its way to people.
+const POSTED: &str = "posted";
+
+/// What it is answered when a question is.
+const ASKED: &str = "asked; the answer will come as a message";
+
+/// Carries out what the models of a dispatcher call.
+pub(super) struct Calls {
+    pub(super) dispatcher: DispatcherId,
+    pub(super) ledger: Ledger,
+    pub(super) lines: BTreeMap<ChannelId, Line>,
+    /// The only place that files are sent from.
+    pub(super) workspace: PathBuf,
+    /// Where they are copied to.
+    pub(super) outgoing: PathBuf,
+}
+
+/// Why a call is not carried out; for the model.
+#[derive(Debug, Error)]
+enum Refusal {
+    #[error("the call has no usable id; call the tool again")]
+    BadName,
+    #[error("this thread speaks to no chat, so there is nobody to send anything to")]
+    NoLane,
+    #[error(
+        "no turn of this conversation is open, so there is nobody to send anything to; this works \
+         while you answer a message or deal with a completion"
+    )]
+    NoTurn,
+    #[error("nobody has written in this conversation yet, so there is nobody to send anything to")]
+    Nobody,
+    #[error(
+        "this turn has sent {MAX_SAID} messages, which is the most; end your turn, or say the rest when \
+         somebody writes"
+    )]
+    TooMuch,
+    #[error("the chat is not connected any more; say it in your final answer")]
+    NotConnected,
+    #[error(
+        "this chat takes no files; put what matters into a message, or say where the file lies: {}",
+        .0.display()
+    )]
+    NoFiles(PathBuf),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("the file took too long to be read; try again, or say where it lies")]
+    TooSlow,
+    #[error(
+        "tieline cannot write to its disk at the moment, so nothing was sent; try again in a minute"
+    )]
+    Ledger(#[source] LedgerError),
+}
+
+impl From<LedgerError> for Refusal {
+    fn from(failure: LedgerError) -> Self {
+        match failure {
+            LedgerError::TurnNotOpen { .. } => Self::NoTurn,
+            other => Self::Ledger(other),
+        }
+    }
+}
+
+/// Who calls.
+struct Caller {
+    lane: LaneId,
+    open: OpenTurn,
+}
+
+/// What a call does.
+struct Deed {
+    posts: Vec<NewPost>,
+    receipt: &'static str,
+    /// What it made ready, to be removed if it was done before.
+    file: Option<SentFile>,
+}
+
+#[async_trait]
+impl ServerRequests for Calls {
+    async fn answer(&self, request: &ServerRequest) -> Option<Answer> {
+        let ServerRequestKind::ToolCall {
+            call_id,
+            namespace: None,
+            tool,
+            arguments,
+        } = &request.kind
+        else {
+            return None;
+        };
+        let thread = request.thread_id.as_ref();
+        let answer = match self.call(thread, call_id, tool, arguments).await {
+            Ok(receipt) => ToolAnswer {
+                text: receipt,
+                success: true,
+            },
+            Err(Refusal::Ledger(LedgerError::Closed)) => {
+                // The daemon stops. Nothing was done, so the next one is to be asked: the
+                // connection ends, and this with it.
+                std::future::pending().await
+            }
+            Err(refusal) => {
+                if let Refusal::Ledger(failure) = &refusal {
+                    error!(tool, error = %failure, "a tool cannot be used");
+                } else {
+                    info!(tool, "a call of a tool was refused");
+                }
+                ToolAnswer {
+                    text: refusal.to_string(),
+                    success: false,
+                }
+            }
+        };
+        Some(Ok(answer.to_value()))
+    }
+}
+
+impl Calls {
+    /// Carries out a call, unless it was before. Returns the receipt.
+    async fn call(
+        &self,
+        thread: Option<&ThreadId>,
+        name: &str,
+        tool: &str,
+        arguments: &serde_json::Value,
+    ) -> Result<String, Refusal> {
+        if name.is_empty() || name.len() > MAX_CALL_NAME {
+            return Err(Refusal::BadName);
+        }
+        let Caller { lane, open } = self.caller(thread).await?;
+        if let Some(done) = self.ledger.done_call(&lane, open.key, name).await? {
+            info!(%lane, tool, "codex asks for a call again that was carried out");
+            return Ok(done.receipt);
+        }
+        let call = Set::Chat.read(tool, arguments)?;
+        if open.said >= MAX_SAID {
+            return Err(Refusal::TooMuch);
+        }
+        let deed = self.prepare(&lane, &open, call).await?;
+        let new = NewCall {
+            lane: lane.clone(),
+            turn: open.key,
+            call: name.to_owned(),
+            tool: tool.to_owned(),
+            receipt: deed.receipt.to_owned(),
+            posts: deed.posts,
+        };
+        let done = self.ledger.do_call(new).await;
+        let is_in_vain = match &done {
+            Ok(done) => !done.is_new,
+            // Whether it happened, nobody can say.
+            Err(LedgerError::Closed) => false,
+            Err(_) => true,
+        };
+        if is_in_vain && let Some(file) = &deed.file {
+            file::discard(file).await;
+        }
+        let done = done?;
+        info!(%lane, tool, is_new = done.is_new, "a tool was called");
+        Ok(done.receipt)
+    }
+
+    /// Returns the lane and the turn that a call comes from.
+    async fn caller(&self, thread: Option<&ThreadId>) -> Result<Caller, Refusal> {
+        let thread = thread.ok_or(Refusal::NoLane)?;
+        let lane = self.ledger.lane_of_thread(&self.dispatcher, thread).await?;
+        let lane = lane.ok_or(Refusal::NoLane)?;
+        let open = lane.open.ok_or(Refusal::NoTurn)?;
+        Ok(Caller {
+            lane: lane.id,
+            open,
+        })
+    }
+
+    /// Makes ready what a call does.
+    async fn prepare(&self, lane: &LaneId, open: &OpenTurn, call: Call) -> Result<Deed, Refusal> {
+        let work = Work::load(&self.ledger, lane, open).await?;
+        let origin = work.origin.ok_or(Refusal::Nobody)?;
+        let line = self
+            .lines
+            .get(&origin.channel)
+            .ok_or(Refusal::NotConnected)?;
+        let reply = Reply {
+            channel: origin.channel,
+            to: origin.conversation,
+            reply_to: work.messages.last().map(|last| last.message.id.clone()),
+            settles: Vec::new(),
+            kind: PostKind::Answer,
+            language: line.language,
+        };
+        match call {
+            Call::Reply { text } => Ok(Deed {
+                posts: outbox::compose(&reply, &text, Some(line.capabilities())),
+                receipt: POSTED,
+                file: None,
+            }),
+            Call::AskUser { question, choices } => {
+                let mut post = reply.template(&question);
+                post.buttons = buttons(&question, &choices);
+                Ok(Deed {
+                    posts: vec![post],
+                    receipt: ASKED,
+                    file: None,
+                })
+            }
+            Call::SendFile { path, text } => {
+                let capabilities = line.capabilities();
+                if !capabilities.files {
+                    return Err(Refusal::NoFiles(self.workspace.join(path)));
+                }
+                let limit = capabilities.max_file_bytes;
+                let staging = file::stage(&self.workspace, &path, limit, &self.outgoing);
+                let file = tokio::time::timeout(STAGE_WITHIN, staging)
+                    .await
+                    .map_err(|_elapsed| Refusal::TooSlow)??;
+                let mut post = reply.template(text.as_deref().unwrap_or_default());
+                post.file = Some(file.clone());
+                Ok(Deed {
+                    posts: vec![post],
+                    receipt: POSTED,
+                    file: Some(file),
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
