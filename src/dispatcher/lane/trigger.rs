@@ -54,7 +54,8 @@ impl Lane {
             .open_trigger(&self.id, TurnKey::new(), batch)
             .await?;
         let work = self.work(&open).await?;
-        self.bring_up(open, work, IsNew(true)).await
+        // Of what was given back, the history may have some.
+        self.bring_up(open, work, IsNew(failures == 0)).await
     }
 
     /// Returns those at the head that go together: of one origin, and not too much.
@@ -298,12 +299,7 @@ impl Lane {
         let before = record
             .and_then(|record| record.hold)
             .map_or(0, |hold| hold.failures);
-        let failures = match before + 1 {
-            failures if failures < MAX_FAILURES => failures,
-            _ if counts => return Ok(None),
-            _ => before,
-        };
-        Ok(Some(Hold {
+        Ok(failures_after(before, counts).map(|failures| Hold {
             failures,
             until: SystemTime::now() + hold_for(failures),
         }))
@@ -359,7 +355,7 @@ enum NotInjected {
     NoFile(String),
 }
 
-/// Whether a turn has just been opened: then nothing of it was sent before.
+/// Whether a turn has just been opened, with what no turn had before: then nothing of it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IsNew(pub(super) bool);
 
@@ -403,6 +399,16 @@ fn is_about_items(failure: &CallError) -> bool {
     )
 }
 
+/// Returns how many turns have failed after one more; `None` when that is enough. Those that do not
+/// count only make the next one wait longer.
+fn failures_after(before: u32, counts: bool) -> Option<u32> {
+    if counts {
+        Some(before + 1).filter(|failures| *failures < MAX_FAILURES)
+    } else {
+        Some(before.max((before + 1).min(MAX_FAILURES / 2)))
+    }
+}
+
 fn hold_for(failures: u32) -> Duration {
     let doubled = 1_u64.checked_shl(failures).unwrap_or(u64::MAX);
     Duration::from_secs(doubled).min(LONGEST_HOLD)
@@ -429,6 +435,17 @@ mod tests {
             .collect();
         assert_eq!(holds[..10], [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert!(holds.iter().all(|hold| *hold <= LONGEST_HOLD.as_secs()));
+    }
+
+    #[test]
+    fn an_outage_brings_nothing_near_to_being_given_up() {
+        let after = |count: u32, counts: bool, before: u32| {
+            (0..count).try_fold(before, |before, _| failures_after(before, counts))
+        };
+        assert_eq!(after(9, true, 0), Some(9));
+        assert_eq!(after(10, true, 0), None);
+        assert_eq!(after(1_000, false, 0), Some(5));
+        assert_eq!(after(1_000, false, 7), Some(7));
     }
 
     #[test]
