@@ -1,12 +1,12 @@
 //! The tools that a model is given: what each is called, what it is for, and what it takes.
 //!
-//! One table has them all. From a tool's [`Parameter`]s comes the schema that the model is shown, and
+//! One table has them all. From a tool's `Parameter`s comes the schema that the model is shown, and
 //! against the same ones its arguments are checked, so that the two cannot disagree. What comes out
 //! is a [`Call`] that can be carried out, or an answer that tells the model what to do instead.
 //!
 //! - `argument`: parameters, their schema, and the check
 //! - `question`: the buttons below a question, and what comes back when one is pressed
-//! - [`file`]: a file of the workspace, made ready to be sent
+//! - `file`: a file of the workspace, made ready to be sent
 //!
 //! A further tool is an entry of a set here, a variant of [`Call`], and a text in `prompts/tools/`.
 //!
