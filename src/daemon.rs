@@ -367,20 +367,22 @@ async fn housekeep(
             Ok(expired) => info!(?expired, "the ledger was tidied"),
             Err(failure) => warn!(error = %failure, "the ledger could not be tidied"),
         }
-        match attachments::tidy(&attachments, &ledger, SystemTime::now()).await {
-            Ok(0) => {}
-            Ok(removed) => info!(removed, "old attachments were removed"),
-            Err(failure) => warn!(error = %failure, "old attachments could not be looked for"),
-        }
-        match spill::tidy(&completions, &ledger).await {
-            Ok(0) => {}
-            Ok(removed) => info!(removed, "the files of old completions were removed"),
-            Err(failure) => warn!(error = %failure, "old completions could not be looked for"),
-        }
-        match file::tidy(&outgoing, &ledger, SystemTime::now()).await {
-            Ok(0) => {}
-            Ok(removed) => info!(removed, "files of old posts were removed"),
-            Err(failure) => warn!(error = %failure, "files of old posts could not be looked for"),
+        let now = SystemTime::now();
+        for (what, tidied) in [
+            (
+                "messages",
+                attachments::tidy(&attachments, &ledger, now).await,
+            ),
+            ("completions", spill::tidy(&completions, &ledger).await),
+            ("posts", file::tidy(&outgoing, &ledger, now).await),
+        ] {
+            match tidied {
+                Ok(0) => {}
+                Ok(removed) => info!(what, removed, "old files were removed"),
+                Err(failure) => {
+                    warn!(what, error = %failure, "old files could not be looked for");
+                }
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(EXPIRE_EVERY) => {}

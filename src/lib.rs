@@ -16,6 +16,7 @@
 //! - [`outbox`]: replies and notices on their way out
 //! - [`codex`]: the only place that knows the app-server
 //! - [`ledger`]: the only place that knows the database
+//! - `leftovers`: files of records that the ledger has forgotten
 //! - [`config`]: `tieline.toml`, read and checked
 //! - [`terminal`]: this process's own terminal as a client of a console channel
 //! - [`id`]: our own names of things
@@ -31,6 +32,7 @@ pub mod dispatcher;
 pub mod id;
 pub mod intake;
 pub mod ledger;
+mod leftovers;
 pub mod outbox;
 pub mod terminal;
 pub mod tools;

@@ -10,7 +10,7 @@ use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output;
 use crate::config::Config;
-use crate::control::{Client, ClientError, CompletionReceipt, CompletionReport, MAX_BODY};
+use crate::control::{Client, CompletionReceipt, CompletionReport, MAX_BODY};
 use crate::id::LaneId;
 use crate::ledger::CompletionStatus;
 
@@ -83,7 +83,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     };
     let client = Client::new(&config.control_socket());
     let receipt = client.complete(&dispatcher, &report).await;
-    let receipt = receipt.map_err(refused)?;
+    let receipt = receipt.map_err(Failure::of_request)?;
     let text = if args.json {
         output::json(
             &serde_json::to_value(&receipt).map_err(|error| Failure::new(Exit::Internal, error))?,
@@ -108,16 +108,6 @@ fn dispatcher(named: Option<String>, config: &Config) -> Result<String, Failure>
             let error = anyhow!("which dispatcher is it for? There are {}", names.join(", "));
             Err(Failure::new(Exit::Usage, error).hint("name it with --dispatcher"))
         }
-    }
-}
-
-/// Tells a report that the daemon does not take from a daemon that fails.
-fn refused(error: ClientError) -> Failure {
-    match error.hint() {
-        Some(hint) if matches!(&error, ClientError::Refused { status, .. } if status.is_client_error()) => {
-            Failure::new(Exit::Unanswered, error).hint(hint)
-        }
-        _ => error.into(),
     }
 }
 

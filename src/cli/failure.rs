@@ -96,6 +96,16 @@ impl Failure {
         Self { exit, error, hints }
     }
 
+    /// Makes a failure of a request. What the daemon does not take is told from a daemon that fails.
+    pub(crate) fn of_request(error: ClientError) -> Self {
+        match error.hint() {
+            Some(hint) if matches!(&error, ClientError::Refused { status, .. } if status.is_client_error()) => {
+                Self::new(Exit::Unanswered, error).hint(hint)
+            }
+            _ => error.into(),
+        }
+    }
+
     /// Adds a hint.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

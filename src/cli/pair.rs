@@ -3,10 +3,10 @@
 use std::time::SystemTime;
 
 use crate::cli::config_args::ConfigArgs;
-use crate::cli::failure::{Exit, Failure};
+use crate::cli::failure::Failure;
 use crate::cli::output::{self, plain};
 use crate::cli::table::{since, table, write};
-use crate::control::{Client, ClientError, PairedPerson, Pairings, Person};
+use crate::control::{Client, PairedPerson, Pairings, Person};
 
 /// Let in somebody who wrote to the bot, or list who asks and who was let in
 #[derive(Debug, clap::Args)]
@@ -32,10 +32,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config.load_quietly()?;
     let client = Client::new(&config.control_socket());
     let text = if let Some(code) = &args.code {
-        let paired = client.pair(code).await.map_err(no_such)?;
+        let paired = client.pair(code).await.map_err(Failure::of_request)?;
         format!("{} is in, and was told\n", describe(&paired.person))
     } else if let Some(who) = &args.revoke {
-        let gone = client.unpair(who).await.map_err(no_such)?;
+        let gone = client.unpair(who).await.map_err(Failure::of_request)?;
         gone.iter()
             .map(|paired| format!("{} is let in no longer\n", describe(&paired.person)))
             .collect()
@@ -45,16 +45,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         render(&client.pairings().await?, SystemTime::now())
     };
     output::print(&text)
-}
-
-/// Tells a code or a person that the daemon does not know from a daemon that fails.
-fn no_such(error: ClientError) -> Failure {
-    match error.hint() {
-        Some(hint) if matches!(&error, ClientError::Refused { status, .. } if status.is_client_error()) => {
-            Failure::new(Exit::Unanswered, error).hint(hint)
-        }
-        _ => error.into(),
-    }
 }
 
 fn describe(person: &Person) -> String {

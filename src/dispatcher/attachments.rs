@@ -18,6 +18,7 @@ use tracing::{error, warn};
 use super::patience::{Patience, patiently};
 use crate::id::MessageId;
 use crate::ledger::Ledger;
+use crate::leftovers;
 
 /// How large one file may be.
 const MAX_FILE_BYTES: u64 = 50 << 20;
@@ -120,30 +121,16 @@ pub(super) fn directory_of(root: &Path, message: MessageId) -> PathBuf {
 /// When `root` cannot be read. A directory that cannot be judged or removed stays for the next time.
 pub async fn tidy(root: &Path, ledger: &Ledger, now: SystemTime) -> io::Result<u64> {
     let mut removed = 0;
-    let mut entries = fs::read_dir(root).await?;
-    while let Some(entry) = entries.next_entry().await? {
-        let name = entry.file_name();
-        // What is not named after a message is not ours.
-        let Some(message) = name.to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        let is_old = match entry.metadata().await.and_then(|about| about.modified()) {
-            Ok(touched) => now.duration_since(touched).unwrap_or_default() > KEEP_FOR,
-            Err(_) => continue,
-        };
-        let is_over = match ledger.message(message).await {
+    // What is not named after a message is not ours.
+    for files in leftovers::in_directory(root, |name| name.parse::<MessageId>().ok()).await? {
+        let is_old = files.age(now) > KEEP_FOR;
+        let is_over = match ledger.message(files.owner).await {
             Ok(None) => true,
             Ok(Some(record)) => is_old && record.state.is_settled(),
             Err(_) => false,
         };
-        if !is_over {
-            continue;
-        }
-        match fs::remove_dir_all(entry.path()).await {
-            Ok(()) => removed += 1,
-            Err(failure) => {
-                warn!(%message, error = %failure, "old attachments cannot be removed");
-            }
+        if is_over {
+            removed += u64::from(files.remove().await);
         }
     }
     Ok(removed)

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use tokio::fs::{self, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
-use tracing::warn;
 
 use crate::id::CompletionId;
 use crate::ledger::Ledger;
+use crate::leftovers;
 
 /// Writes the whole body of a completion, and returns where it lies.
 ///
@@ -45,20 +45,9 @@ pub(super) async fn write(
 /// When `root` cannot be read. A file that cannot be judged or removed stays for the next time.
 pub async fn tidy(root: &Path, ledger: &Ledger) -> io::Result<u64> {
     let mut removed = 0;
-    let mut entries = fs::read_dir(root).await?;
-    while let Some(entry) = entries.next_entry().await? {
-        let name = entry.file_name();
-        let Some(completion) = name.to_str().and_then(completion_of) else {
-            continue;
-        };
-        if !matches!(ledger.completion(completion).await, Ok(None)) {
-            continue;
-        }
-        match fs::remove_file(entry.path()).await {
-            Ok(()) => removed += 1,
-            Err(failure) => {
-                warn!(%completion, error = %failure, "the file of an old completion cannot be removed");
-            }
+    for file in leftovers::in_directory(root, completion_of).await? {
+        if matches!(ledger.completion(file.owner).await, Ok(None)) {
+            removed += u64::from(file.remove().await);
         }
     }
     Ok(removed)

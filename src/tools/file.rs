@@ -13,10 +13,10 @@ use thiserror::Error;
 use tieline_channel::cut;
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::AsyncReadExt as _;
-use tracing::warn;
 
 use crate::id::OutboxId;
 use crate::ledger::{Ledger, SentFile};
+use crate::leftovers;
 
 /// How many characters the name of a file may have that people see.
 const MAX_NAME: usize = 120;
@@ -125,24 +125,10 @@ pub async fn discard(file: &SentFile) {
 /// When `root` cannot be read. A file that cannot be judged or removed stays for the next time.
 pub async fn tidy(root: &Path, ledger: &Ledger, now: SystemTime) -> io::Result<u64> {
     let mut removed = 0;
-    let mut entries = fs::read_dir(root).await?;
-    while let Some(entry) = entries.next_entry().await? {
-        let name = entry.file_name();
-        let Some(post) = name.to_str().and_then(post_of) else {
-            continue;
-        };
-        let is_old = match entry.metadata().await.and_then(|about| about.modified()) {
-            Ok(written) => now.duration_since(written).unwrap_or_default() > ABANDONED_AFTER,
-            Err(_) => continue,
-        };
-        if !is_old || !matches!(ledger.post(post).await, Ok(None)) {
-            continue;
-        }
-        match fs::remove_file(entry.path()).await {
-            Ok(()) => removed += 1,
-            Err(failure) => {
-                warn!(%post, error = %failure, "the file of an old post cannot be removed");
-            }
+    for file in leftovers::in_directory(root, post_of).await? {
+        let is_old = file.age(now) > ABANDONED_AFTER;
+        if is_old && matches!(ledger.post(file.owner).await, Ok(None)) {
+            removed += u64::from(file.remove().await);
         }
     }
     Ok(removed)

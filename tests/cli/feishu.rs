@@ -6,7 +6,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -158,20 +157,6 @@ fn configured(url: &str) -> Workbench {
     );
     fs::write(path, text + &feishu).unwrap();
     workbench
-}
-
-fn run_with_input(workbench: &Workbench, arguments: &[&str], input: &str) -> Ran {
-    let mut child = workbench
-        .tieline(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(input.as_bytes()).unwrap();
-    drop(stdin);
-    workbench.ran(child.wait_with_output().unwrap())
 }
 
 fn init<'a>(feishu: &'a Feishu, more: &[&'a str]) -> Vec<&'a str> {
@@ -424,17 +409,17 @@ fn init_keeps_the_secret_of_an_app_that_is_there_once_feishu_accepts_it() {
     let feishu = Feishu::start(Way::Well);
     let workbench = Workbench::new();
     let arguments = init(&feishu, &["--app"]);
-    let ran = run_with_input(&workbench, &arguments, &format!("{APP}\nhunter2-other\n"));
+    let ran = workbench.run_with_input(&arguments, &format!("{APP}\nhunter2-other\n"));
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(78), ""));
     assert_shows_no_secret(&ran);
     assert!(!workbench.path(KEPT).exists() && !workbench.path(WRITTEN).exists());
 
     // The other way round would write the secret into the configuration.
-    let ran = run_with_input(&workbench, &arguments, &format!("{SECRET}\n{APP}\n"));
+    let ran = workbench.run_with_input(&arguments, &format!("{SECRET}\n{APP}\n"));
     assert_eq!(ran.code, Some(64));
     assert_shows_no_secret(&ran);
 
-    let ran = run_with_input(&workbench, &arguments, &format!("{APP}\n{SECRET}\n"));
+    let ran = workbench.run_with_input(&arguments, &format!("{APP}\n{SECRET}\n"));
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     assert_shows_no_secret(&ran);
     assert!(
@@ -485,8 +470,7 @@ fn init_refuses_what_it_cannot_mean() {
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
     }
     // Another app is not put in the place of one that is configured.
-    let ran = run_with_input(
-        &workbench,
+    let ran = workbench.run_with_input(
         &["init", "feishu", "--app"],
         &format!("cli_other\n{SECRET}\n"),
     );

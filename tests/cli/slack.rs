@@ -103,20 +103,6 @@ fn with_tokens(workbench: Workbench, app: &str, bot: &str) -> Workbench {
     workbench
 }
 
-fn run_with_input(workbench: &Workbench, arguments: &[&str], input: &str) -> Ran {
-    let mut child = workbench
-        .tieline(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(input.as_bytes()).unwrap();
-    drop(stdin);
-    workbench.ran(child.wait_with_output().unwrap())
-}
-
 fn assert_shows_no_token(ran: &Ran) {
     assert!(!ran.stdout.contains("hunter2"), "{}", ran.stdout);
     assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
@@ -276,11 +262,7 @@ fn init_keeps_tokens_that_slack_accepts_where_the_channel_looks_for_them() {
     let slack = Slack::start("");
     let workbench = configured(&slack.url);
     // The other way round, as it happens.
-    let ran = run_with_input(
-        &workbench,
-        &["init", "slack", "--tokens"],
-        &format!("{BOT}\n{APP}\n"),
-    );
+    let ran = workbench.run_with_input(&["init", "slack", "--tokens"], &format!("{BOT}\n{APP}\n"));
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     assert_shows_no_token(&ran);
     assert!(ran.stdout.contains("@coding-agent (U1)"), "{}", ran.stdout);
@@ -303,7 +285,7 @@ fn init_keeps_no_token_that_slack_refuses() {
     let slack = Slack::start("");
     let workbench = with_tokens(configured(&slack.url), "old", "old");
     let input = format!("{APP}\nxoxb-2-hunter2\n");
-    let ran = run_with_input(&workbench, &["init", "slack", "--tokens"], &input);
+    let ran = workbench.run_with_input(&["init", "slack", "--tokens"], &input);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(78), ""));
     assert_shows_no_token(&ran);
     assert!(
@@ -314,11 +296,7 @@ fn init_keeps_no_token_that_slack_refuses() {
     for name in ["app", "bot"] {
         assert_eq!(fs::read_to_string(workbench.path(name)).unwrap(), "old");
     }
-    let ran = run_with_input(
-        &workbench,
-        &["init", "slack", "--tokens"],
-        &format!("{APP}\n"),
-    );
+    let ran = workbench.run_with_input(&["init", "slack", "--tokens"], &format!("{APP}\n"));
     assert_eq!(ran.code, Some(64), "{}", ran.stderr);
 }
 

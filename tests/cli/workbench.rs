@@ -1,8 +1,9 @@
 //! A directory of its own to run the program in, and nothing of the environment of the tests.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -60,6 +61,22 @@ impl Workbench {
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         let output = self.tieline(arguments).output().expect("the program runs");
         self.ran(output)
+    }
+
+    /// Runs the program to its end with this on its standard input.
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut child = self
+            .tieline(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let mut stdin = child.stdin.take().expect("it was piped");
+        let written = stdin.write_all(input.as_bytes());
+        written.expect("the program reads its input");
+        drop(stdin);
+        self.ran(child.wait_with_output().expect("the program ends"))
     }
 
     /// Reads what a run gave.

@@ -127,13 +127,29 @@ impl Lane {
         outcome: Outcome,
         told: Told<'_>,
     ) -> Result<(), StepError> {
+        self.close(open, outcome, told, None).await
+    }
+
+    /// Ends the open turn, and what it was to bring up as well, or gives that back.
+    pub(super) async fn close(
+        &self,
+        open: &OpenTurn,
+        outcome: Outcome,
+        told: Told<'_>,
+        back: Option<Return>,
+    ) -> Result<(), StepError> {
         let work = self.work(&self.current(open).await?).await?;
-        let posts = self.posts(&work, &outcome, told);
+        let (ledger, lane, key) = (&self.context.ledger, &self.id, open.key);
         let status = status_of(&outcome);
-        self.context
-            .ledger
-            .settle_turn(&self.id, open.key, outcome, posts)
-            .await?;
+        let posts = match back {
+            // It goes on by itself, and nobody has written.
+            Some(_) if work.messages.is_empty() => Vec::new(),
+            Some(_) | None => self.posts(&work, &outcome, told),
+        };
+        match back {
+            None => ledger.settle_turn(lane, key, outcome, posts).await?,
+            Some(back) => ledger.return_turn(lane, key, outcome, back, posts).await?,
+        };
         self.show(&work.messages, &status);
         Ok(())
     }
@@ -198,7 +214,7 @@ impl Lane {
 }
 
 /// Returns what is shown on the messages of a turn that ended so.
-pub(super) fn status_of(outcome: &Outcome) -> Status {
+fn status_of(outcome: &Outcome) -> Status {
     match outcome {
         Outcome::Answered => Status::Done,
         Outcome::Cancelled | Outcome::Failed { .. } | Outcome::Unclear { .. } => Status::Failed,

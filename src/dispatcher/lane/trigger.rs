@@ -8,7 +8,7 @@
 //! After whatever broke in between, the rollout tells which of them the history has. A turn that
 //! fails gives them back: they stay in the history, and wait for another turn.
 
-use super::settle::{Told, status_of};
+use super::settle::Told;
 use super::work::Work;
 use super::*;
 use crate::codex::protocol::InjectedItem;
@@ -173,17 +173,16 @@ impl Lane {
                 Err(reason) => return Ok(Err(NotInjected::NoFile(reason))),
             }
         }
-        let lost_one = match self.context.ledger.lane(&self.id).await? {
-            Some(record) => !record.lost.is_empty(),
-            None => false,
-        };
         let Some(attached) = &mut self.attached else {
             return Err(StepError::NotNow("the thread is gone".to_owned()));
         };
         if items.is_empty() {
             return Ok(Ok(()));
         }
-        if attached.is_new && lost_one {
+        if attached.is_new
+            && let Some(record) = self.context.ledger.lane(&self.id).await?
+            && !record.lost.is_empty()
+        {
             let notice = envelope::render_notice(
                 "thread-lost",
                 &self.context.settings.config.prompts.thread_lost,
@@ -263,19 +262,7 @@ impl Lane {
         told: Told<'_>,
         back: Return,
     ) -> Result<(), StepError> {
-        let work = self.work(&self.current(open).await?).await?;
-        let posts = if work.messages.is_empty() {
-            // It goes on by itself.
-            Vec::new()
-        } else {
-            self.posts(&work, &outcome, told)
-        };
-        self.context
-            .ledger
-            .return_turn(&self.id, open.key, outcome.clone(), back, posts)
-            .await?;
-        self.show(&work.messages, &status_of(&outcome));
-        Ok(())
+        self.close(open, outcome, told, Some(back)).await
     }
 
     /// Gives the completions of a turn back for as long as somebody has to act first.

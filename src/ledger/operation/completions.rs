@@ -212,31 +212,31 @@ impl Transaction<'_> {
 
     // === For the other operations ===
 
-    /// Settles completions of a turn that ends, of which the people at `origin` hear. The caller
-    /// stores the lane.
+    /// Settles the completions of a turn that ends. The caller stores the lane.
     pub(super) fn settle_completions(
         &mut self,
         lane: &mut StoredLane,
-        completions: &[CompletionId],
+        turn: &OpenTurn,
         outcome: &Outcome,
-        origin: Option<&Origin>,
     ) -> Result<(), LedgerError> {
-        for id in completions {
+        for id in &turn.completions {
             let completion = self.known_completion(*id)?;
             self.move_completion(completion, CompletionEvent::Settled(outcome.clone()))?;
         }
-        if !completions.is_empty() {
+        let is_answered = *outcome == Outcome::Answered && lane.thread.is_some();
+        if is_answered || !turn.completions.is_empty() {
             // Those that were held are over, however they ended.
             lane.hold = None;
         }
-        if *outcome != Outcome::Answered || lane.thread.is_none() {
+        // Most lanes have none: then nothing is read.
+        if !is_answered || lane.arrived == 0 {
             return Ok(());
         }
-        lane.hold = None;
+        let origin = self.origin_of(turn)?;
         // The model had in view whatever its thread has: what a turn has given back, which waits
         // before everything that came later.
         for completion in self.arrived(&lane.id, MAX_TURN_COMPLETIONS)? {
-            let is_theirs = completion.origin.is_none() || completion.origin.as_ref() == origin;
+            let is_theirs = completion.origin.is_none() || completion.origin == origin;
             if is_theirs && completion.injected_into == lane.thread {
                 self.remove(Table::Arrivals, key::in_lane(&lane.id, completion.place)?);
                 lane.arrived = lane.arrived.saturating_sub(1);

@@ -135,17 +135,13 @@ impl Transaction<'_> {
         posts: Vec<NewPost>,
     ) -> Result<Vec<OutboxId>, LedgerError> {
         let turn = self.open(lane, key)?;
-        let origin = self.origin_of(&turn)?;
-        for id in turn.messages {
-            let message = self.known_message(id)?;
+        for id in &turn.messages {
+            let message = self.known_message(*id)?;
             self.move_message(message, MessageEvent::Settled(outcome.clone()))?;
         }
         let mut lane = self.known_lane(lane)?;
         match back {
-            None => {
-                let origin = origin.as_ref();
-                self.settle_completions(&mut lane, &turn.completions, outcome, origin)?;
-            }
+            None => self.settle_completions(&mut lane, &turn, outcome)?,
             Some(back) => self.return_completions(&mut lane, &turn.completions, back)?,
         }
         let at = time::now();
@@ -190,7 +186,7 @@ impl Transaction<'_> {
     }
 
     /// Returns where the people are who hear of a turn. What cannot be read any more tells nothing.
-    fn origin_of(&mut self, turn: &OpenTurn) -> Result<Option<Origin>, LedgerError> {
+    pub(super) fn origin_of(&mut self, turn: &OpenTurn) -> Result<Option<Origin>, LedgerError> {
         let origin = |message: MessageRecord| Origin {
             channel: message.channel,
             conversation: message.message.conversation,

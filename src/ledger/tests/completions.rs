@@ -61,6 +61,28 @@ impl Desk {
         turn
     }
 
+    async fn begin(&self, thread: &ThreadId) {
+        self.ledger
+            .set_thread(&lane(), thread.clone(), Reach::default())
+            .await
+            .unwrap();
+    }
+
+    /// Ends a turn that has failed.
+    async fn give_back(&self, turn: TurnKey, back: Return) {
+        self.ledger
+            .return_turn(&lane(), turn, failed(), back, Vec::new())
+            .await
+            .unwrap();
+    }
+
+    async fn answered(&self, turn: TurnKey) {
+        self.ledger
+            .settle_turn(&lane(), turn, Outcome::Answered, Vec::new())
+            .await
+            .unwrap();
+    }
+
     async fn state(&self, id: CompletionId) -> CompletionState {
         self.ledger.completion(id).await.unwrap().unwrap().state
     }
@@ -196,10 +218,7 @@ async fn what_a_turn_gives_back_waits_in_its_old_place() {
         forgotten: false,
         hold: Some(hold),
     };
-    desk.ledger
-        .return_turn(&lane(), turn, failed(), back, Vec::new())
-        .await
-        .unwrap();
+    desk.give_back(turn, back).await;
     let desk = desk.reopened().await;
     assert_eq!(desk.waiting().await, ["one", "two", "three"]);
     let record = desk.ledger.lane(&lane()).await.unwrap().unwrap();
@@ -212,17 +231,11 @@ async fn a_turn_that_is_answered_settles_whatever_its_thread_has() {
     let desk = Desk::open();
     let thread = ThreadId::new("t1");
     let one = desk.report("one").await;
-    desk.ledger
-        .set_thread(&lane(), thread.clone(), Reach::default())
-        .await
-        .unwrap();
+    desk.begin(&thread).await;
     let turn = desk.bring_up(one, &thread).await;
     let record = desk.ledger.lane(&lane()).await.unwrap().unwrap();
     assert!(record.had_turn, "codex has the thread on disk");
-    desk.ledger
-        .return_turn(&lane(), turn, failed(), Return::default(), Vec::new())
-        .await
-        .unwrap();
+    desk.give_back(turn, Return::default()).await;
     // This one the thread does not have.
     let two = desk.report("two").await;
     let message = accept(&desk.ledger, "hello").await.unwrap();
@@ -231,10 +244,7 @@ async fn a_turn_that_is_answered_settles_whatever_its_thread_has() {
         .open_turn(&lane(), turn, vec![message])
         .await
         .unwrap();
-    desk.ledger
-        .settle_turn(&lane(), turn, Outcome::Answered, Vec::new())
-        .await
-        .unwrap();
+    desk.answered(turn).await;
     assert_eq!(desk.state(one).await, CompletionState::Delivered);
     assert_eq!(desk.state(two).await, CompletionState::Waiting);
     assert_eq!(desk.waiting().await, ["two"]);
@@ -246,20 +256,14 @@ async fn what_a_history_has_lost_is_not_taken_for_seen() {
     let desk = Desk::open();
     let thread = ThreadId::new("t1");
     let one = desk.report("one").await;
-    desk.ledger
-        .set_thread(&lane(), thread.clone(), Reach::default())
-        .await
-        .unwrap();
+    desk.begin(&thread).await;
     for forget in [false, true] {
         let turn = desk.bring_up(one, &thread).await;
         let back = Return {
             forgotten: forget,
             hold: None,
         };
-        desk.ledger
-            .return_turn(&lane(), turn, failed(), back, Vec::new())
-            .await
-            .unwrap();
+        desk.give_back(turn, back).await;
         if !forget {
             desk.ledger.forget_injections(&lane()).await.unwrap();
         }
@@ -309,10 +313,7 @@ async fn a_settled_one_is_forgotten_with_its_name_and_its_file_after_its_time() 
         .open_trigger(&lane(), turn, vec![long])
         .await
         .unwrap();
-    desk.ledger
-        .settle_turn(&lane(), turn, Outcome::Answered, Vec::new())
-        .await
-        .unwrap();
+    desk.answered(turn).await;
     let soon = SystemTime::now() + Duration::from_secs(6 * 24 * 3600);
     assert_eq!(desk.ledger.expire(soon).await.unwrap().completions, 0);
     let later = SystemTime::now() + Duration::from_secs(30 * 24 * 3600);

@@ -5,13 +5,22 @@ use std::os::unix::fs::symlink;
 
 use super::scene::{Scene, Setting};
 use crate::support::model::Fault;
-use crate::support::slack::Fault as SlackFault;
+use crate::support::slack::{Fault as SlackFault, Post};
 
 /// The model calls a tool when it is asked `key`, and somebody asks it in `#ops`. Returns the thread.
 fn asks(scene: &Scene, key: &str, tool: &'static str, arguments: &'static str) -> String {
     scene.echo.once(key, Fault::Call(tool, arguments));
     let text = scene.slack.mention(key);
     scene.slack.say(&scene.mei, &scene.ops, &text)
+}
+
+/// Waits for a file, and returns all that was posted in a thread by then.
+async fn posts_once_there_is_a_file(scene: &Scene, root: &str) -> Vec<Post> {
+    scene
+        .slack
+        .wait_for_post("a file", |it| !it.files.is_empty())
+        .await;
+    scene.slack.posts_in(&scene.ops, Some(root))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,11 +39,7 @@ async fn a_file_of_the_workspace_is_sent_with_its_text_and_nothing_else_is() {
     let arguments = r#"{"path":"out/report.pdf","text":"The **report**."}"#;
     let root = asks(&scene, "send it", "send_file", arguments);
     scene.said("send it").await;
-    scene
-        .slack
-        .wait_for_post("a file", |it| !it.files.is_empty())
-        .await;
-    let posts = scene.slack.posts_in(&scene.ops, Some(&root));
+    let posts = posts_once_there_is_a_file(&scene, &root).await;
     let with_file = posts.iter().find(|post| !post.files.is_empty()).unwrap();
     assert!(with_file.visible().contains("report"), "{with_file:#?}");
     let (name, sent) = &with_file.files[0];
@@ -87,11 +92,7 @@ async fn a_file_is_sent_by_the_next_daemon_as_it_was_when_the_model_called() {
     scene.world.kill_daemon().await;
     scene.start().await;
     scene.said("send it").await;
-    scene
-        .slack
-        .wait_for_post("a file", |it| !it.files.is_empty())
-        .await;
-    let posts = scene.slack.posts_in(&scene.ops, Some(&root));
+    let posts = posts_once_there_is_a_file(&scene, &root).await;
     let files: Vec<_> = posts.iter().flat_map(|post| &post.files).collect();
     assert_eq!(files.len(), 1, "{posts:#?}");
     assert_eq!(files[0].1, b"as it was");
