@@ -287,6 +287,8 @@ pub(crate) struct Directories {
     pub(crate) skills: PathBuf,
     /// Files that models send.
     pub(crate) outgoing: PathBuf,
+    /// Git worktrees of teammates.
+    pub(crate) worktrees: PathBuf,
 }
 
 impl Directories {
@@ -299,6 +301,7 @@ impl Directories {
             completions: state_dir.join("completions"),
             skills: state_dir.join("skills"),
             outgoing: state_dir.join("outgoing"),
+            worktrees: state_dir.join("worktrees"),
         }
     }
 
@@ -314,6 +317,7 @@ impl Directories {
             &directories.completions,
             &directories.skills,
             &directories.outgoing,
+            &directories.worktrees,
         ] {
             fs::DirBuilder::new()
                 .recursive(true)

@@ -87,6 +87,14 @@ uuid_id! {
     CompletionId
 }
 uuid_id! {
+    /// A teammate. Its name is something else: another one may have it when this one is forgotten.
+    TeammateId
+}
+uuid_id! {
+    /// A piece of work that a teammate was given.
+    TaskId
+}
+uuid_id! {
     /// An entry of the outbox. Its text is the [`PostKey`](tieline_channel::PostKey).
     OutboxId
 }

@@ -8,6 +8,7 @@ use crate::config::access::{Direct, Groups};
 use crate::config::codex::Transport;
 use crate::config::dispatcher::{
     Approvals, OnBusy, OnInterrupted, OnLostThread, Reply, RestartConfig, Sandbox, Sessions,
+    TeammatesConfig,
 };
 
 pub(crate) const STATE_DIR: &str = "~/.local/state/tieline";
@@ -29,6 +30,11 @@ pub(crate) const ON_LOST_THREAD: OnLostThread = OnLostThread::Fresh;
 pub(crate) const TURN_IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(15 * 60);
 pub(crate) const COMPLETION_CHARS: usize = 32_000;
+pub(crate) const TEAMMATES: TeammatesConfig = TeammatesConfig {
+    max: 20,
+    parallel: 8,
+    announce: true,
+};
 pub(crate) const RESTART: RestartConfig = RestartConfig {
     base: Duration::from_secs(1),
     max: Duration::from_secs(30),

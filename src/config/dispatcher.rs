@@ -2,6 +2,7 @@
 
 mod prompts;
 mod read;
+mod teammates;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,11 +12,12 @@ use serde_json::Value as Json;
 use tieline_channel::ChannelId;
 
 use crate::config::access::Access;
-use crate::config::choice::choice;
+use crate::config::choice::{Choice as _, choice};
 use crate::config::codex::CodexConfig;
 
 pub use self::prompts::Prompts;
 pub(crate) use self::read::read_all;
+pub use self::teammates::TeammatesConfig;
 
 choice! {
     /// What a lane stands for.
@@ -38,6 +40,22 @@ choice! {
         WorkspaceWrite = "workspace-write",
         /// Anything that the daemon's user may do.
         DangerFullAccess = "danger-full-access",
+    }
+}
+
+impl Sandbox {
+    /// Returns the one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|sandbox| sandbox.as_str() == name)
+    }
+
+    /// Returns whether commands may do more in it than in the other one.
+    pub fn is_wider_than(self, other: Self) -> bool {
+        // They stand in this order.
+        self as u8 > other as u8
     }
 }
 
@@ -134,6 +152,8 @@ pub struct DispatcherConfig {
     pub stale_after: Duration,
     /// How many characters of a completion the model is shown; the rest is in a file.
     pub completion_chars: usize,
+    /// What it may do with teammates.
+    pub teammates: TeammatesConfig,
     /// How soon a dead app-server is replaced.
     pub restart: RestartConfig,
     /// The model; Codex's own choice when absent.
@@ -159,6 +179,11 @@ pub struct DispatcherConfig {
 }
 
 impl DispatcherConfig {
+    /// Returns whether it can have teammates.
+    pub fn has_teammates(&self) -> bool {
+        self.teammates.max > 0
+    }
+
     /// Returns what the model is told of how it reaches people.
     pub fn answering(&self) -> &str {
         match self.reply {
@@ -183,6 +208,7 @@ impl fmt::Debug for DispatcherConfig {
             turn_idle_timeout,
             stale_after,
             completion_chars,
+            teammates,
             restart,
             model,
             effort,
@@ -212,6 +238,7 @@ impl fmt::Debug for DispatcherConfig {
             .field("turn_idle_timeout", turn_idle_timeout)
             .field("stale_after", stale_after)
             .field("completion_chars", completion_chars)
+            .field("teammates", teammates)
             .field("restart", restart)
             .field("model", model)
             .field("effort", effort)

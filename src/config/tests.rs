@@ -83,6 +83,11 @@ fn minimal_file_gets_every_default() {
         turn_idle_timeout: Duration::from_secs(600),
         stale_after: Duration::from_secs(900),
         completion_chars: 32_000,
+        teammates: TeammatesConfig {
+            max: 20,
+            parallel: 8,
+            announce: true,
+        },
         restart: RestartConfig {
             base: Duration::from_secs(1),
             max: Duration::from_secs(30),

@@ -30,6 +30,7 @@ pub(super) fn of_dispatcher(
         attachments: directories.attachments.clone(),
         spills: directories.completions.clone(),
         outgoing: directories.outgoing.clone(),
+        worktrees: directories.worktrees.join(id.as_str()),
     })
 }
 

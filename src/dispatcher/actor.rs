@@ -25,6 +25,7 @@ use crate::codex::Launch;
 use crate::config::Sessions;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{Ledger, MessageRecord, MessageState};
+use crate::teammates::{Roster, Rules, WhatTheyDo};
 use tieline_channel::retry::RestartPolicy;
 
 /// How long a lane that ended by a defect rests before its work is tried again.
@@ -51,6 +52,7 @@ const DRAIN_FOR: Duration = Duration::from_secs(8);
 pub struct Handle {
     settings: Arc<Settings>,
     pub(super) ledger: Ledger,
+    teammates: Roster,
     /// Reports on their way to the disk.
     pub(super) reports: TaskTracker,
     wakes: Arc<Wakes>,
@@ -72,6 +74,11 @@ impl Handle {
     /// Returns what shares a lane.
     pub(super) fn sessions(&self) -> Sessions {
         self.settings.config.sessions
+    }
+
+    /// Returns its teammates.
+    pub fn teammates(&self) -> &Roster {
+        &self.teammates
     }
 
     /// Says that there is work for a lane.
@@ -133,6 +140,22 @@ impl Dispatcher {
         launcher: Arc<dyn Launch>,
     ) -> (Self, Handle) {
         let restart = &settings.config.restart;
+        let wakes = Arc::new(Wakes::default());
+        let doing = WhatTheyDo::default();
+        let rules = Rules {
+            workspace: settings.config.workspace.clone(),
+            worktrees: settings.worktrees.clone(),
+            sandbox: settings.config.sandbox,
+            limit: settings.config.teammates.max,
+        };
+        let wake = Arc::clone(&wakes);
+        let teammates = Roster::new(
+            settings.id.clone(),
+            rules,
+            ledger.clone(),
+            doing.clone(),
+            move |lane| wake.add(lane),
+        );
         let mut launch = settings.launch.clone();
         launch.requests = Arc::new(Calls {
             dispatcher: settings.id.clone(),
@@ -153,12 +176,13 @@ impl Dispatcher {
             .map(|(id, line)| (id.clone(), Arc::clone(&line.channel)))
             .collect();
         let (board, serve_board) = StatusBoard::new(channels);
+        let parallel = settings.config.teammates.parallel;
         let settings = Arc::new(settings);
-        let wakes = Arc::new(Wakes::default());
         let reports = TaskTracker::new();
         let handle = Handle {
             settings: Arc::clone(&settings),
             ledger: ledger.clone(),
+            teammates,
             reports: reports.clone(),
             wakes: Arc::clone(&wakes),
             board: board.clone(),
@@ -171,6 +195,8 @@ impl Dispatcher {
             supervised,
             board,
             loading: Semaphore::new(LOADING),
+            turns: Arc::new(Semaphore::new(parallel)),
+            doing,
         });
         (
             Self {
@@ -434,6 +460,7 @@ mod tests {
             attachments: root.join("attachments"),
             spills: root.join("completions"),
             outgoing: root.join("outgoing"),
+            worktrees: root.join("worktrees"),
         }
     }
 

@@ -179,6 +179,8 @@ impl Calls {
             tool: tool.to_owned(),
             receipt: deed.receipt.to_owned(),
             posts: deed.posts,
+            is_said: true,
+            order: None,
         };
         let done = self.ledger.do_call(new).await;
         let is_in_vain = match &done {

@@ -40,6 +40,7 @@ use crate::ledger::{
     NewPost, OpenTurn, Outcome,
 };
 use crate::outbox;
+use crate::teammates::WhatTheyDo;
 use tieline_channel::retry::RetryPolicy;
 
 /// How many waiting messages of one conversation go into one turn.
@@ -66,6 +67,10 @@ pub(super) struct LaneContext {
     /// Loading threads is the one thing that keeps codex busy for long: without a limit many
     /// lanes at once would make it look deaf.
     pub(super) loading: Semaphore,
+    /// How many teammates may work at the same time.
+    pub(super) turns: Arc<Semaphore>,
+    /// What teammates are doing.
+    pub(super) doing: WhatTheyDo,
 }
 
 impl LaneContext {

@@ -65,6 +65,8 @@ pub struct Settings {
     pub spills: PathBuf,
     /// Where files are copied to that are sent: a private directory that is there.
     pub outgoing: PathBuf,
+    /// Where the worktrees of teammates are made.
+    pub worktrees: PathBuf,
 }
 
 impl Settings {

@@ -65,6 +65,7 @@ impl Gatehouse {
             attachments: dir.path().join("attachments"),
             spills: dir.path().join("completions"),
             outgoing: dir.path().join("outgoing"),
+            worktrees: dir.path().join("worktrees"),
             thread: ThreadSettings::default(),
         };
         let access = settings.config.access.clone();

@@ -6,6 +6,7 @@ use crate::id::{LaneId, TurnKey};
 use crate::ledger::error::LedgerError;
 use crate::ledger::handle::Ledger;
 use crate::ledger::post::NewPost;
+use crate::ledger::teammate::{Order, Ordered};
 
 /// How long codex's name of a call may be, in bytes.
 pub const MAX_CALL_NAME: usize = 256;
@@ -25,6 +26,10 @@ pub struct NewCall {
     pub receipt: String,
     /// What people are told by it.
     pub posts: Vec<NewPost>,
+    /// The model says it to them; otherwise it is tieline that tells them of the call.
+    pub is_said: bool,
+    /// What it orders about teammates.
+    pub order: Option<Order>,
 }
 
 /// A call that was done.
@@ -45,6 +50,8 @@ pub struct Done {
     pub receipt: String,
     /// It was not done before.
     pub is_new: bool,
+    /// What its order has led to, if it was not done before.
+    pub ordered: Option<Ordered>,
 }
 
 impl Ledger {

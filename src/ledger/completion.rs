@@ -105,6 +105,8 @@ pub enum CompletionState {
     },
     /// Nobody can say whether the model has dealt with it.
     Unclear,
+    /// Who was to be told has ended the work itself.
+    Withdrawn,
 }
 
 /// What can happen to a completion.
@@ -114,6 +116,8 @@ pub enum CompletionEvent {
     Taken,
     /// The turn gives it back.
     Returned,
+    /// Who was to be told has ended the work itself.
+    Withdrawn,
     /// It is over.
     Settled(Outcome),
 }
@@ -147,6 +151,7 @@ impl CompletionState {
         match (self, event) {
             (Self::Waiting, CompletionEvent::Taken) => Ok(Self::InTurn),
             (Self::InTurn, CompletionEvent::Returned) => Ok(Self::Waiting),
+            (Self::Waiting, CompletionEvent::Withdrawn) => Ok(Self::Withdrawn),
             (Self::Waiting | Self::InTurn, CompletionEvent::Settled(outcome)) => Ok(outcome.into()),
             (state, event) => Err(IllegalTransition::new(&state, &event)),
         }
@@ -160,6 +165,7 @@ impl CompletionState {
             Self::Delivered => "delivered",
             Self::Failed { .. } => "failed",
             Self::Unclear => "unclear",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
@@ -167,7 +173,7 @@ impl CompletionState {
     pub fn is_settled(&self) -> bool {
         match self {
             Self::Waiting | Self::InTurn => false,
-            Self::Delivered | Self::Failed { .. } | Self::Unclear => true,
+            Self::Delivered | Self::Failed { .. } | Self::Unclear | Self::Withdrawn => true,
         }
     }
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::id::{CompletionId, LaneId, MessageId, OutboxId, TurnKey};
+use crate::id::{CompletionId, LaneId, MessageId, OutboxId, TaskId, TeammateId, TurnKey};
+use crate::ledger::teammate::RosterError;
 
 /// Why a ledger could not be opened.
 #[derive(Debug, Error)]
@@ -120,6 +121,15 @@ pub enum LedgerError {
     /// No such completion.
     #[error("there is no completion {0}")]
     UnknownCompletion(CompletionId),
+    /// No such task.
+    #[error("there is no task {0}")]
+    UnknownTask(TaskId),
+    /// No such teammate.
+    #[error("there is no teammate with the id {0}")]
+    UnknownTeammate(TeammateId),
+    /// The teammates are not such that the order can be carried out.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
     /// The completion does not wait for the lane.
     #[error("completion {completion} does not wait for lane {lane}")]
     NotArrived {

@@ -18,6 +18,7 @@ use crate::ledger::message::{Accepted, MessageRecord, NewMessage, Outcome, Revis
 use crate::ledger::operation::Expired;
 use crate::ledger::post::{NewPost, OutboxEntry, PostEvent};
 use crate::ledger::settings::LedgerSettings;
+use crate::ledger::task::TaskReport;
 use crate::ledger::transaction::Transaction;
 use crate::ledger::writer::{self, LedgerThread, Parts};
 
@@ -316,8 +317,10 @@ impl Ledger {
         posts: Vec<NewPost>,
     ) -> Result<Vec<OutboxId>, LedgerError> {
         let lane = lane.clone();
-        self.call(move |transaction| transaction.settle_turn(&lane, key, &outcome, None, posts))
-            .await
+        self.call(move |transaction| {
+            transaction.settle_turn(&lane, key, &outcome, None, None, posts)
+        })
+        .await
     }
 
     /// Closes the open turn as [`settle_turn`](Self::settle_turn) does, but gives the completions
@@ -336,7 +339,28 @@ impl Ledger {
     ) -> Result<Vec<OutboxId>, LedgerError> {
         let lane = lane.clone();
         self.call(move |transaction| {
-            transaction.settle_turn(&lane, key, &outcome, Some(back), posts)
+            transaction.settle_turn(&lane, key, &outcome, Some(back), None, posts)
+        })
+        .await
+    }
+
+    /// Closes the open turn of a teammate's lane as [`settle_turn`](Self::settle_turn) does, and
+    /// reports what came of it to whoever asked.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on disk, or `key` is not the open turn.
+    pub async fn settle_work(
+        &self,
+        lane: &LaneId,
+        key: TurnKey,
+        outcome: Outcome,
+        report: TaskReport,
+        posts: Vec<NewPost>,
+    ) -> Result<Vec<OutboxId>, LedgerError> {
+        let lane = lane.clone();
+        self.call(move |transaction| {
+            transaction.settle_turn(&lane, key, &outcome, None, Some(report), posts)
         })
         .await
     }

@@ -2,7 +2,9 @@
 
 use tieline_channel::{ChannelId, Conversation, EventKey, EventKind, UserId};
 
-use crate::id::{CompletionId, DispatcherId, LaneId, MessageId, OutboxId, ThreadId, TurnKey};
+use crate::id::{
+    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, TeammateId, ThreadId, TurnKey,
+};
 use crate::ledger::error::LedgerError;
 use crate::ledger::time;
 
@@ -54,11 +56,21 @@ pub(super) enum Table {
     Threads,
     /// Lane, turn, codex's name of a call → the call of a tool, until the turn is settled.
     Calls,
+    /// Teammate id → teammate.
+    Teammates,
+    /// Dispatcher, name → teammate id.
+    Names,
+    /// Task id → task.
+    Tasks,
+    /// Lane, number → id of a task that was given to it, settled or not.
+    Assigned,
+    /// Task id → what came of it.
+    Results,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -80,6 +92,11 @@ impl Table {
         Self::Arrivals,
         Self::Threads,
         Self::Calls,
+        Self::Teammates,
+        Self::Names,
+        Self::Tasks,
+        Self::Assigned,
+        Self::Results,
     ];
 
     /// Returns the name of the tree on disk.
@@ -106,6 +123,11 @@ impl Table {
             Self::Arrivals => "arrivals",
             Self::Threads => "threads",
             Self::Calls => "calls",
+            Self::Teammates => "teammates",
+            Self::Names => "names",
+            Self::Tasks => "tasks",
+            Self::Assigned => "assigned",
+            Self::Results => "results",
         }
     }
 }
@@ -183,6 +205,21 @@ pub(super) fn completion(id: CompletionId) -> Key {
     Key::first().bytes(id.as_bytes())
 }
 
+/// Returns the key of a teammate.
+pub(super) fn teammate(id: TeammateId) -> Key {
+    Key::first().bytes(id.as_bytes())
+}
+
+/// Returns the key of a teammate's name.
+pub(super) fn name(dispatcher: &DispatcherId, name: &str) -> Result<Key, LedgerError> {
+    self::dispatcher(dispatcher)?.text("the teammate's name", name)
+}
+
+/// Returns the key of a task, and of what came of it.
+pub(super) fn task(id: TaskId) -> Key {
+    Key::first().bytes(id.as_bytes())
+}
+
 /// Returns the deduplication key of a completion: its producer's name of it.
 pub(super) fn reported(dispatcher: &DispatcherId, name: &str) -> Result<Key, LedgerError> {
     self::dispatcher(dispatcher)?.text("the completion's name", name)
@@ -203,14 +240,14 @@ pub(super) fn seen(channel: &ChannelId, event: &EventKey) -> Result<Key, LedgerE
         .text("the event's name", &event.id)
 }
 
-/// Returns the key of a lane, which also begins the keys of its queue, its lost threads and the
-/// completions that wait for it.
+/// Returns the key of a lane, which also begins the keys of its queue, its lost threads, its tasks
+/// and the completions that wait for it.
 pub(super) fn lane(lane: &LaneId) -> Result<Key, LedgerError> {
     Key::first().text("the lane's name", lane.as_str())
 }
 
-/// Returns the key of a place in a lane's queue or among its completions, or of one of its lost
-/// threads.
+/// Returns the key of a place in a lane's queue, among its tasks or its completions, or of one of its
+/// lost threads.
 pub(super) fn in_lane(lane: &LaneId, number: u64) -> Result<Key, LedgerError> {
     Ok(self::lane(lane)?.number(number))
 }
@@ -288,6 +325,8 @@ pub(super) enum Class {
     Sender,
     /// A settled completion.
     Completion,
+    /// A teammate that was closed.
+    Teammate,
 }
 
 /// Returns the beginning of the expiry keys of a class.
@@ -299,6 +338,7 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Conversation => b'c',
         Class::Sender => b'w',
         Class::Completion => b'r',
+        Class::Teammate => b't',
     };
     Key::first().bytes(&[class])
 }

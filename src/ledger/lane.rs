@@ -5,7 +5,9 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, Conversation};
 
-use crate::id::{CompletionId, DispatcherId, LaneId, MessageId, ThreadId, TurnId, TurnKey};
+use crate::id::{
+    CompletionId, DispatcherId, LaneId, MessageId, TaskId, TeammateId, ThreadId, TurnId, TurnKey,
+};
 use crate::ledger::completion::Hold;
 use crate::ledger::error::IllegalTransition;
 use crate::ledger::message::MessageState;
@@ -42,7 +44,13 @@ pub struct LaneRecord {
     /// How many completions wait.
     #[serde(default)]
     pub arrived: usize,
-    /// Why they wait although nothing runs.
+    /// How many tasks wait.
+    #[serde(default)]
+    pub assigned: usize,
+    /// Whose lane it is, if it is a teammate's.
+    #[serde(default)]
+    pub teammate: Option<TeammateId>,
+    /// Why completions wait although nothing runs.
     #[serde(default)]
     pub hold: Option<Hold>,
     /// Where the newest accepted message came from: where notices go.
@@ -53,9 +61,9 @@ pub struct LaneRecord {
 }
 
 impl LaneRecord {
-    /// Returns how many inputs wait: messages and completions.
+    /// Returns how many inputs wait: messages, completions and tasks.
     pub fn inputs(&self) -> usize {
-        self.waiting + self.arrived
+        self.waiting + self.arrived + self.assigned
     }
 }
 
@@ -115,6 +123,12 @@ pub struct OpenTurn {
     /// What it brings up, in order.
     #[serde(default)]
     pub completions: Vec<CompletionId>,
+    /// The piece of work that it does.
+    #[serde(default)]
+    pub task: Option<TaskId>,
+    /// Somebody wants it to end.
+    #[serde(default)]
+    pub stop: Option<Stop>,
     /// How far it is.
     pub phase: TurnPhase,
     /// Codex's name of the present attempt.
@@ -132,6 +146,13 @@ pub struct OpenTurn {
     /// When it was opened.
     #[serde(with = "time::millis")]
     pub opened_at: SystemTime,
+}
+
+/// That somebody wants a turn to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// The lane whose model wants it; a person, if none.
+    pub by: Option<LaneId>,
 }
 
 /// How far an open turn is.
@@ -174,6 +195,8 @@ impl OpenTurn {
             key,
             messages: Vec::new(),
             completions: Vec::new(),
+            task: None,
+            stop: None,
             phase: TurnPhase::Opened,
             codex_turn: None,
             after,

@@ -9,7 +9,7 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
+//! - `message`, `completion`, `call`, `teammate`, `task`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
@@ -41,6 +41,8 @@ mod post;
 mod settings;
 mod spool;
 mod store;
+mod task;
+mod teammate;
 mod time;
 mod transaction;
 mod value;
@@ -64,7 +66,7 @@ pub use self::health::LedgerHealth;
 pub use self::history::HistoryMark;
 pub use self::lane::{
     LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
-    SettledTurn, TurnEvent, TurnPhase,
+    SettledTurn, Stop, TurnEvent, TurnPhase,
 };
 pub use self::message::{
     Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, Revised,
@@ -76,4 +78,11 @@ pub use self::pairing::{
 };
 pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, SentFile};
 pub use self::settings::{LedgerSettings, MIN_DEDUP_RETENTION};
+pub use self::task::{
+    Asker, NewTask, TEAMMATE_PREFIX, TaskEvent, TaskRecord, TaskReport, TaskState,
+};
+pub use self::teammate::{
+    Halt, Halted, MAX_WAITING_TASKS, NewTeammate, Order, Ordered, RosterError, TeammateRecord,
+    Workspace, WorktreeFate,
+};
 pub use self::writer::LedgerThread;

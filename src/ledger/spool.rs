@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::id::{CompletionId, MessageId, OutboxId};
+use crate::id::{CompletionId, MessageId, OutboxId, TaskId, TeammateId};
 
 /// How much [`Spool::probe`] writes, in bytes: as much as a long text.
 const PROBE: usize = 64 * 1024;
@@ -32,6 +32,12 @@ pub(super) enum SpoolOwner {
     Post(OutboxId),
     /// A completion's.
     Completion(CompletionId),
+    /// A teammate's instructions.
+    Teammate(TeammateId),
+    /// A task's.
+    Task(TaskId),
+    /// That of what came of a task.
+    Result(TaskId),
 }
 
 /// The name of a spool file: its owner, and something new each time, because an edit writes the new
@@ -48,6 +54,9 @@ impl SpoolName {
             SpoolOwner::Message(id) => format!("message_{id}_{fresh}"),
             SpoolOwner::Post(id) => format!("post_{id}_{fresh}"),
             SpoolOwner::Completion(id) => format!("completion_{id}_{fresh}"),
+            SpoolOwner::Teammate(id) => format!("teammate_{id}_{fresh}"),
+            SpoolOwner::Task(id) => format!("task_{id}_{fresh}"),
+            SpoolOwner::Result(id) => format!("result_{id}_{fresh}"),
         })
     }
 
@@ -59,6 +68,9 @@ impl SpoolName {
             "message" => id.parse().ok().map(SpoolOwner::Message),
             "post" => id.parse().ok().map(SpoolOwner::Post),
             "completion" => id.parse().ok().map(SpoolOwner::Completion),
+            "teammate" => id.parse().ok().map(SpoolOwner::Teammate),
+            "task" => id.parse().ok().map(SpoolOwner::Task),
+            "result" => id.parse().ok().map(SpoolOwner::Result),
             _ => None,
         }
     }

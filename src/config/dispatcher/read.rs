@@ -15,7 +15,9 @@ use crate::config::channel::Declared;
 use crate::config::choice::Choice;
 use crate::config::codex::CodexConfig;
 use crate::config::dispatcher::MAX_COMPLETION_CHARS;
-use crate::config::dispatcher::{Approvals, DispatcherConfig, Prompts, RestartConfig};
+use crate::config::dispatcher::{
+    Approvals, DispatcherConfig, Prompts, RestartConfig, TeammatesConfig,
+};
 use crate::config::document::{Named, Table, Value};
 use crate::config::problem::Problem;
 use crate::config::words::suggest;
@@ -107,6 +109,7 @@ fn read(
                 value.count(1..=MAX_COMPLETION_CHARS, hint)
             })
             .unwrap_or(defaults::COMPLETION_CHARS),
+        teammates: TeammatesConfig::read(table.get("teammates")),
         restart: read_restart(table.get("restart")),
         model: read_text(&mut table, "model", "the name of a model"),
         effort: read_text(&mut table, "effort", "an effort such as \"high\""),

@@ -462,6 +462,8 @@ mod tests {
             last: None,
             waiting: 0,
             arrived,
+            assigned: 0,
+            teammate: None,
             hold: hold.map(|seconds| Hold {
                 failures: 1,
                 until: SystemTime::now() + Duration::from_secs(seconds),

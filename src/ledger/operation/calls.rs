@@ -15,23 +15,34 @@ impl Transaction<'_> {
             return Ok(Done {
                 receipt: before.receipt,
                 is_new: false,
+                ordered: None,
             });
         }
+        let ordered = match new.order {
+            Some(order) => Some(self.carry_out(order)?),
+            None => None,
+        };
+        let halted = ordered.as_ref().map(|ordered| ordered.halted);
+        let receipt = match halted.unwrap_or_default().to_string() {
+            nothing if nothing.is_empty() => new.receipt,
+            halted => format!("{}; {halted}", new.receipt),
+        };
         let record = CallRecord {
             number: self.state.take_number(),
             tool: new.tool,
-            receipt: cut_reason(&new.receipt),
+            receipt: cut_reason(&receipt),
         };
         let key = key::call(&new.lane, new.turn, &new.call)?;
         self.put("call", Table::Calls, key, &record)?;
-        if !new.posts.is_empty() {
+        if new.is_said {
             turn.said = turn.said.saturating_add(1);
             self.put_turn(&new.lane, turn)?;
-            self.enqueue(new.posts)?;
         }
+        self.enqueue(new.posts)?;
         Ok(Done {
             receipt: record.receipt,
             is_new: true,
+            ordered,
         })
     }
 

@@ -273,6 +273,30 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// Takes back the completions that wait for a lane and have such a name, as far as its thread does
+    /// not have them. Returns how many.
+    pub(super) fn withdraw_arrivals(
+        &mut self,
+        lane: &LaneId,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Result<usize, LedgerError> {
+        let Some(mut stored) = self.stored_lane(lane)? else {
+            return Ok(0);
+        };
+        let mut withdrawn = self.arrived(lane, usize::MAX)?;
+        withdrawn.retain(|it| it.injected_into.is_none() && is_meant(&it.name));
+        let count = withdrawn.len();
+        for completion in withdrawn {
+            self.remove(Table::Arrivals, key::in_lane(lane, completion.place)?);
+            self.move_completion(completion, CompletionEvent::Withdrawn)?;
+        }
+        if count > 0 {
+            stored.arrived = stored.arrived.saturating_sub(count);
+            self.put_lane(&stored)?;
+        }
+        Ok(count)
+    }
+
     /// Returns a completion as it is stored.
     pub(super) fn stored_completion(
         &mut self,

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CompletionId, MessageId, OutboxId};
+use crate::id::{CompletionId, MessageId, OutboxId, TeammateId};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Class, Key, Table};
 use crate::ledger::operation::messages::Seen;
@@ -32,6 +32,9 @@ pub struct Expired {
     /// Settled completions.
     #[serde(default)]
     pub completions: u64,
+    /// Teammates that were closed.
+    #[serde(default)]
+    pub teammates: u64,
 }
 
 impl Expired {
@@ -43,6 +46,7 @@ impl Expired {
         self.spools += other.spools;
         self.conversations += other.conversations;
         self.completions += other.completions;
+        self.teammates += other.teammates;
     }
 }
 
@@ -74,6 +78,8 @@ impl Transaction<'_> {
         // Their names keep repeated reports away, as deduplication keys do for messages.
         let remembered = horizon.settled.min(horizon.seen);
         let completions = self.due_expiries(Class::Completion, remembered, STEP)?;
+        // They stay readable for as long as conversations are known.
+        let teammates = self.due_expiries(Class::Teammate, horizon.conversations, STEP)?;
         for key in &messages {
             self.expire_message(key, &mut expired)?;
         }
@@ -92,10 +98,21 @@ impl Transaction<'_> {
         for key in &completions {
             self.expire_completion(key, &mut expired)?;
         }
+        for key in &teammates {
+            self.expire_teammate(TeammateId::from_bytes(id_bytes(key)?), &mut expired)?;
+        }
         self.expire_marks(horizon.conversations)?;
-        let more = [messages, posts, keys, conversations, senders, completions]
-            .iter()
-            .any(|keys| keys.len() == STEP);
+        let more = [
+            messages,
+            posts,
+            keys,
+            conversations,
+            senders,
+            completions,
+            teammates,
+        ]
+        .iter()
+        .any(|keys| keys.len() == STEP);
         Ok((expired, more))
     }
 
@@ -198,7 +215,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn expire_file(&mut self, file: Option<SpoolName>, expired: &mut Expired) {
+    pub(super) fn expire_file(&mut self, file: Option<SpoolName>, expired: &mut Expired) {
         if let Some(file) = file {
             self.unname_file(file);
             expired.spools += 1;
@@ -222,6 +239,15 @@ pub(in crate::ledger) fn is_named(
         SpoolOwner::Completion(id) => transaction
             .stored_completion(id)?
             .and_then(super::completions::StoredCompletion::file),
+        SpoolOwner::Teammate(id) => transaction
+            .stored_teammate(id)?
+            .and_then(super::teammates::StoredTeammate::file),
+        SpoolOwner::Task(id) => transaction
+            .stored_task(id)?
+            .and_then(super::tasks::StoredTask::file),
+        SpoolOwner::Result(id) => transaction
+            .stored_result(id)?
+            .and_then(super::tasks::StoredResult::file),
     };
     Ok(named.as_ref() == Some(name))
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DispatcherId, LaneId, ThreadId};
+use crate::id::{DispatcherId, LaneId, TeammateId, ThreadId};
 use crate::ledger::completion::Hold;
 use crate::ledger::dispatcher::DispatcherRecord;
 use crate::ledger::error::LedgerError;
@@ -36,6 +36,12 @@ pub(super) struct StoredLane {
     /// How many completions wait.
     #[serde(default)]
     pub(super) arrived: usize,
+    /// How many tasks wait.
+    #[serde(default)]
+    pub(super) assigned: usize,
+    /// Whose lane it is, if it is a teammate's.
+    #[serde(default)]
+    pub(super) teammate: Option<TeammateId>,
     #[serde(default)]
     pub(super) hold: Option<Hold>,
     pub(super) last_from: Option<Origin>,
@@ -211,6 +217,8 @@ impl Transaction<'_> {
             last: None,
             waiting: 0,
             arrived: 0,
+            assigned: 0,
+            teammate: None,
             hold: None,
             last_from: None,
             used_at: time::now(),
@@ -222,6 +230,22 @@ impl Transaction<'_> {
     /// Stores a lane.
     pub(super) fn put_lane(&mut self, lane: &StoredLane) -> Result<(), LedgerError> {
         self.put("lane", Table::Lanes, key::lane(&lane.id)?, lane)
+    }
+
+    /// Forgets a lane on which nothing will happen any more.
+    pub(super) fn forget_lane(&mut self, lane: &LaneId) -> Result<(), LedgerError> {
+        let Some(stored) = self.stored_lane(lane)? else {
+            return Ok(());
+        };
+        let key = key::lane(lane)?;
+        for (lost, _) in self.scan(Table::Lost, &key, &key, usize::MAX)? {
+            self.remove(Table::Lost, lost);
+        }
+        if let Some(thread) = &stored.thread {
+            self.remove(Table::Threads, key::thread(thread)?);
+        }
+        self.remove(Table::Lanes, key);
+        Ok(())
     }
 
     /// Takes a message out of its lane's queue. The caller stores both.
@@ -243,7 +267,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn stored_lane(&mut self, lane: &LaneId) -> Result<Option<StoredLane>, LedgerError> {
+    pub(super) fn stored_lane(&mut self, lane: &LaneId) -> Result<Option<StoredLane>, LedgerError> {
         self.get("lane", Table::Lanes, &key::lane(lane)?)
     }
 
@@ -266,6 +290,8 @@ impl Transaction<'_> {
             last: lane.last,
             waiting: lane.waiting,
             arrived: lane.arrived,
+            assigned: lane.assigned,
+            teammate: lane.teammate,
             hold: lane.hold,
             last_from: lane.last_from,
             used_at: lane.used_at,

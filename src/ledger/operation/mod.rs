@@ -13,6 +13,8 @@ mod lanes;
 mod messages;
 mod outbox;
 mod pairings;
+mod tasks;
+mod teammates;
 mod turns;
 
 pub use self::expiry::Expired;

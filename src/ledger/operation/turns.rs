@@ -4,10 +4,11 @@ use crate::id::{LaneId, MessageId, OutboxId, TurnKey};
 use crate::ledger::completion::Return;
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Table};
-use crate::ledger::lane::{MAX_TURN_MESSAGES, OpenTurn, Origin, SettledTurn, TurnEvent};
+use crate::ledger::lane::{MAX_TURN_MESSAGES, OpenTurn, Origin, SettledTurn, Stop, TurnEvent};
 use crate::ledger::message::{MessageEvent, MessageRecord, MessageState, Outcome};
 use crate::ledger::operation::lanes::StoredLane;
 use crate::ledger::post::NewPost;
+use crate::ledger::task::TaskReport;
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
 use crate::ledger::value::cut_reason;
@@ -124,14 +125,15 @@ impl Transaction<'_> {
         self.put_turn(&lane.id, turn)
     }
 
-    /// Closes the open turn, settles its messages and enqueues what is to be said. Its completions
-    /// are settled as well, or given back.
+    /// Closes the open turn, settles its messages and its task, and enqueues what is to be said. Its
+    /// completions are settled as well, or given back.
     pub(in crate::ledger) fn settle_turn(
         &mut self,
         lane: &LaneId,
         key: TurnKey,
         outcome: &Outcome,
         back: Option<Return>,
+        report: Option<TaskReport>,
         posts: Vec<NewPost>,
     ) -> Result<Vec<OutboxId>, LedgerError> {
         let turn = self.open(lane, key)?;
@@ -150,6 +152,7 @@ impl Transaction<'_> {
             key,
             codex_turn: turn
                 .codex_turn
+                .clone()
                 .or(lane.last.and_then(|last| last.codex_turn)),
             state: MessageState::InTurn.on(MessageEvent::Settled(outcome.clone()))?,
             cause: match outcome {
@@ -161,10 +164,25 @@ impl Transaction<'_> {
             at,
         });
         self.put_lane(&lane)?;
+        self.settle_task(&lane, &turn, outcome, report)?;
         self.remove(Table::Turns, key::lane(&lane.id)?);
         self.forget_calls(&lane.id, key)?;
         self.state.counts.open_turns = self.state.counts.open_turns.saturating_sub(1);
         self.enqueue(posts)
+    }
+
+    /// Notes that the open turn of a lane is to end; `false` when none is open.
+    pub(super) fn stop_turn(
+        &mut self,
+        lane: &LaneId,
+        by: Option<&LaneId>,
+    ) -> Result<bool, LedgerError> {
+        let Some(mut turn) = self.turn(lane)? else {
+            return Ok(false);
+        };
+        turn.stop.get_or_insert_with(|| Stop { by: by.cloned() });
+        self.put_turn(lane, turn)?;
+        Ok(true)
     }
 
     /// Settles messages that wait, without a turn.

@@ -26,7 +26,9 @@ fn call(turn: TurnKey, name: &str, posts: Vec<NewPost>) -> NewCall {
         call: name.to_owned(),
         tool: "reply".to_owned(),
         receipt: format!("did {name}"),
+        is_said: !posts.is_empty(),
         posts,
+        order: None,
     }
 }
 
@@ -55,6 +57,7 @@ async fn a_call_is_done_once_also_by_the_next_process_and_forgotten_with_its_tur
     let done = |name: &str, is_new| Done {
         receipt: format!("did {name}"),
         is_new,
+        ordered: None,
     };
     for name in ["b", "a"] {
         let made = ledger.do_call(call(turn, name, vec![post(name)])).await;

@@ -68,12 +68,15 @@ impl Bench {
                 attachments: dir.path().join("attachments"),
                 spills: dir.path().join("completions"),
                 outgoing: dir.path().join("outgoing"),
+                worktrees: dir.path().join("worktrees"),
             }),
             ledger,
             lines: [(ChannelId::new("team"), line)].into(),
             supervised,
             board: StatusBoard::new(BTreeMap::new()).0,
             loading: Semaphore::new(1),
+            turns: Arc::new(Semaphore::new(1)),
+            doing: WhatTheyDo::default(),
         };
         let lane = Lane::new(
             Arc::new(context),

@@ -1,0 +1,355 @@
+//! Tasks: given to a teammate, done one by one, each reported to whoever asked.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{LaneId, TaskId, TeammateId, TurnKey};
+use crate::ledger::completion::{CompletionStatus, NewCompletion};
+use crate::ledger::error::LedgerError;
+use crate::ledger::key::{self, Table};
+use crate::ledger::lane::OpenTurn;
+use crate::ledger::message::Outcome;
+use crate::ledger::operation::body::Body;
+use crate::ledger::operation::expiry::Expired;
+use crate::ledger::operation::lanes::StoredLane;
+use crate::ledger::operation::teammates::StoredTeammate;
+use crate::ledger::spool::{SpoolName, SpoolOwner};
+use crate::ledger::task::{
+    Asker, MAX_REMEMBERED_TASKS, NewTask, TEAMMATE_PREFIX, TaskEvent, TaskRecord, TaskReport,
+    TaskState,
+};
+use crate::ledger::teammate::{Halted, MAX_WAITING_TASKS, RosterError};
+use crate::ledger::time;
+use crate::ledger::transaction::Transaction;
+use crate::ledger::value::cut_reason;
+
+/// What those are told whose task never began.
+const NOT_BEGUN: &str = "It was stopped before it began.";
+
+/// A task as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredTask {
+    id: TaskId,
+    lane: LaneId,
+    /// What orders it among those of its lane.
+    number: u64,
+    asker: Asker,
+    is_woken: bool,
+    state: TaskState,
+    beginning: String,
+    #[serde(with = "time::millis")]
+    given_at: SystemTime,
+    #[serde(with = "time::millis")]
+    changed_at: SystemTime,
+    turn: Option<TurnKey>,
+    text: Body<String>,
+}
+
+/// What came of a task, as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredResult {
+    status: CompletionStatus,
+    body: Body<String>,
+}
+
+impl StoredTask {
+    fn into_record(self) -> TaskRecord {
+        TaskRecord {
+            id: self.id,
+            lane: self.lane,
+            asker: self.asker,
+            is_woken: self.is_woken,
+            state: self.state,
+            beginning: self.beginning,
+            given_at: self.given_at,
+            changed_at: self.changed_at,
+            turn: self.turn,
+        }
+    }
+
+    /// Returns the name of the file that has its text, if there is one.
+    pub(super) fn file(self) -> Option<SpoolName> {
+        self.text.file()
+    }
+}
+
+impl StoredResult {
+    /// Returns the name of the file that has its text, if there is one.
+    pub(super) fn file(self) -> Option<SpoolName> {
+        self.body.file()
+    }
+}
+
+impl Transaction<'_> {
+    /// Returns the tasks of a lane, in the order in which they were given.
+    pub(in crate::ledger) fn tasks(
+        &mut self,
+        lane: &LaneId,
+    ) -> Result<Vec<TaskRecord>, LedgerError> {
+        let tasks = self.stored_tasks(lane)?;
+        Ok(tasks.into_iter().map(StoredTask::into_record).collect())
+    }
+
+    /// Returns a task.
+    pub(in crate::ledger) fn task(
+        &mut self,
+        id: TaskId,
+    ) -> Result<Option<TaskRecord>, LedgerError> {
+        Ok(self.stored_task(id)?.map(StoredTask::into_record))
+    }
+
+    /// Returns the text of a task.
+    pub(in crate::ledger) fn task_text(&mut self, id: TaskId) -> Result<String, LedgerError> {
+        self.known_task(id)?.text.load(self)
+    }
+
+    /// Returns what came of a task.
+    pub(in crate::ledger) fn task_report(
+        &mut self,
+        id: TaskId,
+    ) -> Result<Option<TaskReport>, LedgerError> {
+        let Some(result) = self.stored_result(id)? else {
+            return Ok(None);
+        };
+        Ok(Some(TaskReport {
+            status: result.status,
+            body: result.body.load(self)?,
+        }))
+    }
+
+    /// Opens a turn with the task that has waited longest.
+    pub(in crate::ledger) fn open_task(
+        &mut self,
+        lane: &LaneId,
+        key: TurnKey,
+    ) -> Result<Option<OpenTurn>, LedgerError> {
+        let waiting = |task: &StoredTask| task.state == TaskState::Waiting;
+        let Some(mut task) = self.stored_tasks(lane)?.into_iter().find(waiting) else {
+            return Ok(None);
+        };
+        let opened = self.begin_turn(lane, key, |transaction, lane, turn| {
+            turn.task = Some(task.id);
+            lane.assigned = lane.assigned.saturating_sub(1);
+            task.turn = Some(key);
+            transaction.move_task(task, TaskEvent::Taken)
+        });
+        opened.map(Some)
+    }
+
+    // === For the other operations ===
+
+    /// Gives a teammate a task. The caller stores the teammate.
+    pub(super) fn give_task(
+        &mut self,
+        teammate: &mut StoredTeammate,
+        new: NewTask,
+    ) -> Result<(), LedgerError> {
+        let mut lane = self.lane_or_new(&teammate.lane, &teammate.dispatcher)?;
+        if lane.assigned >= MAX_WAITING_TASKS {
+            return Err(RosterError::Overworked { name: new.teammate }.into());
+        }
+        lane.teammate = Some(teammate.id);
+        lane.assigned += 1;
+        lane.used_at = time::now();
+        self.put_lane(&lane)?;
+        teammate.asker = new.asker.clone();
+        self.add_task(&lane.id, new.asker, &new.text, TaskState::Waiting, None)
+    }
+
+    /// Settles what the open turn of a teammate's lane was about, and reports it to whoever asked,
+    /// unless that is who has stopped it. The caller has stored the lane.
+    pub(super) fn settle_task(
+        &mut self,
+        lane: &StoredLane,
+        turn: &OpenTurn,
+        outcome: &Outcome,
+        report: Option<TaskReport>,
+    ) -> Result<(), LedgerError> {
+        let mut asker = None;
+        let mut about = turn.task;
+        if let Some(id) = turn.task
+            && let Some(task) = self.stored_task(id)?
+        {
+            asker = Some(task.asker.clone());
+            self.move_task(task, TaskEvent::Settled(outcome.clone()))?;
+        }
+        let Some(report) = report else {
+            return Ok(());
+        };
+        let Some(mut teammate) = self.teammate_of(lane.teammate)? else {
+            return Ok(());
+        };
+        let asker = asker.unwrap_or_else(|| teammate.asker.clone());
+        if about.is_none() {
+            let state = outcome.clone().into();
+            self.add_task(&lane.id, asker.clone(), "", state, Some(turn.key))?;
+            about = self.stored_tasks(&lane.id)?.last().map(|task| task.id);
+        }
+        if let Some(about) = about {
+            let result = StoredResult {
+                status: report.status,
+                body: Body::keep(self, SpoolOwner::Result(about), &report.body)?,
+            };
+            self.put("result", Table::Results, key::task(about), &result)?;
+        }
+        self.forget_tasks(&lane.id, MAX_REMEMBERED_TASKS, &mut Expired::default())?;
+        let stopped_by = turn.stop.as_ref().map(|stop| &stop.by);
+        if stopped_by == Some(&Some(asker.lane.clone())) {
+            return Ok(());
+        }
+        self.report_to(&mut teammate, asker, report)?;
+        self.put_teammate(&teammate)
+    }
+
+    /// Ends what a teammate's lane does and forgets what waits for it. Returns the lanes that are told.
+    pub(super) fn halt_tasks(
+        &mut self,
+        teammate: &mut StoredTeammate,
+        by: Option<&LaneId>,
+    ) -> Result<(Vec<LaneId>, Halted), LedgerError> {
+        let mut halted = Halted::default();
+        let mut lane = self.known_lane(&teammate.lane)?;
+        lane.assigned = 0;
+        self.put_lane(&lane)?;
+        let mut told = Vec::new();
+        for task in self.stored_tasks(&lane.id)? {
+            if task.state != TaskState::Waiting {
+                continue;
+            }
+            halted.waiting += 1;
+            let asker = task.asker.clone();
+            self.move_task(task, TaskEvent::Withdrawn)?;
+            if by != Some(&asker.lane) {
+                told.push(asker.lane.clone());
+                let report = TaskReport {
+                    status: CompletionStatus::Stopped,
+                    body: NOT_BEGUN.to_owned(),
+                };
+                self.report_to(teammate, asker, report)?;
+            }
+        }
+        halted.is_running = self.stop_turn(&lane.id, by)?;
+        if let Some(by) = by {
+            let prefix = format!("{TEAMMATE_PREFIX}{}#", teammate.name);
+            halted.unseen = self.withdraw_arrivals(by, |name| name.starts_with(&prefix))?;
+        }
+        Ok((told, halted))
+    }
+
+    /// Forgets the oldest settled tasks of a lane but for `keep` of them.
+    pub(super) fn forget_tasks(
+        &mut self,
+        lane: &LaneId,
+        keep: usize,
+        expired: &mut Expired,
+    ) -> Result<(), LedgerError> {
+        let mut settled = self.stored_tasks(lane)?;
+        settled.retain(|task| task.state.is_settled());
+        let excess = settled.len().saturating_sub(keep);
+        for task in settled.into_iter().take(excess) {
+            let key = key::task(task.id);
+            self.remove(Table::Assigned, key::in_lane(lane, task.number)?);
+            self.remove(Table::Tasks, key.clone());
+            let result = self.stored_result(task.id)?;
+            if let Some(result) = result {
+                self.remove(Table::Results, key);
+                self.expire_file(result.file(), expired);
+            }
+            self.expire_file(task.file(), expired);
+        }
+        Ok(())
+    }
+
+    /// Returns a task as it is stored.
+    pub(super) fn stored_task(&mut self, id: TaskId) -> Result<Option<StoredTask>, LedgerError> {
+        self.get("task", Table::Tasks, &key::task(id))
+    }
+
+    /// Returns what came of a task as it is stored.
+    pub(super) fn stored_result(
+        &mut self,
+        id: TaskId,
+    ) -> Result<Option<StoredResult>, LedgerError> {
+        self.get("result", Table::Results, &key::task(id))
+    }
+
+    fn add_task(
+        &mut self,
+        lane: &LaneId,
+        asker: Asker,
+        text: &str,
+        state: TaskState,
+        turn: Option<TurnKey>,
+    ) -> Result<(), LedgerError> {
+        let (id, now) = (TaskId::new(), time::now());
+        let number = self.state.take_number();
+        let assigned = key::in_lane(lane, number)?;
+        self.put("assignment", Table::Assigned, assigned, &id)?;
+        let task = StoredTask {
+            id,
+            lane: lane.clone(),
+            number,
+            asker,
+            is_woken: turn.is_some(),
+            state,
+            beginning: cut_reason(text),
+            given_at: now,
+            changed_at: now,
+            turn,
+            text: Body::keep(self, SpoolOwner::Task(id), &text.to_owned())?,
+        };
+        self.put("task", Table::Tasks, key::task(id), &task)
+    }
+
+    /// Reports a result of a teammate. The caller stores the teammate.
+    fn report_to(
+        &mut self,
+        teammate: &mut StoredTeammate,
+        asker: Asker,
+        report: TaskReport,
+    ) -> Result<(), LedgerError> {
+        teammate.results = teammate.results.saturating_add(1);
+        let name = format!("{TEAMMATE_PREFIX}{}#{}", teammate.name, teammate.results);
+        self.report(NewCompletion {
+            dispatcher: teammate.dispatcher.clone(),
+            lane: asker.lane,
+            name,
+            from: teammate.name.clone(),
+            status: report.status,
+            body: report.body,
+            origin: asker.origin,
+        })?;
+        Ok(())
+    }
+
+    fn teammate_of(
+        &mut self,
+        id: Option<TeammateId>,
+    ) -> Result<Option<StoredTeammate>, LedgerError> {
+        id.map_or(Ok(None), |id| self.stored_teammate(id))
+    }
+
+    fn stored_tasks(&mut self, lane: &LaneId) -> Result<Vec<StoredTask>, LedgerError> {
+        let prefix = key::lane(lane)?;
+        self.scan(Table::Assigned, &prefix, &prefix, usize::MAX)?
+            .into_iter()
+            .map(|(_, value)| self.known_task(value.decode("assignment")?))
+            .collect()
+    }
+
+    fn known_task(&mut self, id: TaskId) -> Result<StoredTask, LedgerError> {
+        self.stored_task(id)?.ok_or(LedgerError::UnknownTask(id))
+    }
+
+    fn move_task(&mut self, mut task: StoredTask, event: TaskEvent) -> Result<(), LedgerError> {
+        task.state = match task.state.on(event)? {
+            TaskState::Failed { kind } => TaskState::Failed {
+                kind: cut_reason(&kind),
+            },
+            state => state,
+        };
+        task.changed_at = time::now();
+        self.put("task", Table::Tasks, key::task(task.id), &task)
+    }
+}

@@ -1,0 +1,287 @@
+//! Teammates: who they are, and what is ordered about them.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{DispatcherId, LaneId, TeammateId};
+use crate::ledger::error::LedgerError;
+use crate::ledger::key::{self, Class, Table};
+use crate::ledger::operation::body::Body;
+use crate::ledger::operation::expiry::Expired;
+use crate::ledger::spool::{SpoolName, SpoolOwner};
+use crate::ledger::task::{Asker, NewTask};
+use crate::ledger::teammate::{
+    Halt, Halted, NewTeammate, Order, Ordered, RosterError, TeammateRecord, Workspace, WorktreeFate,
+};
+use crate::ledger::time;
+use crate::ledger::transaction::Transaction;
+use crate::ledger::value::cut_reason;
+
+/// A teammate as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredTeammate {
+    pub(super) id: TeammateId,
+    pub(super) dispatcher: DispatcherId,
+    pub(super) name: String,
+    pub(super) lane: LaneId,
+    workspace: Workspace,
+    model: Option<String>,
+    sandbox: Option<String>,
+    instructions: Option<Body<String>>,
+    pub(super) results: u32,
+    pub(super) asker: Asker,
+    #[serde(with = "time::millis")]
+    joined_at: SystemTime,
+    #[serde(with = "time::optional_millis")]
+    closed_at: Option<SystemTime>,
+}
+
+impl StoredTeammate {
+    fn into_record(self) -> TeammateRecord {
+        TeammateRecord {
+            id: self.id,
+            dispatcher: self.dispatcher,
+            name: self.name,
+            lane: self.lane,
+            workspace: self.workspace,
+            model: self.model,
+            sandbox: self.sandbox,
+            results: self.results,
+            asker: self.asker,
+            joined_at: self.joined_at,
+            closed_at: self.closed_at,
+        }
+    }
+
+    /// Returns the name of the file that has its instructions, if there is one.
+    pub(super) fn file(self) -> Option<SpoolName> {
+        self.instructions.and_then(Body::file)
+    }
+}
+
+impl Transaction<'_> {
+    /// Carries an order out.
+    pub(in crate::ledger) fn carry_out(&mut self, order: Order) -> Result<Ordered, LedgerError> {
+        match order {
+            Order::Spawn(new, task) => self.spawn(new, task),
+            Order::Assign(task) => {
+                let mut teammate = self.open_teammate(&task.dispatcher, &task.teammate)?;
+                self.give_task(&mut teammate, task)?;
+                self.put_teammate(&teammate)?;
+                Ok(ordered(teammate.lane))
+            }
+            Order::Stop(halt) => {
+                let mut teammate = self.open_teammate(&halt.dispatcher, &halt.name)?;
+                self.halt(&mut teammate, &halt)
+            }
+            Order::Close { halt, force } => {
+                let mut teammate = self.open_teammate(&halt.dispatcher, &halt.name)?;
+                let now = time::now();
+                teammate.closed_at = Some(now);
+                if let Workspace::Worktree { fate, .. } = &mut teammate.workspace {
+                    *fate = WorktreeFate::Leaving { force };
+                }
+                self.expire_later(Class::Teammate, now, &key::teammate(teammate.id))?;
+                self.withdraw_arrivals(&teammate.lane, |_| true)?;
+                self.halt(&mut teammate, &halt)
+            }
+        }
+    }
+
+    /// Returns the teammates of a dispatcher, by name.
+    pub(in crate::ledger) fn teammates(
+        &mut self,
+        dispatcher: &DispatcherId,
+    ) -> Result<Vec<TeammateRecord>, LedgerError> {
+        let teammates = self.stored_teammates(dispatcher)?;
+        Ok(teammates
+            .into_iter()
+            .map(StoredTeammate::into_record)
+            .collect())
+    }
+
+    /// Returns a teammate.
+    pub(in crate::ledger) fn teammate(
+        &mut self,
+        id: TeammateId,
+    ) -> Result<Option<TeammateRecord>, LedgerError> {
+        Ok(self.stored_teammate(id)?.map(StoredTeammate::into_record))
+    }
+
+    /// Returns the teammate of a name.
+    pub(in crate::ledger) fn teammate_named(
+        &mut self,
+        dispatcher: &DispatcherId,
+        name: &str,
+    ) -> Result<Option<TeammateRecord>, LedgerError> {
+        let named = self.stored_teammate_named(dispatcher, name)?;
+        Ok(named.map(StoredTeammate::into_record))
+    }
+
+    /// Returns what a teammate is told beside its tasks.
+    pub(in crate::ledger) fn instructions(
+        &mut self,
+        id: TeammateId,
+    ) -> Result<Option<String>, LedgerError> {
+        let teammate = self.known_teammate(id)?;
+        teammate
+            .instructions
+            .map(|text| text.load(self))
+            .transpose()
+    }
+
+    /// Notes what became of a worktree.
+    pub(in crate::ledger) fn worktree_left(
+        &mut self,
+        id: TeammateId,
+        left: WorktreeFate,
+    ) -> Result<(), LedgerError> {
+        let mut teammate = self.known_teammate(id)?;
+        if let Workspace::Worktree { fate, .. } = &mut teammate.workspace {
+            *fate = match left {
+                WorktreeFate::Kept { reason } => WorktreeFate::Kept {
+                    reason: cut_reason(&reason),
+                },
+                left => left,
+            };
+        }
+        self.put_teammate(&teammate)
+    }
+
+    // === For the other operations ===
+
+    /// Returns a teammate as it is stored.
+    pub(super) fn stored_teammate(
+        &mut self,
+        id: TeammateId,
+    ) -> Result<Option<StoredTeammate>, LedgerError> {
+        self.get("teammate", Table::Teammates, &key::teammate(id))
+    }
+
+    /// Stores a teammate.
+    pub(super) fn put_teammate(&mut self, teammate: &StoredTeammate) -> Result<(), LedgerError> {
+        let key = key::teammate(teammate.id);
+        self.put("teammate", Table::Teammates, key, teammate)
+    }
+
+    /// Forgets a teammate that was closed, its tasks and its lane.
+    pub(super) fn expire_teammate(
+        &mut self,
+        id: TeammateId,
+        expired: &mut Expired,
+    ) -> Result<(), LedgerError> {
+        let Some(teammate) = self.stored_teammate(id)? else {
+            return Ok(());
+        };
+        self.forget_tasks(&teammate.lane, 0, expired)?;
+        self.forget_lane(&teammate.lane)?;
+        self.remove(
+            Table::Names,
+            key::name(&teammate.dispatcher, &teammate.name)?,
+        );
+        self.remove(Table::Teammates, key::teammate(id));
+        expired.teammates += 1;
+        self.expire_file(teammate.file(), expired);
+        Ok(())
+    }
+
+    fn spawn(&mut self, new: NewTeammate, task: NewTask) -> Result<Ordered, LedgerError> {
+        if let Some(known) = self.stored_teammate_named(&new.dispatcher, &new.name)? {
+            let name = new.name;
+            return Err(LedgerError::Roster(match known.closed_at {
+                None => RosterError::NameTaken { name },
+                Some(_) => RosterError::NameRemembered { name },
+            }));
+        }
+        let all = self.stored_teammates(&new.dispatcher)?;
+        if all.iter().filter(|it| it.closed_at.is_none()).count() >= new.limit {
+            return Err(RosterError::TooMany { limit: new.limit }.into());
+        }
+        let id = TeammateId::new();
+        let instructions = match &new.instructions {
+            Some(text) => Some(Body::keep(self, SpoolOwner::Teammate(id), text)?),
+            None => None,
+        };
+        let name = key::name(&new.dispatcher, &new.name)?;
+        self.put("teammate's name", Table::Names, name, &id)?;
+        let mut teammate = StoredTeammate {
+            id,
+            dispatcher: new.dispatcher,
+            name: new.name,
+            lane: new.lane,
+            workspace: new.workspace,
+            model: new.model,
+            sandbox: new.sandbox,
+            instructions,
+            results: 0,
+            asker: task.asker.clone(),
+            joined_at: time::now(),
+            closed_at: None,
+        };
+        self.give_task(&mut teammate, task)?;
+        self.put_teammate(&teammate)?;
+        Ok(ordered(teammate.lane))
+    }
+
+    fn halt(&mut self, teammate: &mut StoredTeammate, halt: &Halt) -> Result<Ordered, LedgerError> {
+        let (told, halted) = self.halt_tasks(teammate, halt.by.as_ref())?;
+        self.put_teammate(teammate)?;
+        Ok(Ordered {
+            lane: teammate.lane.clone(),
+            told,
+            halted,
+        })
+    }
+
+    fn stored_teammates(
+        &mut self,
+        dispatcher: &DispatcherId,
+    ) -> Result<Vec<StoredTeammate>, LedgerError> {
+        let prefix = key::dispatcher(dispatcher)?;
+        self.scan(Table::Names, &prefix, &prefix, usize::MAX)?
+            .into_iter()
+            .map(|(_, value)| self.known_teammate(value.decode("teammate's name")?))
+            .collect()
+    }
+
+    fn stored_teammate_named(
+        &mut self,
+        dispatcher: &DispatcherId,
+        name: &str,
+    ) -> Result<Option<StoredTeammate>, LedgerError> {
+        let key = key::name(dispatcher, name)?;
+        match self.get("teammate's name", Table::Names, &key)? {
+            Some(id) => self.known_teammate(id).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns a teammate that must be there and at work.
+    fn open_teammate(
+        &mut self,
+        dispatcher: &DispatcherId,
+        name: &str,
+    ) -> Result<StoredTeammate, LedgerError> {
+        let name = name.to_owned();
+        match self.stored_teammate_named(dispatcher, &name)? {
+            None => Err(RosterError::Unknown { name }.into()),
+            Some(known) if known.closed_at.is_some() => Err(RosterError::Closed { name }.into()),
+            Some(known) => Ok(known),
+        }
+    }
+
+    fn known_teammate(&mut self, id: TeammateId) -> Result<StoredTeammate, LedgerError> {
+        self.stored_teammate(id)?
+            .ok_or(LedgerError::UnknownTeammate(id))
+    }
+}
+
+/// An order that stops nothing.
+fn ordered(lane: LaneId) -> Ordered {
+    Ordered {
+        lane,
+        told: Vec::new(),
+        halted: Halted::default(),
+    }
+}

@@ -1,0 +1,540 @@
+//! What is ordered about teammates, checked; and how they are.
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use thiserror::Error;
+
+use super::doing::{Doing, WhatTheyDo};
+use super::worktree::{self, Worktree, WorktreeError};
+use crate::config::Sandbox;
+use crate::id::{DispatcherId, LaneId};
+use crate::ledger::{
+    Asker, Halt, Ledger, LedgerError, NewTask, NewTeammate, Order, Ordered, RosterError,
+    TaskRecord, TaskReport, TaskState, TeammateRecord, Workspace, WorktreeFate,
+};
+
+/// How many characters the name of a teammate may have.
+pub const MAX_NAME: usize = 40;
+
+/// How many characters a task may have.
+pub const MAX_TASK: usize = 100_000;
+
+/// How many characters the instructions of a teammate may have.
+pub const MAX_INSTRUCTIONS: usize = 20_000;
+
+/// How many characters the name of a model may have.
+pub const MAX_MODEL: usize = 100;
+
+/// How many of its last tasks are read at a time.
+pub const MAX_READ: usize = 10;
+
+/// What a dispatcher allows its teammates.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Where the dispatcher works: nobody works outside of it but in a worktree of its repository.
+    pub workspace: PathBuf,
+    /// Where worktrees are made.
+    pub worktrees: PathBuf,
+    /// What commands of the dispatcher may do: those of nobody may do more.
+    pub sandbox: Sandbox,
+    /// How many there may be at a time; 0 turns them off.
+    pub limit: usize,
+}
+
+/// A teammate that somebody wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpawnRequest {
+    /// Its name: lower-case letters, digits and hyphens.
+    pub name: String,
+    /// What it is to do first.
+    pub task: String,
+    /// Where it works.
+    pub workspace: WorkspaceRequest,
+    /// What it is told beside its tasks.
+    pub instructions: Option<String>,
+    /// Its model, if not the dispatcher's.
+    pub model: Option<String>,
+    /// What its commands may do, if less than those of the dispatcher.
+    pub sandbox: Option<Sandbox>,
+}
+
+/// Where a teammate is to work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkspaceRequest {
+    /// Where the dispatcher works.
+    Shared,
+    /// In a git worktree of its own.
+    Worktree,
+    /// In this directory, from the dispatcher's workspace on.
+    Directory(PathBuf),
+}
+
+impl WorkspaceRequest {
+    /// Reads what people and models write: `shared`, `worktree`, or the path of a directory.
+    pub fn of(text: &str) -> Self {
+        match text.trim() {
+            "" | "shared" => Self::Shared,
+            "worktree" => Self::Worktree,
+            path => Self::Directory(PathBuf::from(path)),
+        }
+    }
+}
+
+/// Why an order is not carried out.
+#[derive(Debug, Error)]
+pub enum OrderError {
+    /// The dispatcher has no teammates.
+    #[error(
+        "this dispatcher has no teammates: the operator has turned them off (`teammates = {{ max = 0 }}`)"
+    )]
+    Off,
+    /// The name cannot be one.
+    #[error(
+        "{name:?} cannot be the name of a teammate: use up to {MAX_NAME} lower-case letters, digits and \
+         hyphens, beginning with a letter"
+    )]
+    Name {
+        /// The name, cut.
+        name: String,
+    },
+    /// A text is blank or too long.
+    #[error("the {what} {problem}")]
+    Text {
+        /// Which text.
+        what: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// It would be allowed more than the dispatcher.
+    #[error(
+        "a teammate cannot have the sandbox {wanted}: its dispatcher has {allowed}, and it may not have more"
+    )]
+    Sandbox {
+        /// What was asked for.
+        wanted: Sandbox,
+        /// What there is.
+        allowed: Sandbox,
+    },
+    /// The directory is none, or lies elsewhere.
+    #[error("{} cannot be its directory: {problem}", .path.display())]
+    Directory {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There can be no worktree.
+    #[error(transparent)]
+    Worktree(#[from] WorktreeError),
+    /// The teammates are not such that it could be.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+    /// It is not on disk.
+    #[error(transparent)]
+    Ledger(LedgerError),
+}
+
+impl From<LedgerError> for OrderError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Roster(error) => Self::Roster(error),
+            error => Self::Ledger(error),
+        }
+    }
+}
+
+/// How a teammate is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Teammate {
+    /// Who it is.
+    pub record: TeammateRecord,
+    /// What it is at.
+    pub state: State,
+    /// How many tasks wait for it.
+    pub waiting: usize,
+    /// The task that it works on, or else the last one that was settled.
+    pub task: Option<TaskRecord>,
+}
+
+/// What a teammate is at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It has nothing to do.
+    Idle,
+    /// Its tasks wait: for a free place among those that work, or for Codex.
+    Waiting,
+    /// It works.
+    Working {
+        /// Since when.
+        since: SystemTime,
+        /// What it was doing when it was last heard of.
+        doing: Option<Doing>,
+    },
+    /// It was told to end what it does.
+    Stopping,
+    /// It has left.
+    Closed {
+        /// When.
+        at: SystemTime,
+    },
+}
+
+impl State {
+    /// Returns its name without what belongs to it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Waiting => "waiting",
+            Self::Working { .. } => "working",
+            Self::Stopping => "stopping",
+            Self::Closed { .. } => "closed",
+        }
+    }
+}
+
+/// A teammate, and what it was last given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Details {
+    /// How it is.
+    pub teammate: Teammate,
+    /// Its last tasks, oldest first.
+    pub tasks: Vec<TaskDetails>,
+}
+
+/// A task, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskDetails {
+    /// How far it is.
+    pub record: TaskRecord,
+    /// What was to be done.
+    pub text: String,
+    /// What came of it, if anything has yet.
+    pub report: Option<TaskReport>,
+}
+
+/// The teammates of one dispatcher. Cheap to clone.
+#[derive(Clone)]
+pub struct Roster(Arc<Shared>);
+
+struct Shared {
+    dispatcher: DispatcherId,
+    rules: Rules,
+    ledger: Ledger,
+    doing: WhatTheyDo,
+    wake: Box<dyn Fn(LaneId) + Send + Sync>,
+}
+
+impl fmt::Debug for Roster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Roster")
+            .field("dispatcher", &self.0.dispatcher)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Roster {
+    /// Makes the roster of a dispatcher; `wake` is told which lanes have something to do.
+    pub fn new(
+        dispatcher: DispatcherId,
+        rules: Rules,
+        ledger: Ledger,
+        doing: WhatTheyDo,
+        wake: impl Fn(LaneId) + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            dispatcher,
+            rules,
+            ledger,
+            doing,
+            wake: Box::new(wake),
+        }))
+    }
+
+    // === Orders ===
+
+    /// Returns the order by which a teammate joins and is given its first task. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be carried out.
+    pub async fn spawn(&self, request: SpawnRequest, asker: Asker) -> Result<Order, OrderError> {
+        let rules = &self.0.rules;
+        if rules.limit == 0 {
+            return Err(OrderError::Off);
+        }
+        check_name(&request.name)?;
+        check_text("task", &request.task, MAX_TASK)?;
+        for (what, text, max) in [
+            ("instructions", &request.instructions, MAX_INSTRUCTIONS),
+            ("model", &request.model, MAX_MODEL),
+        ] {
+            if let Some(text) = text {
+                check_text(what, text, max)?;
+            }
+        }
+        if let Some(wanted) = request.sandbox
+            && wanted.is_wider_than(rules.sandbox)
+        {
+            let allowed = rules.sandbox;
+            return Err(OrderError::Sandbox { wanted, allowed });
+        }
+        let workspace = match request.workspace {
+            WorkspaceRequest::Shared => Workspace::Shared,
+            WorkspaceRequest::Directory(path) => self.directory(&path).await?,
+            WorkspaceRequest::Worktree => {
+                let name = &request.name;
+                // The name first: then the branch of one that is there already is no riddle.
+                if let Some(known) = self.named(name).await? {
+                    let name = name.clone();
+                    return Err(OrderError::Roster(match known.closed_at {
+                        None => RosterError::NameTaken { name },
+                        Some(_) => RosterError::NameRemembered { name },
+                    }));
+                }
+                let plan = worktree::plan(&rules.workspace, &rules.worktrees, name).await?;
+                Workspace::Worktree {
+                    repository: plan.repository,
+                    path: plan.path,
+                    branch: plan.branch,
+                    inside: plan.inside,
+                    fate: WorktreeFate::InUse,
+                }
+            }
+        };
+        let new = NewTeammate {
+            dispatcher: self.0.dispatcher.clone(),
+            lane: self.lane_of(&request.name),
+            name: request.name.clone(),
+            workspace,
+            model: request.model,
+            sandbox: request.sandbox.map(|sandbox| sandbox.as_str().to_owned()),
+            instructions: request.instructions,
+            limit: rules.limit,
+        };
+        Ok(Order::Spawn(
+            new,
+            self.task(request.name, request.task, asker),
+        ))
+    }
+
+    /// Returns the order by which a teammate is given a further task. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be carried out.
+    pub fn send(&self, name: String, task: String, asker: Asker) -> Result<Order, OrderError> {
+        check_text("task", &task, MAX_TASK)?;
+        Ok(Order::Assign(self.task(name, task, asker)))
+    }
+
+    /// Returns the order by which a teammate ends what it does and forgets what waits; `by` is the lane
+    /// whose model wants it, if one does.
+    pub fn stop(&self, name: String, by: Option<LaneId>) -> Order {
+        Order::Stop(self.halt(name, by))
+    }
+
+    /// Returns the order by which a teammate leaves. With `force` its worktree goes also when something
+    /// would be lost by that.
+    pub fn close(&self, name: String, by: Option<LaneId>, force: bool) -> Order {
+        Order::Close {
+            halt: self.halt(name, by),
+            force,
+        }
+    }
+
+    /// Carries an order out.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be, or is not on disk.
+    pub async fn carry_out(&self, order: Order) -> Result<Ordered, OrderError> {
+        let ordered = self.0.ledger.carry_out(order).await?;
+        self.wake(&ordered);
+        Ok(ordered)
+    }
+
+    /// Wakes those whom an order concerns that was carried out.
+    pub fn wake(&self, ordered: &Ordered) {
+        for lane in ordered.told.iter().chain([&ordered.lane]) {
+            (self.0.wake)(lane.clone());
+        }
+    }
+
+    // === How they are ===
+
+    /// Returns all that are remembered, by name, those that have left last.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub async fn list(&self) -> Result<Vec<Teammate>, LedgerError> {
+        let records = self.0.ledger.teammates(&self.0.dispatcher).await?;
+        let mut teammates = Vec::with_capacity(records.len());
+        for record in records {
+            teammates.push(self.look_at(record).await?.0);
+        }
+        teammates.sort_by_key(|teammate| teammate.record.closed_at.is_some());
+        Ok(teammates)
+    }
+
+    /// Returns one of them, and up to `count` of its last tasks, at most [`MAX_READ`].
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name, or it cannot be read.
+    pub async fn read(&self, name: &str, count: usize) -> Result<Details, OrderError> {
+        let Some(record) = self.named(name).await? else {
+            let name = tieline_channel::cut(name, MAX_NAME);
+            return Err(RosterError::Unknown { name }.into());
+        };
+        let (teammate, mut records) = self.look_at(record).await?;
+        let first = records.len().saturating_sub(count.clamp(1, MAX_READ));
+        let mut tasks = Vec::new();
+        for record in records.drain(first..) {
+            tasks.push(TaskDetails {
+                text: self.0.ledger.task_text(record.id).await?,
+                report: self.0.ledger.task_report(record.id).await?,
+                record,
+            });
+        }
+        Ok(Details { teammate, tasks })
+    }
+
+    async fn named(&self, name: &str) -> Result<Option<TeammateRecord>, LedgerError> {
+        // What cannot be a name is nobody's.
+        if check_name(name).is_err() {
+            return Ok(None);
+        }
+        self.0.ledger.teammate_named(&self.0.dispatcher, name).await
+    }
+
+    async fn look_at(
+        &self,
+        record: TeammateRecord,
+    ) -> Result<(Teammate, Vec<TaskRecord>), LedgerError> {
+        let ledger = &self.0.ledger;
+        let tasks = ledger.tasks(&record.lane).await?;
+        let lane = ledger.lane(&record.lane).await?;
+        let open = lane.as_ref().and_then(|lane| lane.open.as_ref());
+        let waiting = lane.as_ref().map_or(0, |lane| lane.assigned);
+        let state = match (record.closed_at, open) {
+            (Some(at), _) => State::Closed { at },
+            (None, Some(open)) if open.stop.is_some() => State::Stopping,
+            (None, Some(open)) => State::Working {
+                since: open.opened_at,
+                doing: self.0.doing.of(&record.lane),
+            },
+            (None, None) if lane.as_ref().is_some_and(|lane| lane.inputs() > 0) => State::Waiting,
+            (None, None) => State::Idle,
+        };
+        let is_at = |task: &&TaskRecord| task.state == TaskState::InTurn;
+        let is_over = |task: &&TaskRecord| task.state.is_settled();
+        let task = tasks.iter().find(is_at);
+        let task = task.or_else(|| tasks.iter().rev().find(is_over)).cloned();
+        let teammate = Teammate {
+            record,
+            state,
+            waiting,
+            task,
+        };
+        Ok((teammate, tasks))
+    }
+
+    // === Parts of orders ===
+
+    fn lane_of(&self, name: &str) -> LaneId {
+        // No channel has such a name, so no chat has this lane.
+        LaneId::new(format!("{}/@{name}", self.0.dispatcher))
+    }
+
+    fn task(&self, teammate: String, text: String, asker: Asker) -> NewTask {
+        NewTask {
+            dispatcher: self.0.dispatcher.clone(),
+            teammate,
+            asker,
+            text,
+        }
+    }
+
+    fn halt(&self, name: String, by: Option<LaneId>) -> Halt {
+        Halt {
+            dispatcher: self.0.dispatcher.clone(),
+            name,
+            by,
+        }
+    }
+
+    /// Checks a directory that a teammate is to work in.
+    async fn directory(&self, wanted: &Path) -> Result<Workspace, OrderError> {
+        let refused = |problem: &str| OrderError::Directory {
+            path: wanted.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let workspace = &self.0.rules.workspace;
+        if wanted.components().any(|part| part == Component::ParentDir) {
+            return Err(refused(
+                "`..` leads out of the workspace; name one below it",
+            ));
+        }
+        let (root, path) = tokio::try_join!(
+            tokio::fs::canonicalize(workspace),
+            tokio::fs::canonicalize(workspace.join(wanted)),
+        )
+        .map_err(|error| refused(&format!("{error}; make it first, or use \"shared\"")))?;
+        if !path.starts_with(&root) {
+            return Err(refused("it is not below the dispatcher's workspace"));
+        }
+        if !path.is_dir() {
+            return Err(refused("it is not a directory"));
+        }
+        Ok(Workspace::Directory { path })
+    }
+}
+
+/// Returns the worktree of a teammate, if it has one, and what is to become of it.
+pub fn worktree_of(workspace: &Workspace) -> Option<(Worktree, &WorktreeFate)> {
+    match workspace {
+        Workspace::Shared | Workspace::Directory { .. } => None,
+        Workspace::Worktree {
+            repository,
+            path,
+            branch,
+            inside,
+            fate,
+        } => {
+            let worktree = Worktree {
+                repository: repository.clone(),
+                path: path.clone(),
+                branch: branch.clone(),
+                inside: inside.clone(),
+            };
+            Some((worktree, fate))
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), OrderError> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let begins_well = name.starts_with(|c: char| c.is_ascii_lowercase());
+    if begins_well && name.len() <= MAX_NAME && name.chars().all(is_plain) && !name.ends_with('-') {
+        return Ok(());
+    }
+    Err(OrderError::Name {
+        name: tieline_channel::cut(name, MAX_NAME),
+    })
+}
+
+fn check_text(what: &'static str, text: &str, max: usize) -> Result<(), OrderError> {
+    let chars = text.chars().count();
+    let problem = if text.trim().is_empty() {
+        "is empty".to_owned()
+    } else if chars > max {
+        format!("has {chars} characters, and {max} are the most")
+    } else {
+        return Ok(());
+    };
+    Err(OrderError::Text { what, problem })
+}
