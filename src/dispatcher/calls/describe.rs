@@ -1,12 +1,13 @@
 //! How teammates are, in plain text for a model: short, bounded, and right in every state.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::dispatcher::envelope::Age;
 use crate::id::LaneId;
-use crate::ledger::{TaskRecord, TaskState, WorktreeFate};
-use crate::teammates::{Details, State, TaskDetails, Teammate, worktree_of};
+use crate::ledger::{TaskRecord, TaskState, Workspace, WorktreeFate};
+use crate::teammates::{Details, State, TaskDetails, Teammate};
 
 /// How many characters of tasks and results are shown of one teammate.
 const MAX_SHOWN: usize = 30_000;
@@ -25,7 +26,7 @@ pub(super) fn all(teammates: &[Teammate], reader: &LaneId, now: SystemTime) -> S
     let (open, mut closed): (Vec<_>, Vec<_>) = teammates
         .iter()
         .partition(|teammate| teammate.record.closed_at.is_none());
-    closed.sort_by_key(|teammate| std::cmp::Reverse(teammate.record.closed_at));
+    closed.sort_by_key(|teammate| Reverse(teammate.record.closed_at));
     let n_closed = closed.len();
     let mut text = match open.len() {
         0 => "There are no teammates; spawn_teammate starts one.".to_owned(),
@@ -44,7 +45,10 @@ pub(super) fn all(teammates: &[Teammate], reader: &LaneId, now: SystemTime) -> S
     }
     if n_closed > MAX_CLOSED {
         let more = n_closed - MAX_CLOSED;
-        let _ = write!(text, "\n\n{more} more were closed before that; they can be read by name.");
+        let _ = write!(
+            text,
+            "\n\n{more} more were closed before that; they can be read by name."
+        );
     }
     text
 }
@@ -82,7 +86,11 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
         .task
         .as_ref()
         .filter(|task| !task.state.is_settled());
-    let ends = if current.is_some() { "; its turn is ending" } else { "" };
+    let ends = if current.is_some() {
+        "; its turn is ending"
+    } else {
+        ""
+    };
     let state = match &teammate.state {
         State::Idle => "idle: it can be given a task".to_owned(),
         State::Waiting => "waiting for a free place among those that work, or for Codex".to_owned(),
@@ -111,12 +119,15 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
     if let Some(last) = &teammate.last {
         let settled = Age(elapsed(last.changed_at, now));
         let outcome = outcome(&last.state);
-        lines.push(format!("last task, {outcome} {settled} ago: {}", name_of(last)));
+        lines.push(format!(
+            "last task, {outcome} {settled} ago: {}",
+            name_of(last)
+        ));
     }
     if record.asker.lane != *reader {
         lines.push("its newest task is for another conversation, which is told of it".to_owned());
     }
-    lines.push(place(teammate));
+    lines.push(place(&record.workspace));
     let own = [("model", &record.model), ("sandbox", &record.sandbox)];
     for (what, own) in own {
         if let Some(own) = own {
@@ -127,21 +138,16 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
 }
 
 /// Returns where one works, and what became of that place.
-fn place(teammate: &Teammate) -> String {
-    use crate::ledger::Workspace;
-
-    let Some((worktree, fate)) = worktree_of(&teammate.record.workspace) else {
-        return match &teammate.record.workspace {
-            Workspace::Directory { path } => format!("works in {}", path.display()),
-            Workspace::Shared | Workspace::Worktree { .. } => "works in your workspace".to_owned(),
-        };
+fn place(workspace: &Workspace) -> String {
+    let (path, branch, fate) = match workspace {
+        Workspace::Shared => return "works in your workspace".to_owned(),
+        Workspace::Directory { path } => return format!("works in {}", path.display()),
+        Workspace::Worktree {
+            path, branch, fate, ..
+        } => (path.display(), branch, fate),
     };
-    let (path, branch) = (worktree.path.display(), &worktree.branch);
     match fate {
-        WorktreeFate::InUse => {
-            let cwd = worktree.cwd();
-            format!("works on branch {branch}, in the worktree {}", cwd.display())
-        }
+        WorktreeFate::InUse => format!("works on branch {branch}, in the worktree {path}"),
         WorktreeFate::Leaving { force: false } => format!(
             "its worktree {path} goes when nobody works in it, unless something would be lost by that; \
              branch {branch} stays"
@@ -228,6 +234,9 @@ fn line(text: &str) -> String {
 }
 
 /// Returns how long ago it was; no time if the clock was set back.
-fn elapsed(at: SystemTime, now: SystemTime) -> std::time::Duration {
+fn elapsed(at: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(at).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
