@@ -111,9 +111,9 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
         lines.push(match doing {
             Some(doing) => {
                 let heard = Age(elapsed(doing.at, now));
-                format!("{heard} ago: {}", line(&doing.text))
+                format!("doing, {heard} ago: {}", line(&doing.text))
             }
-            None => "nothing was heard of it yet".to_owned(),
+            None => "doing: nothing was heard of it yet".to_owned(),
         });
     }
     if let Some(last) = &teammate.last {

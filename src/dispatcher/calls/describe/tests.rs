@@ -112,7 +112,47 @@ fn every_state_is_told() {
         teammate("leaving", left.clone(), at_work(), None),
         teammate("left", left, None, Some(task("Go", TaskState::Stopped, 30))),
     ];
-    insta::assert_snapshot!(all(&all_of_them, &reader(), now()), @"");
+    insta::assert_snapshot!(all(&all_of_them, &reader(), now()), @r#"
+    There are 6 teammates. Their results are brought to you by themselves.
+
+    busy: working for 5m; 2 tasks wait for it
+      task: Mend it
+      doing, 12s ago: runs the tests
+      last task, done 1h ago: Read the code
+      works in your workspace
+
+    new: working for 5m
+      task: Mend it
+      doing: nothing was heard of it yet
+      works in your workspace
+
+    queued: waiting for a free place among those that work, or for Codex; 1 task waits for it
+      works in your workspace
+
+    idle: idle: it can be given a task
+      last task, failed (backend_timeout) 1m ago: Try
+      works in your workspace
+
+    elsewhere: idle: it can be given a task
+      last task, unclear whether done, 1m ago: results that it was brought
+      its newest task is for another conversation, which is told of it
+      works in /work/docs
+      model: small
+      sandbox: read-only
+
+    halted: stopping: its turn is ending
+      task: Mend it
+      last task, done 1h ago: Read the code
+      works in your workspace
+
+    leaving: closed 30s ago; its turn is ending
+      task: Mend it
+      works in your workspace
+
+    left: closed 30s ago
+      last task, stopped 30s ago: Go
+      works in your workspace
+    "#);
 }
 
 #[test]
@@ -227,7 +267,25 @@ fn one_is_told_with_its_tasks_and_what_came_of_them() {
         report: settled("", "perhaps").report,
     };
     let text = read(vec![settled("Look.\nWell.", "Seen."), stopped, woken]);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    a: idle: it can be given a task
+      works in your workspace
+      joined 1d ago
+
+    === Task given 2h ago, done 1m ago ===
+    Look.
+    Well.
+    --- Its result, status ok ---
+    Seen.
+
+    === Task given 2h ago, stopped 50s ago ===
+    Never begun
+    --- There is no result ---
+
+    === Nobody's task: results that it was brought, unclear whether done, 40s ago ===
+    --- Its result, status ok ---
+    perhaps
+    "#);
 }
 
 #[test]

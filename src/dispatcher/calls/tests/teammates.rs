@@ -426,7 +426,7 @@ async fn what_one_does_and_did_can_be_read() {
     bench.doing.note(&lane, "reads the\nparser");
     let text = read("r1", 1).await;
     assert!(text.contains("a: working for 0s\n"), "{text}");
-    assert!(text.contains("0s ago: reads the parser"), "{text}");
+    assert!(text.contains("doing, 0s ago: reads the parser"), "{text}");
     assert!(
         text.contains("begun 0s ago, not done yet ===\nthe task of a"),
         "{text}"
