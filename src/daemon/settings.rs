@@ -123,7 +123,8 @@ mod tests {
             "[channels.t]\nkind = \"console\"\n\
              [dispatchers.a]\nworkspace = \"/\"\nchannels = [\"t\"]\n{settings}"
         );
-        let loaded = Config::parse(&text, Path::new("/etc/tieline.toml"), None).unwrap();
+        let home = Some(Path::new("/home/mei"));
+        let loaded = Config::parse(&text, Path::new("/etc/tieline.toml"), home).unwrap();
         let (_, dispatcher) = loaded.config.dispatchers.into_iter().next().unwrap();
         thread(&dispatcher).developer_instructions.unwrap()
     }
