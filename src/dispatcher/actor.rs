@@ -24,8 +24,8 @@ use super::{Line, Settings};
 use crate::codex::Launch;
 use crate::config::Sessions;
 use crate::id::{DispatcherId, LaneId};
-use crate::ledger::{Ledger, MessageRecord, MessageState};
-use crate::teammates::{Roster, Rules, WhatTheyDo};
+use crate::ledger::{Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
+use crate::teammates::{Roster, Rules, WhatTheyDo, worktree_of};
 use tieline_channel::retry::RestartPolicy;
 
 /// How long a lane that ended by a defect rests before its work is tried again.
@@ -197,6 +197,7 @@ impl Dispatcher {
             loading: Semaphore::new(LOADING),
             turns: Arc::new(Semaphore::new(parallel)),
             doing,
+            wakes: Arc::clone(&wakes),
         });
         (
             Self {
@@ -347,13 +348,10 @@ impl Lanes {
     /// Wakes the lanes that an earlier run left with work, and the one that is kept loaded.
     /// Returns when to try again if they cannot be read.
     async fn wake_unfinished(&mut self) -> Option<Instant> {
-        let settings = Arc::clone(&self.context.settings);
-        match self.context.ledger.lanes(&settings.id).await {
+        match unfinished(&self.context).await {
             Ok(lanes) => {
                 for lane in lanes {
-                    if has_work(&lane) || settings.is_shared_lane(&lane.id) {
-                        self.wake(lane.id);
-                    }
+                    self.wake(lane);
                 }
                 None
             }
@@ -415,6 +413,23 @@ impl Lanes {
             }
         }
     }
+}
+
+/// Returns the lanes with work, those of teammates that leave, and the one that is kept loaded.
+async fn unfinished(context: &LaneContext) -> Result<Vec<LaneId>, LedgerError> {
+    let settings = &context.settings;
+    let mut unfinished = Vec::new();
+    for lane in context.ledger.lanes(&settings.id).await? {
+        if has_work(&lane) || settings.is_shared_lane(&lane.id) {
+            unfinished.push(lane.id);
+        }
+    }
+    for teammate in context.ledger.teammates(&settings.id).await? {
+        if let Some((_, WorktreeFate::Leaving { .. })) = worktree_of(&teammate.workspace) {
+            unfinished.push(teammate.lane);
+        }
+    }
+    Ok(unfinished)
 }
 
 async fn run_lane(lane: Lane, id: LaneId, abort: CancellationToken) -> LaneId {

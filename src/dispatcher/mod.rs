@@ -41,8 +41,8 @@ pub use self::actor::{Dispatcher, Handle};
 pub use self::report::{Report, ReportError};
 pub use self::supervisor::Condition;
 use crate::codex::LaunchConfig;
-use crate::codex::protocol::ThreadSettings;
-use crate::config::{DispatcherConfig, Sessions};
+use crate::codex::protocol::{SandboxMode, ThreadSettings};
+use crate::config::{DispatcherConfig, Sandbox, Sessions};
 use crate::id::{DispatcherId, LaneId};
 
 /// How long people wait without being told what for.
@@ -108,6 +108,15 @@ fn lane_of(
         }
     }
     LaneId::new(name)
+}
+
+/// Returns what Codex calls a sandbox of ours.
+pub fn sandbox_mode(sandbox: Sandbox) -> SandboxMode {
+    match sandbox {
+        Sandbox::ReadOnly => SandboxMode::ReadOnly,
+        Sandbox::WorkspaceWrite => SandboxMode::WorkspaceWrite,
+        Sandbox::DangerFullAccess => SandboxMode::DangerFullAccess,
+    }
 }
 
 /// A channel, as dispatchers use it.

@@ -17,7 +17,7 @@ pub use method::{
     InjectItems, InjectItemsParams, Method, ServerDiagnostics, ServerDiagnosticsGauge,
     ServerDiagnosticsProcess, ServerDiagnosticsResponse, SkillErrorInfo, SkillsExtraRootsSet,
     SkillsExtraRootsSetParams, SkillsList, SkillsListEntry, SkillsListParams, SkillsListResponse,
-    SortDirection, ThreadCompactStart, ThreadItemEntry, ThreadItemsList, ThreadItemsListParams,
+    SortDirection, ThreadBackgroundTerminalsClean, ThreadCompactStart, ThreadItemEntry, ThreadItemsList, ThreadItemsListParams,
     ThreadItemsListResponse, ThreadNameSet, ThreadNameSetParams, ThreadRead, ThreadReadParams,
     ThreadReadResponse, ThreadRef, ThreadResume, ThreadStart, ThreadTurnsList,
     ThreadTurnsListParams, ThreadTurnsListResponse, ThreadUnsubscribe, ThreadUnsubscribeResponse,

@@ -50,6 +50,8 @@ prompts! {
     restarted = "restarted.md";
     /// That it begins anew, because the thread was lost.
     thread_lost = "thread-lost.md";
+    /// Who a teammate is: the beginning of its instructions.
+    teammate = "teammate.md";
     /// That it is to deal with completions: the input of a turn that is begun for them.
     trigger = "trigger.md";
 }
