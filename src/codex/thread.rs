@@ -5,9 +5,9 @@ use std::path::Path;
 use super::call::CallError;
 use super::client::{Client, ThreadEvent, ThreadEvents};
 use super::protocol::{
-    InjectItems, InjectItemsParams, InjectedItem, ThreadBackgroundTerminalsClean, ThreadCompactStart, ThreadNameSet,
-    ThreadNameSetParams, ThreadOpened, ThreadRef, ThreadResume, ThreadSettings, ThreadStart,
-    ThreadUnsubscribe, TurnStart, TurnStartParams, UserInput,
+    InjectItems, InjectItemsParams, InjectedItem, ThreadBackgroundTerminalsClean,
+    ThreadCompactStart, ThreadNameSet, ThreadNameSetParams, ThreadOpened, ThreadRef, ThreadResume,
+    ThreadSettings, ThreadStart, ThreadUnsubscribe, TurnStart, TurnStartParams, UserInput,
 };
 use super::turn::{Turn, TurnOptions};
 use crate::id::{ThreadId, TurnId};

@@ -355,13 +355,11 @@ impl Lane {
     /// Waits for work, or ends if there will be none any more.
     async fn rest_or_leave(&mut self, record: &LaneRecord) -> Result<Next, StepError> {
         match self.teammate.clone() {
-            Some(teammate) if teammate.closed_at.is_some() => {
-                Ok(if self.leave(&teammate).await? {
-                    Next::End
-                } else {
-                    self.leave_later().await
-                })
-            }
+            Some(teammate) if teammate.closed_at.is_some() => Ok(if self.leave(&teammate).await? {
+                Next::End
+            } else {
+                self.leave_later().await
+            }),
             Some(_) | None => self.rest(record).await,
         }
     }

@@ -21,7 +21,10 @@ impl Lane {
         };
         let work = self.work(&open).await?;
         let is_running = attached.thread.opened().thread.status == ThreadStatus::Active;
-        if open.stop.is_some() && !is_running && !trigger::missing(&work, attached.thread.id()).is_empty() {
+        if open.stop.is_some()
+            && !is_running
+            && !trigger::missing(&work, attached.thread.id()).is_empty()
+        {
             self.conclude_stopped(&open).await?;
             return Ok(Next::Again);
         }

@@ -159,7 +159,9 @@ impl Lane {
         match (back, report) {
             (Some(back), _) => ledger.return_turn(lane, key, outcome, back, posts).await?,
             (None, Some(report)) => {
-                ledger.settle_work(lane, key, outcome, report, posts).await?
+                ledger
+                    .settle_work(lane, key, outcome, report, posts)
+                    .await?
             }
             (None, None) => ledger.settle_turn(lane, key, outcome, posts).await?,
         };

@@ -9,9 +9,7 @@ use super::*;
 use crate::codex::protocol::ThreadSettings;
 use crate::config::Sandbox;
 use crate::dispatcher::sandbox_mode;
-use crate::ledger::{
-    Asker, CompletionStatus, TaskReport, TeammateRecord, Workspace, WorktreeFate,
-};
+use crate::ledger::{Asker, CompletionStatus, TaskReport, TeammateRecord, Workspace, WorktreeFate};
 use crate::teammates::worktree::{self, Left};
 use crate::teammates::worktree_of;
 
@@ -44,9 +42,7 @@ impl Lane {
             model: teammate.model.clone().or(settings.thread.model.clone()),
             sandbox: match teammate.sandbox.as_deref().and_then(Sandbox::named) {
                 // The configuration may have become narrower since.
-                Some(own) if !own.is_wider_than(settings.config.sandbox) => {
-                    Some(sandbox_mode(own))
-                }
+                Some(own) if !own.is_wider_than(settings.config.sandbox) => Some(sandbox_mode(own)),
                 Some(_) | None => settings.thread.sandbox,
             },
             developer_instructions: Some(instructions.join("\n\n")),
@@ -165,7 +161,8 @@ impl Lane {
             (Outcome::Answered, _) if work.task.is_none() => return None,
             (Outcome::Answered, _) => (
                 CompletionStatus::Ok,
-                "It has ended its turn without a word. Look at what it has done, or ask it.".to_owned(),
+                "It has ended its turn without a word. Look at what it has done, or ask it."
+                    .to_owned(),
             ),
             (Outcome::Failed { kind, message }, _) => (
                 CompletionStatus::Failed,
@@ -208,7 +205,8 @@ impl Lane {
         let origin = task.asker.origin.as_ref()?;
         let language = self.context.language(&origin.channel);
         let took = SystemTime::now().duration_since(open.opened_at);
-        let text = words::teammate_done(&teammate.name, outcome, took.unwrap_or_default(), language);
+        let text =
+            words::teammate_done(&teammate.name, outcome, took.unwrap_or_default(), language);
         Some(outbox::notice(&origin.channel, &origin.conversation, &text))
     }
 
@@ -238,15 +236,15 @@ impl Lane {
             Ok(Left::Removed | Left::Gone) => WorktreeFate::Removed,
             Ok(Left::Kept { reason }) => WorktreeFate::Kept { reason },
             Err(failure) => {
-                warn!(error = &failure as &dyn Error, "a worktree cannot be removed yet");
+                warn!(
+                    error = &failure as &dyn Error,
+                    "a worktree cannot be removed yet"
+                );
                 return Ok(false);
             }
         };
         info!(?fate, path = %worktree.path.display(), "the worktree of a closed teammate");
-        self.context
-            .ledger
-            .worktree_left(teammate.id, fate)
-            .await?;
+        self.context.ledger.worktree_left(teammate.id, fate).await?;
         Ok(true)
     }
 
