@@ -12,6 +12,7 @@
 //! - [`intake`]: who may speak, what is accepted, how it reads for the model
 //! - [`backfill`]: what a connection did not bring, read back from a platform's history
 //! - [`dispatcher`]: one agent: its lanes, its Codex child, recovery and notices
+//! - [`teammates`]: agents that a dispatcher gives work to
 //! - [`tools`]: what a model can call, as it is told of it
 //! - [`outbox`]: replies and notices on their way out
 //! - [`codex`]: the only place that knows the app-server
@@ -34,5 +35,6 @@ pub mod intake;
 pub mod ledger;
 mod leftovers;
 pub mod outbox;
+pub mod teammates;
 pub mod terminal;
 pub mod tools;
