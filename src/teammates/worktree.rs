@@ -13,26 +13,24 @@
 //! time they are called. Git 2.31 or later is needed.
 
 mod error;
+mod files;
 mod git;
 mod repository;
 #[cfg(test)]
 mod tests;
 mod turn;
 
-use std::ffi::OsString;
-use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tieline_channel::retry::RetryPolicy;
-use tokio::fs::{self, DirBuilder};
+use tokio::fs;
 use tokio::time::{Instant, sleep};
-use tracing::warn;
 
 pub use error::WorktreeError;
+use files::{doomed, is_empty, make_room, remove_all};
 use git::Call;
 use repository::{
     CheckedOut, Registered, Repository, commits_only_in_submodules, has_commit, uncommitted_changes,
@@ -47,10 +45,6 @@ const MAX_NAME: usize = 40;
 
 /// How long a lock of somebody else's git may be in the way: they last for moments.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The modes of directories: of those that hold worktrees, and of those in them.
-const PRIVATE: u32 = 0o700;
-const SHARED: u32 = 0o777;
 
 /// Where a teammate works apart from the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,13 +103,7 @@ pub async fn plan(workspace: &Path, root: &Path, name: &str) -> Result<Worktree,
     };
     let workspace = fs::canonicalize(workspace).await.map_err(unusable)?;
     let repository = top_level_of(&workspace).await?;
-    let root = real(root)
-        .await
-        .map_err(|source| WorktreeError::Directory {
-            done: "found",
-            path: root.to_owned(),
-            source,
-        })?;
+    let root = files::real(root).await?;
     for path in [&workspace, &root] {
         if path.to_str().is_none() {
             return Err(WorktreeError::NotUnicode { path: path.clone() });
@@ -196,7 +184,7 @@ async fn make_now(worktree: &Worktree) -> Result<(), WorktreeError> {
             repository.forget(path).await?;
         }
     } else {
-        return make_directory(&worktree.cwd(), SHARED).await;
+        return files::make(&worktree.cwd()).await;
     }
     if !has_commit(&worktree.repository, "HEAD").await? {
         return Err(WorktreeError::NoCommit {
@@ -213,11 +201,11 @@ async fn make_now(worktree: &Worktree) -> Result<(), WorktreeError> {
         });
     }
     if let Some(root) = path.parent() {
-        make_directory(root, PRIVATE).await?;
+        files::make_private(root).await?;
     }
     repository.add(path, &worktree.branch).await?;
     // It may be one that no commit has.
-    make_directory(&worktree.cwd(), SHARED).await
+    files::make(&worktree.cwd()).await
 }
 
 async fn leave_now(worktree: &Worktree, force: bool) -> Result<Left, WorktreeError> {
@@ -364,125 +352,16 @@ async fn see_that_branch_is_free(repository: &Path, branch: &str) -> Result<(), 
     Err(WorktreeError::BranchTaken { branch: taken })
 }
 
-/// Returns the real path of something that need not be there yet.
-async fn real(path: &Path) -> io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    for ancestor in path.ancestors() {
-        match fs::canonicalize(ancestor).await {
-            Ok(real) => {
-                let rest = path.strip_prefix(ancestor).unwrap_or(Path::new(""));
-                return Ok(real.join(rest));
-            }
-            Err(failure) if failure.kind() == io::ErrorKind::NotFound => {}
-            Err(failure) => return Err(failure),
-        }
-    }
-    Ok(path)
-}
-
 /// Removes a worktree and all its files, in an order that leaves nothing half removed in its place.
 async fn discard(repository: &Repository, path: &Path) -> Result<(), WorktreeError> {
     let doomed = doomed(path);
     match fs::rename(path, &doomed).await {
         Err(failure) if failure.kind() != io::ErrorKind::NotFound => {
-            return Err(directory_error("removed", path)(failure));
+            return Err(files::error("removed", path)(failure));
         }
         _renamed_or_missing => {}
     }
     repository.forget(path).await?;
     remove_all(&doomed).await?;
     Ok(())
-}
-
-/// Makes room for a worktree: whatever is there and is not known is somebody's, and moved aside.
-async fn make_room(path: &Path) -> Result<(), WorktreeError> {
-    if is_empty(path).await {
-        remove_all(path).await?;
-        return Ok(());
-    }
-    let mut number = 1;
-    let aside = loop {
-        let aside = beside(path, &format!(".aside-{number}"));
-        if fs::symlink_metadata(&aside).await.is_err() {
-            break aside;
-        }
-        number += 1;
-    };
-    fs::rename(path, &aside)
-        .await
-        .map_err(directory_error("moved aside", path))?;
-    let (path, aside) = (path.display(), aside.display());
-    warn!(%path, %aside, "something was in the place of a worktree and is moved aside");
-    Ok(())
-}
-
-/// Returns what a worktree is called that is being removed. No teammate is called so.
-fn doomed(path: &Path) -> PathBuf {
-    beside(path, ".removed")
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(ending);
-    PathBuf::from(name)
-}
-
-/// Returns whether nothing is there, or a directory with nothing in it.
-async fn is_empty(path: &Path) -> bool {
-    match fs::symlink_metadata(path).await {
-        Ok(about) if about.is_dir() => match fs::read_dir(path).await {
-            Ok(mut entries) => matches!(entries.next_entry().await, Ok(None)),
-            Err(_unreadable) => false,
-        },
-        Ok(_something_else) => false,
-        Err(failure) => failure.kind() == io::ErrorKind::NotFound,
-    }
-}
-
-async fn make_directory(path: &Path, mode: u32) -> Result<(), WorktreeError> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(mode);
-    builder
-        .create(path)
-        .await
-        .map_err(directory_error("made", path))
-}
-
-/// Removes a directory and all that is in it; returns whether there was one.
-async fn remove_all(path: &Path) -> Result<bool, WorktreeError> {
-    let mut removed = fs::remove_dir_all(path).await;
-    if matches!(&removed, Err(failure) if failure.kind() == io::ErrorKind::PermissionDenied) {
-        removed = match make_removable(path).await {
-            Ok(()) => fs::remove_dir_all(path).await,
-            Err(failure) => Err(failure),
-        };
-    }
-    match removed {
-        Ok(()) => Ok(true),
-        Err(failure) if failure.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(failure) => Err(directory_error("removed", path)(failure)),
-    }
-}
-
-/// Lets us change all directories below one: caches of build tools are often read-only.
-async fn make_removable(path: &Path) -> io::Result<()> {
-    let mut directories = vec![path.to_owned()];
-    while let Some(directory) = directories.pop() {
-        fs::set_permissions(&directory, Permissions::from_mode(PRIVATE)).await?;
-        let mut entries = fs::read_dir(&directory).await?;
-        while let Some(entry) = entries.next_entry().await? {
-            if entry.file_type().await?.is_dir() {
-                directories.push(entry.path());
-            }
-        }
-    }
-    Ok(())
-}
-
-fn directory_error(done: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorktreeError {
-    move |source| WorktreeError::Directory {
-        done,
-        path: path.to_owned(),
-        source,
-    }
 }
