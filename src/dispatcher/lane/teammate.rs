@@ -51,10 +51,10 @@ impl Lane {
     }
 
     fn directory_of(&self, teammate: &TeammateRecord) -> PathBuf {
-        match &teammate.workspace {
-            Workspace::Shared => self.context.settings.config.workspace.clone(),
-            Workspace::Directory { path } => path.clone(),
-            Workspace::Worktree { path, inside, .. } => path.join(inside),
+        match (&teammate.workspace, worktree_of(&teammate.workspace)) {
+            (_, Some((worktree, _))) => worktree.cwd(),
+            (Workspace::Directory { path }, None) => path.clone(),
+            (_, None) => self.context.settings.config.workspace.clone(),
         }
     }
 
