@@ -24,7 +24,7 @@ use super::{Line, Settings};
 use crate::codex::Launch;
 use crate::config::Sessions;
 use crate::id::{DispatcherId, LaneId};
-use crate::ledger::{Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
+use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
 use crate::teammates::{Roster, Rules, WhatTheyDo, worktree_of};
 use tieline_channel::retry::RestartPolicy;
 
@@ -404,9 +404,9 @@ impl Lanes {
             return;
         }
         self.wakes.remove(&id);
-        match self.context.ledger.lane(&id).await {
-            Ok(Some(lane)) if has_work(&lane) => self.wake(id),
-            Ok(_) => {}
+        match is_unfinished(&self.context, &id).await {
+            Ok(true) => self.wake(id),
+            Ok(false) => {}
             Err(failure) => {
                 warn!(lane = %id, error = %failure, "the lane cannot be read; waking it");
                 self.wake(id);
@@ -415,21 +415,34 @@ impl Lanes {
     }
 }
 
-/// Returns the lanes with work, those of teammates that leave, and the one that is kept loaded.
+/// Returns the lanes of an earlier run that are not finished, and the one that is kept loaded.
 async fn unfinished(context: &LaneContext) -> Result<Vec<LaneId>, LedgerError> {
     let settings = &context.settings;
     let mut unfinished = Vec::new();
     for lane in context.ledger.lanes(&settings.id).await? {
-        if has_work(&lane) || settings.is_shared_lane(&lane.id) {
+        let is_kept = settings.is_shared_lane(&lane.id);
+        if is_kept || has_work(&lane) || has_to_leave(context, &lane).await? {
             unfinished.push(lane.id);
         }
     }
-    for teammate in context.ledger.teammates(&settings.id).await? {
-        if let Some((_, WorktreeFate::Leaving { .. })) = worktree_of(&teammate.workspace) {
-            unfinished.push(teammate.lane);
-        }
-    }
     Ok(unfinished)
+}
+
+async fn is_unfinished(context: &LaneContext, lane: &LaneId) -> Result<bool, LedgerError> {
+    Ok(match context.ledger.lane(lane).await? {
+        Some(lane) => has_work(&lane) || has_to_leave(context, &lane).await?,
+        None => false,
+    })
+}
+
+/// Returns whether a lane is that of a teammate which was closed and has left something behind.
+async fn has_to_leave(context: &LaneContext, lane: &LaneRecord) -> Result<bool, LedgerError> {
+    let Some(id) = lane.teammate else {
+        return Ok(false);
+    };
+    let teammate = context.ledger.teammate(id).await?;
+    let fate = teammate.as_ref().and_then(|it| worktree_of(&it.workspace));
+    Ok(matches!(fate, Some((_, WorktreeFate::Leaving { .. }))))
 }
 
 async fn run_lane(lane: Lane, id: LaneId, abort: CancellationToken) -> LaneId {

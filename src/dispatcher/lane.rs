@@ -323,8 +323,12 @@ impl Lane {
         if !Self::has_work(&record) {
             return self.rest(&record).await;
         }
-        if let Some(reason) = self.workspace_problem().await {
-            self.fail_task(&record, "workspace", reason).await?;
+        // A turn that may be running is not given up for that.
+        if record.open.is_none()
+            && record.assigned > 0
+            && let Some(reason) = self.workspace_problem().await
+        {
+            self.fail_task("workspace", reason).await?;
             return Ok(Next::Again);
         }
         let Some(session) = self.session().await else {

@@ -266,7 +266,7 @@ impl Lane {
                         let Outcome::Failed { kind, message } = outcome else {
                             return Ok(false);
                         };
-                        self.fail_task(record, &kind, message).await?;
+                        self.fail_task(&kind, message).await?;
                     }
                     // Completions wait for a person's decision as well; only a turn can hold them.
                     None if Self::has_arrivals(record) => {

@@ -77,30 +77,17 @@ impl Lane {
         }
     }
 
-    /// Ends the task that is open or waits next as failed, before codex has seen anything of it.
-    pub(super) async fn fail_task(
-        &self,
-        record: &LaneRecord,
-        kind: &str,
-        reason: String,
-    ) -> Result<(), StepError> {
-        let open = match &record.open {
-            Some(open) => Some(open.clone()),
-            None => {
-                self.context
-                    .ledger
-                    .open_task(&self.id, TurnKey::new())
-                    .await?
-            }
+    /// Ends the task that waits next as failed, before codex has seen anything of it.
+    pub(super) async fn fail_task(&self, kind: &str, reason: String) -> Result<(), StepError> {
+        let key = TurnKey::new();
+        let Some(open) = self.context.ledger.open_task(&self.id, key).await? else {
+            return Ok(());
         };
         let outcome = Outcome::Failed {
             kind: kind.to_owned(),
             message: reason,
         };
-        match open {
-            Some(open) => self.conclude(&open, outcome, Told::Nothing).await,
-            None => Ok(()),
-        }
+        self.conclude(&open, outcome, Told::Nothing).await
     }
 
     /// Takes the task that has waited longest into a new turn.
