@@ -20,7 +20,7 @@ macro_rules! choice {
 
         impl $name {
             /// Returns the word that stands for it in the configuration.
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
                 }

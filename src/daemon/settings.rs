@@ -84,11 +84,14 @@ fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
     if let Some(servers) = &dispatcher.mcp_servers {
         overrides.insert("mcp_servers".to_owned(), servers.clone());
     }
-    let (prompt, answering) = (&dispatcher.prompts.dispatcher, dispatcher.answering());
-    let instructions = match &dispatcher.instructions {
-        Some(own) => format!("{prompt}\n\n{answering}\n\n{own}"),
-        None => format!("{prompt}\n\n{answering}"),
-    };
+    let prompts = &dispatcher.prompts;
+    let parts = [
+        Some(&*prompts.dispatcher),
+        dispatcher.has_teammates().then_some(&*prompts.teammates),
+        Some(dispatcher.answering()),
+        dispatcher.instructions.as_deref(),
+    ];
+    let instructions = parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n");
     ThreadSettings {
         cwd: Some(dispatcher.workspace.clone()),
         model: dispatcher.model.clone(),

@@ -163,6 +163,8 @@ impl Dispatcher {
             lines: lines.clone(),
             workspace: settings.config.workspace.clone(),
             outgoing: settings.outgoing.clone(),
+            teammates: teammates.clone(),
+            announces: settings.config.teammates.announce,
         });
         let (supervisor, supervised) = Supervisor::new(
             settings.id.clone(),

@@ -3,10 +3,16 @@
 //! A call belongs to the thread it comes from, and by it to a lane and to the turn that is open there:
 //! it reaches the conversation which that turn answers, and nothing else. What it says is enqueued in
 //! the same commit that remembers the call, so a call that codex repeats after whatever broke gets
-//! the answer of before, and people hear nothing twice.
+//! the answer of before, and people hear nothing twice. So it is with what it orders about teammates.
+//!
+//! - `teammates`: orders, and questions about how they are
+//! - `describe`: what a model reads of them
 //!
 //! Nothing is waited for that may not come: the answer is a receipt, or what the model is to do
 //! instead.
+
+mod describe;
+mod teammates;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,8 +28,11 @@ use super::lane::Work;
 use crate::codex::ServerRequests;
 use crate::codex::protocol::{Answer, ServerRequest, ServerRequestKind, ToolAnswer};
 use crate::id::{DispatcherId, LaneId, ThreadId};
-use crate::ledger::{Ledger, LedgerError, MAX_CALL_NAME, NewCall, NewPost, OpenTurn, SentFile};
+use crate::ledger::{
+    Ledger, LedgerError, MAX_CALL_NAME, NewCall, NewPost, OpenTurn, Order, SentFile,
+};
 use crate::outbox::{self, Reply};
+use crate::teammates::{OrderError, Roster};
 use crate::tools::file::{self, FileError};
 use crate::tools::{Call, CallError, Set, buttons};
 
@@ -48,6 +57,10 @@ pub(super) struct Calls {
     pub(super) workspace: PathBuf,
     /// Where they are copied to.
     pub(super) outgoing: PathBuf,
+    /// Those who work for the dispatcher.
+    pub(super) teammates: Roster,
+    /// Chats are told when work is handed out.
+    pub(super) announces: bool,
 }
 
 /// Why a call is not carried out; for the model.
@@ -55,11 +68,11 @@ pub(super) struct Calls {
 enum Refusal {
     #[error("the call has no usable id; call the tool again")]
     BadName,
-    #[error("this thread speaks to no chat, so there is nobody to send anything to")]
+    #[error("this thread speaks to no chat, so nothing was done")]
     NoLane,
     #[error(
-        "no turn of this conversation is open, so there is nobody to send anything to; this works \
-         while you answer a message or deal with a completion"
+        "no turn of this conversation is open, so nothing was done; this works while you answer a message \
+         or deal with a completion"
     )]
     NoTurn,
     #[error("nobody has written in this conversation yet, so there is nobody to send anything to")]
@@ -83,16 +96,28 @@ enum Refusal {
     #[error("the file took too long to be read; try again, or say where it lies")]
     TooSlow,
     #[error(
-        "tieline cannot write to its disk at the moment, so nothing was sent; try again in a minute"
+        "tieline cannot use its disk at the moment, so nothing was done; try again in a minute"
     )]
     Ledger(#[source] LedgerError),
+    #[error("nothing was done: {0}")]
+    Order(#[source] OrderError),
 }
 
 impl From<LedgerError> for Refusal {
     fn from(failure: LedgerError) -> Self {
         match failure {
             LedgerError::TurnNotOpen { .. } => Self::NoTurn,
+            LedgerError::Roster(problem) => Self::Order(problem.into()),
             other => Self::Ledger(other),
+        }
+    }
+}
+
+impl From<OrderError> for Refusal {
+    fn from(problem: OrderError) -> Self {
+        match problem {
+            OrderError::Ledger(failure) => failure.into(),
+            problem => Self::Order(problem),
         }
     }
 }
@@ -101,14 +126,43 @@ impl From<LedgerError> for Refusal {
 struct Caller {
     lane: LaneId,
     open: OpenTurn,
+    tools: Set,
+}
+
+/// What a call leads to.
+enum Prepared {
+    /// Something is done, once.
+    Deed(Deed),
+    /// Nothing; the model is told something that may be otherwise the next time.
+    Told(String),
 }
 
 /// What a call does.
 struct Deed {
     posts: Vec<NewPost>,
-    receipt: &'static str,
+    receipt: String,
     /// What it made ready, to be removed if it was done before.
     file: Option<SentFile>,
+    /// What it orders about teammates; the model says nothing to people by that.
+    order: Option<Order>,
+}
+
+impl Deed {
+    /// The model says something to people.
+    fn said(posts: Vec<NewPost>, receipt: &str) -> Self {
+        Self {
+            posts,
+            receipt: receipt.to_owned(),
+            file: None,
+            order: None,
+        }
+    }
+}
+
+/// Who hears what a model says.
+struct Audience<'a> {
+    line: &'a Line,
+    reply: Reply,
 }
 
 #[async_trait]
@@ -162,25 +216,28 @@ impl Calls {
         if name.is_empty() || name.len() > MAX_CALL_NAME {
             return Err(Refusal::BadName);
         }
-        let Caller { lane, open } = self.caller(thread).await?;
-        if let Some(done) = self.ledger.done_call(&lane, open.key, name).await? {
-            info!(%lane, tool, "codex asks for a call again that was carried out");
-            return Ok(done.receipt);
+        let caller = self.caller(thread).await?;
+        if let Some(receipt) = self.receipt(&caller, name).await? {
+            info!(lane = %caller.lane, tool, "codex asks for a call again that was carried out");
+            return Ok(receipt);
         }
-        let call = Set::Chat.read(tool, arguments)?;
-        if open.said >= MAX_SAID {
-            return Err(Refusal::TooMuch);
-        }
-        let deed = self.prepare(&lane, &open, call).await?;
+        let call = caller.tools.read(tool, arguments)?;
+        let deed = match self.prepare(&caller, call).await {
+            Ok(Prepared::Deed(deed)) => deed,
+            Ok(Prepared::Told(text)) => return Ok(text),
+            // It may be so because the same call was carried out meanwhile.
+            Err(refusal) => return self.receipt(&caller, name).await?.ok_or(refusal),
+        };
+        let lane = caller.lane;
         let new = NewCall {
             lane: lane.clone(),
-            turn: open.key,
+            turn: caller.open.key,
             call: name.to_owned(),
             tool: tool.to_owned(),
-            receipt: deed.receipt.to_owned(),
+            receipt: deed.receipt,
             posts: deed.posts,
-            is_said: true,
-            order: None,
+            is_said: deed.order.is_none(),
+            order: deed.order,
         };
         let done = self.ledger.do_call(new).await;
         let is_in_vain = match &done {
@@ -193,6 +250,9 @@ impl Calls {
             file::discard(file).await;
         }
         let done = done?;
+        if let Some(ordered) = &done.ordered {
+            self.teammates.wake(ordered);
+        }
         info!(%lane, tool, is_new = done.is_new, "a tool was called");
         Ok(done.receipt)
     }
@@ -206,12 +266,67 @@ impl Calls {
         Ok(Caller {
             lane: lane.id,
             open,
+            tools: match lane.teammate {
+                Some(_) => Set::Teammate,
+                // A thread that was begun when there could be teammates is told that they are off.
+                None => Set::Dispatching,
+            },
         })
     }
 
+    /// Returns what a call was answered when it was carried out, if it was.
+    async fn receipt(&self, caller: &Caller, name: &str) -> Result<Option<String>, LedgerError> {
+        let turn = caller.open.key;
+        let done = self.ledger.done_call(&caller.lane, turn, name).await?;
+        Ok(done.map(|call| call.receipt))
+    }
+
     /// Makes ready what a call does.
-    async fn prepare(&self, lane: &LaneId, open: &OpenTurn, call: Call) -> Result<Deed, Refusal> {
-        let work = Work::load(&self.ledger, lane, open).await?;
+    async fn prepare(&self, caller: &Caller, call: Call) -> Result<Prepared, Refusal> {
+        let deed = match call {
+            Call::Reply { text } => {
+                let Audience { line, reply } = self.audience(caller).await?;
+                let posts = outbox::compose(&reply, &text, Some(line.capabilities()));
+                Deed::said(posts, POSTED)
+            }
+            Call::AskUser { question, choices } => {
+                let Audience { reply, .. } = self.audience(caller).await?;
+                let mut post = reply.template(&question);
+                post.buttons = buttons(&question, &choices);
+                Deed::said(vec![post], ASKED)
+            }
+            Call::SendFile { path, text } => {
+                let Audience { line, reply } = self.audience(caller).await?;
+                let capabilities = line.capabilities();
+                if !capabilities.files {
+                    return Err(Refusal::NoFiles(self.workspace.join(path)));
+                }
+                let limit = capabilities.max_file_bytes;
+                let staging = file::stage(&self.workspace, &path, limit, &self.outgoing);
+                let file = tokio::time::timeout(STAGE_WITHIN, staging)
+                    .await
+                    .map_err(|_elapsed| Refusal::TooSlow)??;
+                let mut post = reply.template(text.as_deref().unwrap_or_default());
+                post.file = Some(file.clone());
+                Deed {
+                    file: Some(file),
+                    ..Deed::said(vec![post], POSTED)
+                }
+            }
+            Call::Order(order) => self.order(caller, order).await?,
+            Call::Look(question) => {
+                return self.look(caller, question).await.map(Prepared::Told);
+            }
+        };
+        Ok(Prepared::Deed(deed))
+    }
+
+    /// Returns who hears what the model says in a turn.
+    async fn audience(&self, caller: &Caller) -> Result<Audience<'_>, Refusal> {
+        if caller.open.said >= MAX_SAID {
+            return Err(Refusal::TooMuch);
+        }
+        let work = Work::load(&self.ledger, &caller.lane, &caller.open).await?;
         let origin = work.origin.ok_or(Refusal::Nobody)?;
         let line = self
             .lines
@@ -225,40 +340,7 @@ impl Calls {
             kind: PostKind::Answer,
             language: line.language,
         };
-        match call {
-            Call::Reply { text } => Ok(Deed {
-                posts: outbox::compose(&reply, &text, Some(line.capabilities())),
-                receipt: POSTED,
-                file: None,
-            }),
-            Call::AskUser { question, choices } => {
-                let mut post = reply.template(&question);
-                post.buttons = buttons(&question, &choices);
-                Ok(Deed {
-                    posts: vec![post],
-                    receipt: ASKED,
-                    file: None,
-                })
-            }
-            Call::SendFile { path, text } => {
-                let capabilities = line.capabilities();
-                if !capabilities.files {
-                    return Err(Refusal::NoFiles(self.workspace.join(path)));
-                }
-                let limit = capabilities.max_file_bytes;
-                let staging = file::stage(&self.workspace, &path, limit, &self.outgoing);
-                let file = tokio::time::timeout(STAGE_WITHIN, staging)
-                    .await
-                    .map_err(|_elapsed| Refusal::TooSlow)??;
-                let mut post = reply.template(text.as_deref().unwrap_or_default());
-                post.file = Some(file.clone());
-                Ok(Deed {
-                    posts: vec![post],
-                    receipt: POSTED,
-                    file: Some(file),
-                })
-            }
-        }
+        Ok(Audience { line, reply })
     }
 }
 

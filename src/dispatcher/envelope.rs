@@ -368,7 +368,7 @@ fn timestamp(at: SystemTime) -> Option<String> {
 }
 
 /// An age in its greatest whole unit: `3s`, `17m`, `5h`, `2d`.
-struct Age(Duration);
+pub(super) struct Age(pub(super) Duration);
 
 impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -239,21 +239,33 @@ pub(super) const THREAD_LOST: Text = Text {
     zh: "⚠️ 机器上这个会话的历史记录丢失了，我只能重新开始；之前说过的内容，我已经不知道了。",
 };
 
+/// How many characters of a task people are shown.
+const MAX_SHOWN_TASK: usize = 120;
+
+/// Work was handed to a teammate: what its first line says.
+pub(super) fn handed_out(name: &str, task: &str, language: Language) -> String {
+    let mark = |c: char| c.is_whitespace() || matches!(c, '#' | '*' | '-' | '>');
+    let mut lines = task.lines().map(|line| line.trim_start_matches(mark).trim_end());
+    let first = lines.find(|line| !line.is_empty()).unwrap_or_default();
+    let shown = tieline_channel::cut(first, MAX_SHOWN_TASK);
+    match language {
+        Language::English => format!("🧩 Handed to `{name}`: {shown}"),
+        Language::Chinese => format!("🧩 已交给 `{name}`：{shown}"),
+    }
+}
+
 /// How many calls the model is reminded of.
 const MAX_REMINDED: usize = 20;
 
-/// What the model is told when a turn goes on that was cut off after calls of its tools.
-pub(super) fn calls_done(calls: &[CallRecord]) -> String {
+/// What the model is told when a turn goes on that was cut off after calls of its tools; `prompt` says
+/// what to make of the list.
+pub(super) fn calls_done(prompt: &str, calls: &[CallRecord]) -> String {
     let latest = &calls[calls.len().saturating_sub(MAX_REMINDED)..];
     let done: Vec<_> = latest
         .iter()
-        .map(|call| format!("{} ({})", call.tool, call.receipt))
+        .map(|call| format!("- {}: {}", call.tool, call.receipt))
         .collect();
-    format!(
-        "You were interrupted. In this turn these calls of yours were carried out, also where you see \
-         no result of them: {}. Do not repeat them; go on from there.",
-        done.join(", ")
-    )
+    format!("{prompt}\n\n{}", done.join("\n"))
 }
 
 /// What the model is told when it reaches people in another way from now on.
@@ -263,6 +275,7 @@ pub(super) fn reach_changed(answering: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use pretty_assertions::assert_eq;
     use tieline_channel::language::assert_speaks_both;
 
     use super::*;
@@ -298,5 +311,39 @@ mod tests {
         for text in all {
             assert_speaks_both(|language| text.within(language).to_owned());
         }
+        assert_speaks_both(|language| handed_out("reviewer", "1.2", language));
+    }
+
+    #[test]
+    fn people_are_shown_the_first_line_of_a_task() {
+        let table = [
+            ("Review it.", "Review it."),
+            ("\n \n## Review it \nEvery file.", "Review it"),
+            ("- all of it", "all of it"),
+            ("\n", ""),
+        ];
+        for (task, shown) in table {
+            let text = handed_out("a-1", task, Language::English);
+            assert_eq!(text, format!("🧩 Handed to `a-1`: {shown}"));
+        }
+        let long = handed_out("a", &"界".repeat(500), Language::Chinese);
+        assert_eq!(long, format!("🧩 已交给 `a`：{}…", "界".repeat(MAX_SHOWN_TASK)));
+    }
+
+    #[test]
+    fn a_model_is_reminded_of_its_last_calls() {
+        let call = |number| CallRecord {
+            number,
+            tool: "reply".to_owned(),
+            receipt: format!("posted {number}"),
+        };
+        let calls: Vec<_> = (1..=2).map(call).collect();
+        assert_eq!(
+            calls_done("Once.", &calls),
+            "Once.\n\n- reply: posted 1\n- reply: posted 2"
+        );
+        let calls: Vec<_> = (1..=50).map(call).collect();
+        let reminder = calls_done("Once.", &calls);
+        assert!(!reminder.contains("posted 30\n") && reminder.contains("posted 31\n"));
     }
 }

@@ -206,21 +206,23 @@ pub enum RosterError {
         limit: usize,
     },
     /// There is none of this name.
-    #[error("there is no teammate {name:?}")]
+    #[error("there is no teammate {name:?}: the list of teammates says who there is")]
     Unknown {
         /// The name.
         name: String,
     },
     /// It has left.
-    #[error("teammate {name:?} is closed: it can be read, and does nothing any more")]
+    #[error(
+        "teammate {name:?} is closed: it can be read and does nothing any more; new work needs a new one"
+    )]
     Closed {
         /// The name.
         name: String,
     },
     /// Too much waits for it.
     #[error(
-        "{MAX_WAITING_TASKS} tasks wait for teammate {name:?} already: wait for a result, or give this to \
-         another one"
+        "{MAX_WAITING_TASKS} tasks wait for teammate {name:?} already, which is the most: give this to \
+         another one, or when it has reported a result"
     )]
     Overworked {
         /// The name.

@@ -88,13 +88,13 @@ impl WorkspaceRequest {
 pub enum OrderError {
     /// The dispatcher has no teammates.
     #[error(
-        "this dispatcher has no teammates: the operator has turned them off (`teammates = {{ max = 0 }}`)"
+        "no work can be handed out: the operator has turned teammates off (`teammates = {{ max = 0 }}`)"
     )]
     Off,
     /// The name cannot be one.
     #[error(
         "{name:?} cannot be the name of a teammate: use up to {MAX_NAME} lower-case letters, digits and \
-         hyphens, beginning with a letter"
+         hyphens, beginning with a letter and not ending with a hyphen"
     )]
     Name {
         /// The name, cut.
@@ -110,7 +110,8 @@ pub enum OrderError {
     },
     /// It would be allowed more than the dispatcher.
     #[error(
-        "a teammate cannot have the sandbox {wanted}: its dispatcher has {allowed}, and it may not have more"
+        "a teammate cannot have the sandbox {wanted}: its dispatcher has {allowed}, and it may not have more; \
+         leave it out, or name a narrower one"
     )]
     Sandbox {
         /// What was asked for.
@@ -157,6 +158,8 @@ pub struct Teammate {
     pub waiting: usize,
     /// The task that it works on, or else the last one that was settled.
     pub task: Option<TaskRecord>,
+    /// The last one that was settled.
+    pub last: Option<TaskRecord>,
 }
 
 /// What a teammate is at.
@@ -200,8 +203,10 @@ impl State {
 pub struct Details {
     /// How it is.
     pub teammate: Teammate,
-    /// Its last tasks, oldest first.
+    /// The last tasks that it has begun, oldest first, or that were stopped before.
     pub tasks: Vec<TaskDetails>,
+    /// Those that wait for it, in order.
+    pub waiting: Vec<TaskRecord>,
 }
 
 /// A task, whole.
@@ -326,6 +331,9 @@ impl Roster {
     ///
     /// When it cannot be carried out.
     pub fn send(&self, name: String, task: String, asker: Asker) -> Result<Order, OrderError> {
+        if self.0.rules.limit == 0 {
+            return Err(OrderError::Off);
+        }
         check_text("task", &task, MAX_TASK)?;
         Ok(Order::Assign(self.task(name, task, asker)))
     }
@@ -390,17 +398,24 @@ impl Roster {
             let name = tieline_channel::cut(name, MAX_NAME);
             return Err(RosterError::Unknown { name }.into());
         };
-        let (teammate, mut records) = self.look_at(record).await?;
-        let first = records.len().saturating_sub(count.clamp(1, MAX_READ));
+        let (teammate, records) = self.look_at(record).await?;
+        let (waiting, mut others): (Vec<_>, Vec<_>) = records
+            .into_iter()
+            .partition(|task| task.state == TaskState::Waiting);
+        let first = others.len().saturating_sub(count.clamp(1, MAX_READ));
         let mut tasks = Vec::new();
-        for record in records.drain(first..) {
+        for record in others.drain(first..) {
             tasks.push(TaskDetails {
                 text: self.0.ledger.task_text(record.id).await?,
                 report: self.0.ledger.task_report(record.id).await?,
                 record,
             });
         }
-        Ok(Details { teammate, tasks })
+        Ok(Details {
+            teammate,
+            tasks,
+            waiting,
+        })
     }
 
     async fn named(&self, name: &str) -> Result<Option<TeammateRecord>, LedgerError> {
@@ -431,14 +446,15 @@ impl Roster {
             (None, None) => State::Idle,
         };
         let is_at = |task: &&TaskRecord| task.state == TaskState::InTurn;
-        let is_over = |task: &&TaskRecord| task.state.is_settled();
-        let task = tasks.iter().find(is_at);
-        let task = task.or_else(|| tasks.iter().rev().find(is_over)).cloned();
+        let over = tasks.iter().filter(|task| task.state.is_settled());
+        let last = over.max_by_key(|task| task.changed_at).cloned();
+        let task = tasks.iter().find(is_at).cloned().or_else(|| last.clone());
         let teammate = Teammate {
             record,
             state,
             waiting,
             task,
+            last,
         };
         Ok((teammate, tasks))
     }

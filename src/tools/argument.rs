@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 use thiserror::Error;
 
 /// Something that a tool takes.
@@ -26,6 +26,17 @@ pub(super) enum Kind {
         /// How many characters it may have.
         max: usize,
     },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A whole number.
+    Count {
+        /// The least that it may be.
+        least: usize,
+        /// The most that it may be.
+        most: usize,
+    },
+    /// Yes or no.
+    Flag,
     /// Several texts of one line each, all different and none blank.
     Lines {
         /// How many there must be.
@@ -117,6 +128,11 @@ impl Parameter {
     fn schema(&self) -> Value {
         let mut schema = match self.kind {
             Kind::Text { max } => json!({"type": "string", "minLength": 1, "maxLength": max}),
+            Kind::Choice(words) => json!({"type": "string", "enum": words}),
+            Kind::Count { least, most } => {
+                json!({"type": "integer", "minimum": least, "maximum": most})
+            }
+            Kind::Flag => json!({"type": "boolean"}),
             Kind::Lines { least, most, max } => json!({
                 "type": "array",
                 "items": {"type": "string", "minLength": 1, "maxLength": max},
@@ -135,7 +151,16 @@ impl Kind {
     fn problem(self, value: &Value) -> Option<String> {
         match (self, value) {
             (Self::Text { max }, Value::String(text)) => text_problem(text, max),
-            (Self::Text { .. }, other) => Some(format!("is {} and not a text", kind_of(other))),
+            (Self::Choice(words), Value::String(word)) => choice_problem(word, words),
+            (Self::Text { .. } | Self::Choice(_), other) => {
+                Some(format!("is {} and not a text", kind_of(other)))
+            }
+            (Self::Count { least, most }, Value::Number(number)) => {
+                count_problem(number, least, most)
+            }
+            (Self::Count { .. }, other) => Some(format!("is {} and not a number", kind_of(other))),
+            (Self::Flag, Value::Bool(_)) => None,
+            (Self::Flag, other) => Some(format!("is {} and not true or false", kind_of(other))),
             (Self::Lines { least, most, max }, Value::Array(values)) => {
                 lines_problem(values, least, most, max)
             }
@@ -152,6 +177,25 @@ fn text_problem(text: &str, max: usize) -> Option<String> {
     }
     let chars = text.chars().count();
     (chars > max).then(|| format!("has {chars} characters, and {max} are the most"))
+}
+
+fn choice_problem(word: &str, words: &[&str]) -> Option<String> {
+    if words.contains(&word) {
+        return None;
+    }
+    let word = tieline_channel::cut(word, 64);
+    Some(format!("is {word:?} and not one of {}", words.join(", ")))
+}
+
+fn count_problem(number: &Number, least: usize, most: usize) -> Option<String> {
+    let fits = whole(number).is_some_and(|count| (least..=most).contains(&count));
+    (!fits).then(|| format!("is {number}, and must be a whole number from {least} to {most}"))
+}
+
+/// Returns a number that is whole, as 3.0 is for JSON schema too.
+fn whole(number: &Number) -> Option<usize> {
+    let digits = number.to_string();
+    digits.strip_suffix(".0").unwrap_or(&digits).parse().ok()
 }
 
 fn lines_problem(values: &[Value], least: usize, most: usize, max: usize) -> Option<String> {
@@ -204,6 +248,19 @@ impl Arguments {
             Some(Value::String(text)) => Some(text),
             _ => None,
         }
+    }
+
+    /// Takes a number that may be missing.
+    pub(super) fn optional_count(&mut self, name: &str) -> Option<usize> {
+        match self.0.remove(name) {
+            Some(Value::Number(number)) => whole(&number),
+            _ => None,
+        }
+    }
+
+    /// Takes a yes or no; what is missing is a no.
+    pub(super) fn flag(&mut self, name: &str) -> bool {
+        matches!(self.0.remove(name), Some(Value::Bool(true)))
     }
 
     /// Takes lines, without the space around them.

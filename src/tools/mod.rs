@@ -5,6 +5,7 @@
 //! is a [`Call`] that can be carried out, or an answer that tells the model what to do instead.
 //!
 //! - `argument`: parameters, their schema, and the check
+//! - `teammates`: the tools by which work is handed out
 //! - `question`: the buttons below a question, and what comes back when one is pressed
 //! - `file`: a file of the workspace, made ready to be sent
 //!
@@ -15,6 +16,7 @@
 mod argument;
 pub mod file;
 mod question;
+mod teammates;
 #[cfg(test)]
 mod tests;
 
@@ -24,10 +26,11 @@ use thiserror::Error;
 pub use self::argument::ArgumentError;
 use self::argument::{Arguments, Kind, Parameter};
 pub use self::question::{Choice, buttons};
+pub use self::teammates::{TeamOrder, TeamQuestion};
 
 /// The version of the sets: a thread keeps the tools it was begun with, and its lane this number.
 /// Grows with every change that a model can see. 0 stands for no tools.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// How many characters one call may post. What is longer belongs into a file.
 const MAX_TEXT: usize = 100_000;
@@ -47,8 +50,12 @@ const MAX_PATH: usize = 4_096;
 /// Which tools a model has, by what its lane is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
+    /// Those of a teammate: none, for it speaks to nobody and hands nothing on.
+    Teammate,
     /// Those of a lane that people write to.
     Chat,
+    /// Those of such a lane whose model can hand out work as well.
+    Dispatching,
 }
 
 /// A tool.
@@ -84,11 +91,21 @@ pub enum Call {
         /// What can be answered: different, one line each.
         choices: Vec<String>,
     },
+    /// Orders something about teammates.
+    Order(TeamOrder),
+    /// Asks how they are.
+    Look(TeamQuestion),
 }
 
 /// Why there is no call to carry out; for the model.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CallError {
+    /// The set is empty.
+    #[error(
+        "you have no tools of tieline here: nobody can be reached and no work handed on; do the task \
+         yourself, and say what matters in your final answer, which is brought to whoever gave it"
+    )]
+    NoTools,
     /// The set has no such tool.
     #[error("there is no tool {name:?} here; the tools are: {}", known.join(", "))]
     UnknownTool {
@@ -173,9 +190,21 @@ const CHAT: &[Tool] = &[
 ];
 
 impl Set {
-    fn tools(self) -> &'static [Tool] {
+    /// Returns the set of a lane that people write to.
+    pub fn of_chats(has_teammates: bool) -> Self {
+        if has_teammates {
+            Self::Dispatching
+        } else {
+            Self::Chat
+        }
+    }
+
+    /// Returns the number that a lane remembers with a thread that is begun with these tools: 0 when
+    /// there are none.
+    pub fn version(self) -> u32 {
         match self {
-            Self::Chat => CHAT,
+            Self::Teammate => 0,
+            Self::Chat | Self::Dispatching => VERSION,
         }
     }
 
@@ -189,7 +218,7 @@ impl Set {
                 "inputSchema": argument::schema(tool.parameters),
             })
         };
-        self.tools().iter().map(declare).collect()
+        self.tools().map(declare).collect()
     }
 
     /// Reads what a model calls.
@@ -198,11 +227,13 @@ impl Set {
     ///
     /// When the set has no such tool, or the arguments are not what it takes.
     pub fn read(self, name: &str, arguments: &Value) -> Result<Call, CallError> {
-        let Some(tool) = self.tools().iter().find(|tool| tool.name == name) else {
-            return Err(CallError::UnknownTool {
-                name: tieline_channel::cut(name, 64),
-                known: self.tools().iter().map(|tool| tool.name).collect(),
-            });
+        let Some(tool) = self.tools().find(|tool| tool.name == name) else {
+            let known: Vec<_> = self.tools().map(|tool| tool.name).collect();
+            if known.is_empty() {
+                return Err(CallError::NoTools);
+            }
+            let name = tieline_channel::cut(name, 64);
+            return Err(CallError::UnknownTool { name, known });
         };
         let checked = argument::check(tool.parameters, arguments);
         checked
@@ -211,5 +242,14 @@ impl Set {
                 tool: tool.name,
                 problem,
             })
+    }
+
+    fn tools(self) -> impl Iterator<Item = &'static Tool> {
+        let (chat, team) = match self {
+            Self::Teammate => (&[][..], &[][..]),
+            Self::Chat => (CHAT, &[][..]),
+            Self::Dispatching => (CHAT, teammates::TOOLS),
+        };
+        chat.iter().chain(team)
     }
 }

@@ -46,12 +46,16 @@ prompts! {
     answer_final = "answer-final.md";
     /// How to answer when only what it sends by a tool is posted.
     answer_tool = "answer-tool.md";
+    /// How to hand out work, where it can.
+    teammates = "teammates.md";
+    /// Who it is when it is a teammate: the beginning of its instructions.
+    teammate = "teammate.md";
     /// That codex was restarted.
     restarted = "restarted.md";
+    /// What to make of the calls of tools that it had made before it was interrupted.
+    interrupted = "interrupted.md";
     /// That it begins anew, because the thread was lost.
     thread_lost = "thread-lost.md";
-    /// Who a teammate is: the beginning of its instructions.
-    teammate = "teammate.md";
     /// That it is to deal with completions: the input of a turn that is begun for them.
     trigger = "trigger.md";
 }
@@ -153,7 +157,7 @@ mod tests {
            |
          6 | prompts = "~/own"
            |           ^^^^^^^
-           = hint: known prompts: dispatcher.md, answer-final.md, answer-tool.md, restarted.md, thread-lost.md, trigger.md
+           = hint: known prompts: dispatcher.md, answer-final.md, answer-tool.md, teammates.md, teammate.md, restarted.md, interrupted.md, thread-lost.md, trigger.md
         "#);
     }
 

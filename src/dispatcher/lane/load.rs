@@ -112,13 +112,15 @@ impl Lane {
         let (thread, is_new) = match resumed {
             Some(thread) => (thread, false),
             None => {
-                let (dynamic_tools, reach) = match &self.teammate {
-                    None => (Set::Chat.declaration(), self.reach()),
-                    // Those that work for others hand nothing on and speak to nobody else.
-                    Some(_) => (Vec::new(), Reach::default()),
+                let (set, reach) = match &self.teammate {
+                    Some(_) => (Set::Teammate, Reach::default()),
+                    None if context.settings.config.has_teammates() => {
+                        (Set::Dispatching, self.reach())
+                    }
+                    None => (Set::Chat, self.reach()),
                 };
                 let settings = ThreadSettings {
-                    dynamic_tools,
+                    dynamic_tools: set.declaration(),
                     ..settings
                 };
                 let thread = Thread::start(&session.client, &settings).await?;

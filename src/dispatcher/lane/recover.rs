@@ -150,7 +150,8 @@ impl Lane {
         if calls.is_empty() {
             return Ok(());
         }
-        let reminder = words::calls_done(&calls);
+        let prompt = &self.context.settings.config.prompts.interrupted;
+        let reminder = words::calls_done(prompt, &calls);
         attached.tell("interrupted", &reminder).await?;
         Ok(())
     }

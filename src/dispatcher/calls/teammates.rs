@@ -1,0 +1,141 @@
+//! What models order about teammates, and ask about them.
+//!
+//! An order is made ready here and carried out in the commit that remembers its call. Questions are
+//! answered as things are now: nothing is remembered of them.
+
+use std::time::SystemTime;
+
+use super::{Caller, Calls, Deed, Refusal, describe};
+use crate::dispatcher::lane::Work;
+use crate::dispatcher::words;
+use crate::ledger::{Asker, LedgerError, NewPost, NewTask, NewTeammate, Order, Workspace};
+use crate::outbox;
+use crate::tools::{TeamOrder, TeamQuestion};
+
+/// What a model is told when it has stopped one.
+const STOPPED: &str = "stopped: it can be given other work, and you are brought nothing more of what you \
+                       had given it";
+
+/// How many calls a turn may make until people are no longer told of work that is handed out.
+const MAX_ANNOUNCED: usize = 50;
+
+impl Calls {
+    /// Makes an order ready. What comes of it does not reach people by itself, so it needs nobody who
+    /// would hear of it.
+    pub(super) async fn order(&self, caller: &Caller, order: TeamOrder) -> Result<Deed, Refusal> {
+        let by = Some(caller.lane.clone());
+        let order = match order {
+            TeamOrder::Spawn(request) => {
+                let asker = self.asker(caller).await?;
+                self.teammates.spawn(request, asker).await?
+            }
+            TeamOrder::Send { name, task } => {
+                let asker = self.asker(caller).await?;
+                self.teammates.send(name, task, asker)?
+            }
+            TeamOrder::Stop { name } => self.teammates.stop(name, by),
+            TeamOrder::Close { name, discard } => self.teammates.close(name, by, discard),
+        };
+        let (posts, receipt) = match &order {
+            Order::Spawn(new, task) => (self.announcement(caller, task).await?, begun(new)),
+            Order::Assign(task) => {
+                let pushed = pushed(&task.teammate);
+                let receipt = format!("given, and done after what it has already; {pushed}");
+                (self.announcement(caller, task).await?, receipt)
+            }
+            Order::Stop(_) => (Vec::new(), STOPPED.to_owned()),
+            Order::Close { halt, force } => {
+                (Vec::new(), self.farewell(&halt.name, *force).await?)
+            }
+        };
+        Ok(Deed {
+            posts,
+            receipt,
+            file: None,
+            order: Some(order),
+        })
+    }
+
+    /// Answers a question.
+    pub(super) async fn look(
+        &self,
+        caller: &Caller,
+        question: TeamQuestion,
+    ) -> Result<String, Refusal> {
+        let now = SystemTime::now();
+        match question {
+            TeamQuestion::List => {
+                let all = self.teammates.list().await?;
+                Ok(describe::all(&all, &caller.lane, now))
+            }
+            TeamQuestion::Read { name, count } => {
+                let details = self.teammates.read(&name, count).await?;
+                Ok(describe::one(&details, &caller.lane, now))
+            }
+        }
+    }
+
+    /// Returns who gives a task in a turn.
+    async fn asker(&self, caller: &Caller) -> Result<Asker, LedgerError> {
+        let work = Work::load(&self.ledger, &caller.lane, &caller.open).await?;
+        Ok(Asker {
+            lane: caller.lane.clone(),
+            origin: work.origin,
+        })
+    }
+
+    /// Returns what people are told of a task that is handed out; nothing if nobody is to hear of it.
+    async fn announcement(
+        &self,
+        caller: &Caller,
+        task: &NewTask,
+    ) -> Result<Vec<NewPost>, LedgerError> {
+        let origin = task.asker.origin.as_ref().filter(|_| self.announces);
+        let line = origin.and_then(|origin| self.lines.get(&origin.channel));
+        let (Some(origin), Some(line)) = (origin, line) else {
+            return Ok(Vec::new());
+        };
+        let calls = self.ledger.done_calls(&caller.lane, caller.open.key).await?;
+        if calls.len() >= MAX_ANNOUNCED {
+            // It has lost its way: the chat is not flooded with it.
+            return Ok(Vec::new());
+        }
+        let text = words::handed_out(&task.teammate, &task.text, line.language);
+        let notice = outbox::notice(&origin.channel, &origin.conversation, &text);
+        Ok(vec![notice])
+    }
+
+    /// Returns what a model is told when it has let one go.
+    async fn farewell(&self, name: &str, discard: bool) -> Result<String, LedgerError> {
+        let closed = "closed: it can still be read, and does nothing more";
+        let known = self.ledger.teammate_named(&self.dispatcher, name).await?;
+        let Some(Workspace::Worktree { branch, .. }) = known.map(|known| known.workspace) else {
+            return Ok(closed.to_owned());
+        };
+        let fate = if discard {
+            "its worktree goes with all that is not committed"
+        } else {
+            "its worktree goes unless something would be lost by that, which read_teammate says"
+        };
+        Ok(format!("{closed}; {fate}; branch {branch} stays"))
+    }
+}
+
+/// Returns what is said when one begins.
+fn begun(new: &NewTeammate) -> String {
+    let started = format!("started; {}", pushed(&new.name));
+    match &new.workspace {
+        Workspace::Shared | Workspace::Directory { .. } => started,
+        Workspace::Worktree { path, branch, .. } => {
+            format!("{started}; it works on branch {branch} in {}", path.display())
+        }
+    }
+}
+
+/// Returns how a result arrives.
+fn pushed(name: &str) -> String {
+    format!(
+        "what comes of it is brought to you as a <completion> from \"{name}\": end your turn or go on \
+         with something else, and do not wait"
+    )
+}
