@@ -153,6 +153,8 @@ pub struct Teammate {
     pub record: TeammateRecord,
     /// What it is at.
     pub state: State,
+    /// Since when: that its turn runs, its first task waits, its last one is over, or it has left.
+    pub since: SystemTime,
     /// How many tasks wait for it.
     pub waiting: usize,
     /// The task that it works on, or else the last one that was settled.
@@ -386,9 +388,20 @@ impl Roster {
     ///
     /// When there is none of that name, or it cannot be read.
     pub async fn read(&self, name: &str, count: usize) -> Result<Details, OrderError> {
-        let Some(record) = self.named(name).await? else {
+        self.find(name, count).await?.ok_or_else(|| {
             let name = tieline_channel::cut(name, MAX_NAME);
-            return Err(RosterError::Unknown { name }.into());
+            RosterError::Unknown { name }.into()
+        })
+    }
+
+    /// As [`read`](Self::read), for whoever only guesses that there is one of that name.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn find(&self, name: &str, count: usize) -> Result<Option<Details>, LedgerError> {
+        let Some(record) = self.named(name).await? else {
+            return Ok(None);
         };
         let (teammate, mut records) = self.look_at(record).await?;
         let first = records.len().saturating_sub(count.clamp(1, MAX_READ));
@@ -400,7 +413,7 @@ impl Roster {
                 record,
             });
         }
-        Ok(Details { teammate, tasks })
+        Ok(Some(Details { teammate, tasks }))
     }
 
     async fn named(&self, name: &str) -> Result<Option<TeammateRecord>, LedgerError> {
@@ -432,11 +445,22 @@ impl Roster {
         };
         let is_at = |task: &&TaskRecord| task.state == TaskState::InTurn;
         let is_over = |task: &&TaskRecord| task.state.is_settled();
-        let task = tasks.iter().find(is_at);
-        let task = task.or_else(|| tasks.iter().rev().find(is_over)).cloned();
+        let over = tasks.iter().rev().find(is_over);
+        let task = tasks.iter().find(is_at).or(over).cloned();
+        let first = || tasks.iter().find(|task| task.state == TaskState::Waiting);
+        let since = match &state {
+            State::Idle => over.map(|task| task.changed_at),
+            State::Waiting => first().map(|task| task.given_at),
+            State::Working { since, .. } => Some(*since),
+            State::Stopping => open.map(|open| open.opened_at),
+            State::Closed { at } => Some(*at),
+        };
+        let used_at = lane.as_ref().map(|lane| lane.used_at);
+        let since = since.or(used_at).unwrap_or(record.joined_at);
         let teammate = Teammate {
             record,
             state,
+            since,
             waiting,
             task,
         };
