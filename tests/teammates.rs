@@ -6,6 +6,7 @@ mod flow;
 mod many;
 mod stop;
 
+use tieline::control::{Client, FurtherTask};
 use tieline::ledger::TEAMMATE_PREFIX;
 
 use crate::support::daemon::{Choices, World};
@@ -63,4 +64,13 @@ fn instructions_of(world: &World, text: &str) -> String {
         .find(|request| request.last_user_text().is_some_and(|it| it.contains(text)))
         .unwrap();
     request.developer_texts().join("\n")
+}
+
+/// Gives the teammate `worker` a further task, as a person does.
+async fn assign(client: &Client, task: &str) {
+    let task = FurtherTask {
+        task: task.to_owned(),
+        lane: None,
+    };
+    client.assign("test", "worker", &task).await.unwrap();
 }

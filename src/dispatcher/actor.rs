@@ -53,7 +53,7 @@ pub struct Handle {
     settings: Arc<Settings>,
     pub(super) ledger: Ledger,
     teammates: Roster,
-    /// Reports on their way to the disk.
+    /// Reports and orders on their way to the disk.
     pub(super) reports: TaskTracker,
     wakes: Arc<Wakes>,
     board: StatusBoard,

@@ -6,7 +6,7 @@
 //! - `recovery` says, without IO, what to do with a turn that something broke;
 //! - `attachments` fetches what came with messages, `patience` says for how long;
 //! - `calls` carries out what models call;
-//! - `report` takes results from whoever did the work;
+//! - `report` takes results from whoever did the work, `teammates` orders of people;
 //! - `spill` keeps completions that are too long for a conversation;
 //! - `envelope` is how a message or a completion reads for the model, `words` what people are told.
 //!
@@ -27,6 +27,7 @@ mod report;
 pub mod spill;
 mod status_board;
 mod supervisor;
+mod teammates;
 mod waiting;
 mod wakes;
 mod words;
@@ -40,6 +41,7 @@ use tieline_channel::{Capabilities, Channel, ChannelId, Conversation, Language};
 pub use self::actor::{Dispatcher, Handle};
 pub use self::report::{Report, ReportError};
 pub use self::supervisor::Condition;
+pub use self::teammates::{Wish, WishError};
 use crate::codex::LaunchConfig;
 use crate::codex::protocol::{SandboxMode, ThreadSettings};
 use crate::config::{DispatcherConfig, Sandbox, Sessions};

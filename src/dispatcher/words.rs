@@ -245,7 +245,9 @@ const MAX_SHOWN_TASK: usize = 120;
 /// Work was handed to a teammate: what its first line says.
 pub(super) fn handed_out(name: &str, task: &str, language: Language) -> String {
     let mark = |c: char| c.is_whitespace() || matches!(c, '#' | '*' | '-' | '>');
-    let mut lines = task.lines().map(|line| line.trim_start_matches(mark).trim_end());
+    let mut lines = task
+        .lines()
+        .map(|line| line.trim_start_matches(mark).trim_end());
     let first = lines.find(|line| !line.is_empty()).unwrap_or_default();
     let shown = tieline_channel::cut(first, MAX_SHOWN_TASK);
     match language {
@@ -327,7 +329,10 @@ mod tests {
             assert_eq!(text, format!("🧩 Handed to `a-1`: {shown}"));
         }
         let long = handed_out("a", &"界".repeat(500), Language::Chinese);
-        assert_eq!(long, format!("🧩 已交给 `a`：{}…", "界".repeat(MAX_SHOWN_TASK)));
+        assert_eq!(
+            long,
+            format!("🧩 已交给 `a`：{}…", "界".repeat(MAX_SHOWN_TASK))
+        );
     }
 
     #[test]

@@ -118,7 +118,8 @@ pub enum Order {
     Assign(NewTask),
     /// One ends what it does and forgets what waits.
     Stop(Halt),
-    /// One stops, and leaves. What is remembered of it stays readable.
+    /// One stops, and leaves. What is remembered of it stays readable. One that has left and whose
+    /// worktree was kept can be closed again with `force`: then that goes too.
     Close {
         /// Which it is.
         halt: Halt,

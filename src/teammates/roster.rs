@@ -154,6 +154,8 @@ pub struct Teammate {
     pub record: TeammateRecord,
     /// What it is at.
     pub state: State,
+    /// Since when: that its turn runs, its first task waits, its last one is over, or it has left.
+    pub since: SystemTime,
     /// How many tasks wait for it.
     pub waiting: usize,
     /// The task that it works on, or else the last one that was settled.
@@ -394,9 +396,20 @@ impl Roster {
     ///
     /// When there is none of that name, or it cannot be read.
     pub async fn read(&self, name: &str, count: usize) -> Result<Details, OrderError> {
-        let Some(record) = self.named(name).await? else {
+        self.find(name, count).await?.ok_or_else(|| {
             let name = tieline_channel::cut(name, MAX_NAME);
-            return Err(RosterError::Unknown { name }.into());
+            RosterError::Unknown { name }.into()
+        })
+    }
+
+    /// As [`read`](Self::read), for whoever only guesses that there is one of that name.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn find(&self, name: &str, count: usize) -> Result<Option<Details>, LedgerError> {
+        let Some(record) = self.named(name).await? else {
+            return Ok(None);
         };
         let (teammate, records) = self.look_at(record).await?;
         let (waiting, mut others): (Vec<_>, Vec<_>) = records
@@ -411,11 +424,11 @@ impl Roster {
                 record,
             });
         }
-        Ok(Details {
+        Ok(Some(Details {
             teammate,
             tasks,
             waiting,
-        })
+        }))
     }
 
     async fn named(&self, name: &str) -> Result<Option<TeammateRecord>, LedgerError> {
@@ -449,9 +462,20 @@ impl Roster {
         let over = tasks.iter().filter(|task| task.state.is_settled());
         let last = over.max_by_key(|task| task.changed_at).cloned();
         let task = tasks.iter().find(is_at).cloned().or_else(|| last.clone());
+        let first = || tasks.iter().find(|task| task.state == TaskState::Waiting);
+        let since = match &state {
+            State::Idle => last.as_ref().map(|task| task.changed_at),
+            State::Waiting => first().map(|task| task.given_at),
+            State::Working { since, .. } => Some(*since),
+            State::Stopping => open.map(|open| open.opened_at),
+            State::Closed { at } => Some(*at),
+        };
+        let used_at = lane.as_ref().map(|lane| lane.used_at);
+        let since = since.or(used_at).unwrap_or(record.joined_at);
         let teammate = Teammate {
             record,
             state,
+            since,
             waiting,
             task,
             last,

@@ -92,7 +92,9 @@ pub(super) const TOOLS: &[Tool] = &[
                 about: "Where it works: \"shared\" (your workspace; so when left out), \"worktree\" (a \
                         git worktree of its own), or a directory that is there, relative to your \
                         workspace.",
-                kind: Kind::Text { max: super::MAX_PATH },
+                kind: Kind::Text {
+                    max: super::MAX_PATH,
+                },
                 required: false,
             },
             Parameter {

@@ -82,14 +82,11 @@ async fn the_connection_breaks_at_each_step_of_a_task_and_it_is_done_once() {
         (To::Server, Mishap::Halfway),
         (To::Server, Mishap::After),
     ];
-    let client = tieline::control::Client::new(&proxied.world.path().join("state/control.sock"));
+    let client = Client::new(&proxied.world.path().join("state/control.sock"));
     for (number, (to, mishap)) in (2..).zip(steps) {
         let mut seen = proxied.proxy.at_frame(to, TURN_START, mishap);
         let task = format!("step {number}.");
-        client
-            .send_to_teammate("test", "worker", &task)
-            .await
-            .unwrap();
+        assign(&client, &task).await;
         seen.seen().await;
         heard_of(&proxied.world, "worker", number).await;
         proxied.world.at_rest().await;
@@ -128,12 +125,9 @@ async fn a_teammate_whose_thread_is_lost_begins_anew_and_people_are_told() {
     assert_eq!(world.stop_daemon().await, Some(0), "{}", world.log());
     world.lose_threads();
     world.start();
-    let client = tieline::control::Client::new(&world.path().join("state/control.sock"));
+    let client = Client::new(&world.path().join("state/control.sock"));
     world.ready(0).await;
-    client
-        .send_to_teammate("test", "worker", "second")
-        .await
-        .unwrap();
+    assign(&client, "second").await;
     heard_of(&world, "worker", 2).await;
     world
         .platform

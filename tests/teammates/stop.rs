@@ -1,7 +1,5 @@
 //! Work that is stopped: by the model that handed it out, and by a person.
 
-use tieline::control::Client;
-
 use super::*;
 use crate::support::model::Point;
 
@@ -41,7 +39,7 @@ async fn whom_a_person_takes_the_work_away_from_is_told_so() {
     spawn(&mut world, &echo, "worker", "long work").await;
     hold.reached().await;
     let client = Client::new(&world.path().join("state/control.sock"));
-    client.stop_teammate("test", "worker").await.unwrap();
+    client.stop("test", "worker").await.unwrap();
     heard_of(&world, "worker", 1).await;
     let told = instructions_of(&world, "<trigger ");
     assert!(told.contains("status=\"stopped\""), "{told}");
@@ -103,7 +101,7 @@ async fn a_stop_holds_also_when_the_daemon_is_killed_before_it_is_carried_out() 
     let pid = world.app_server().unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     let client = Client::new(&world.path().join("state/control.sock"));
-    client.stop_teammate("test", "worker").await.unwrap();
+    client.stop("test", "worker").await.unwrap();
     world.kill_daemon().await;
     world.start();
     heard_of(&world, "worker", 1).await;

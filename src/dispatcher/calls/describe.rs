@@ -44,7 +44,10 @@ pub(super) fn all(teammates: &[Teammate], reader: &LaneId, now: SystemTime) -> S
     }
     if n_closed > MAX_CLOSED {
         let more = n_closed - MAX_CLOSED;
-        let _ = write!(text, "\n\n{more} more were closed before that; they can be read by name.");
+        let _ = write!(
+            text,
+            "\n\n{more} more were closed before that; they can be read by name."
+        );
     }
     text
 }
@@ -82,7 +85,11 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
         .task
         .as_ref()
         .filter(|task| !task.state.is_settled());
-    let ends = if current.is_some() { "; its turn is ending" } else { "" };
+    let ends = if current.is_some() {
+        "; its turn is ending"
+    } else {
+        ""
+    };
     let state = match &teammate.state {
         State::Idle => "idle: it can be given a task".to_owned(),
         State::Waiting => "waiting for a free place among those that work, or for Codex".to_owned(),
@@ -111,7 +118,10 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
     if let Some(last) = &teammate.last {
         let settled = Age(elapsed(last.changed_at, now));
         let outcome = outcome(&last.state);
-        lines.push(format!("last task, {outcome} {settled} ago: {}", name_of(last)));
+        lines.push(format!(
+            "last task, {outcome} {settled} ago: {}",
+            name_of(last)
+        ));
     }
     if record.asker.lane != *reader {
         lines.push("its newest task is for another conversation, which is told of it".to_owned());
@@ -140,7 +150,10 @@ fn place(teammate: &Teammate) -> String {
     match fate {
         WorktreeFate::InUse => {
             let cwd = worktree.cwd();
-            format!("works on branch {branch}, in the worktree {}", cwd.display())
+            format!(
+                "works on branch {branch}, in the worktree {}",
+                cwd.display()
+            )
         }
         WorktreeFate::Leaving { force: false } => format!(
             "its worktree {path} goes when nobody works in it, unless something would be lost by that; \

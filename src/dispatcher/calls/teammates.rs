@@ -44,9 +44,7 @@ impl Calls {
                 (self.announcement(caller, task).await?, receipt)
             }
             Order::Stop(_) => (Vec::new(), STOPPED.to_owned()),
-            Order::Close { halt, force } => {
-                (Vec::new(), self.farewell(&halt.name, *force).await?)
-            }
+            Order::Close { halt, force } => (Vec::new(), self.farewell(&halt.name, *force).await?),
         };
         Ok(Deed {
             posts,
@@ -95,7 +93,10 @@ impl Calls {
         let (Some(origin), Some(line)) = (origin, line) else {
             return Ok(Vec::new());
         };
-        let calls = self.ledger.done_calls(&caller.lane, caller.open.key).await?;
+        let calls = self
+            .ledger
+            .done_calls(&caller.lane, caller.open.key)
+            .await?;
         if calls.len() >= MAX_ANNOUNCED {
             // It has lost its way: the chat is not flooded with it.
             return Ok(Vec::new());
@@ -127,7 +128,10 @@ fn begun(new: &NewTeammate) -> String {
     match &new.workspace {
         Workspace::Shared | Workspace::Directory { .. } => started,
         Workspace::Worktree { path, branch, .. } => {
-            format!("{started}; it works on branch {branch} in {}", path.display())
+            format!(
+                "{started}; it works on branch {branch} in {}",
+                path.display()
+            )
         }
     }
 }
