@@ -16,7 +16,7 @@ async fn a_task_is_done_by_a_thread_of_its_own_and_its_result_reaches_who_asked(
         .into_iter()
         .map(|it| it.text)
         .collect();
-    assert_eq!(texts[0], "🧩 `reviewer` works on: look at <it>");
+    assert_eq!(texts[0], "🧩 Handed to `reviewer`: look at <it>");
     let done = texts.iter().filter(|it| it.contains("`reviewer` is done"));
     assert_eq!(done.count(), 1, "{texts:#?}");
 
@@ -99,7 +99,7 @@ async fn what_a_model_may_not_do_it_is_told_and_nothing_begins() {
         ),
         (
             serde_json::json!({"name": "a", "task": task, "workspace": "worktree"}),
-            "not in a git repository",
+            "is in no git repository",
         ),
     ];
     for (number, (arguments, expected)) in table.into_iter().enumerate() {

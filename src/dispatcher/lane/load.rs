@@ -233,11 +233,10 @@ impl Lane {
                         let (channel, to) = (&origin.channel, &origin.conversation);
                         self.context.notice(channel, to, words::THREAD_LOST)
                     }),
-                    Some(teammate) => teammate.asker.origin.as_ref().map(|origin| {
-                        let language = self.context.language(&origin.channel);
-                        let text = words::teammate_forgot(&teammate.name, language);
-                        outbox::notice(&origin.channel, &origin.conversation, &text)
-                    }),
+                    Some(teammate) => {
+                        let say = |language| words::teammate_forgot(&teammate.name, language);
+                        self.tell_people(&teammate.asker, say).await?
+                    }
                 };
                 ledger
                     .lose_thread(&self.id, lost, notice.into_iter().collect())

@@ -150,6 +150,7 @@ impl Lane {
         let posts = match back {
             _ if let Some(teammate) = &self.teammate => self
                 .announcement(teammate, &work, open, &outcome)
+                .await?
                 .into_iter()
                 .collect(),
             // It goes on by itself, and nobody has written.

@@ -174,27 +174,44 @@ impl Lane {
     }
 
     /// Makes the post that tells a chat how a task ended that was handed out there.
-    pub(super) fn announcement(
+    pub(super) async fn announcement(
         &self,
         teammate: &TeammateRecord,
         work: &Work,
         open: &OpenTurn,
         outcome: &Outcome,
-    ) -> Option<NewPost> {
-        let task = work.task.as_ref()?;
-        let is_asked_for = open
-            .stop
-            .as_ref()
-            .is_some_and(|stop| stop.by.as_ref() == Some(&task.asker.lane));
+    ) -> Result<Option<NewPost>, StepError> {
+        let Some(task) = &work.task else {
+            return Ok(None);
+        };
+        let stopped_by = open.stop.as_ref().and_then(|stop| stop.by.as_ref());
+        let is_asked_for = stopped_by == Some(&task.asker.lane);
         if !self.context.settings.config.teammates.announce || is_asked_for {
-            return None;
+            return Ok(None);
         }
-        let origin = task.asker.origin.as_ref()?;
-        let language = self.context.language(&origin.channel);
         let took = SystemTime::now().duration_since(open.opened_at);
-        let text =
-            words::teammate_done(&teammate.name, outcome, took.unwrap_or_default(), language);
-        Some(outbox::notice(&origin.channel, &origin.conversation, &text))
+        let took = took.unwrap_or_default();
+        let say = |language| words::teammate_done(&teammate.name, outcome, took, language);
+        self.tell_people(&task.asker, say).await
+    }
+
+    /// Makes the post that tells those for whom somebody has asked.
+    pub(super) async fn tell_people(
+        &self,
+        asker: &Asker,
+        say: impl FnOnce(Language) -> String,
+    ) -> Result<Option<NewPost>, StepError> {
+        let origin = match &asker.origin {
+            Some(origin) => Some(origin.clone()),
+            None => {
+                let lane = self.context.ledger.lane(&asker.lane).await?;
+                lane.and_then(|lane| lane.last_from)
+            }
+        };
+        Ok(origin.map(|origin| {
+            let text = say(self.context.language(&origin.channel));
+            outbox::notice(&origin.channel, &origin.conversation, &text)
+        }))
     }
 
     /// Ends what runs in the background of a thread whose turn was stopped: that is part of the work.
