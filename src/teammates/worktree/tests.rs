@@ -352,6 +352,36 @@ async fn what_git_left_half_made_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_git_that_is_broken_off_goes_with_all_that_it_started_and_is_made_up_for() {
+    let place = Place::new();
+    fs::write(
+        place.repository().join(".gitattributes"),
+        "slow filter=slow",
+    )
+    .unwrap();
+    place.git(&["add", ".gitattributes"]);
+    place.commit(&place.repository(), "slow");
+    let started = place.path().join("started");
+    Command::new("mkfifo").arg(&started).status().unwrap();
+    let smudge = format!("cat; echo > '{}'; sleep 600", started.display());
+    place.git(&["config", "filter.slow.smudge", &smudge]);
+
+    let worktree = place.plan("a").await.unwrap();
+    let mut making = JoinSet::new();
+    let ours = worktree.clone();
+    making.spawn(async move { make(&ours).await });
+    // It is read when the checkout has come to the file.
+    tokio::fs::read(&started).await.unwrap();
+    making.shutdown().await;
+    assert!(place.git_dir("a").join("locked").exists());
+
+    place.git(&["config", "filter.slow.smudge", "cat"]);
+    make(&worktree).await.unwrap();
+    assert_eq!(fs::read(worktree.path.join("slow")).unwrap(), b"slow");
+    assert_eq!(left(&worktree).await, Left::Removed);
+}
+
+#[tokio::test]
 async fn a_directory_that_git_does_not_know_is_moved_aside() {
     let place = Place::new();
     let worktree = place.plan("a").await.unwrap();
