@@ -25,7 +25,8 @@ pub enum WorktreeError {
     },
     /// Git could not tell us of the worktree, or nothing could remember where it is.
     #[error(
-        "{} has a line break, or characters that are not Unicode; rename it, or use the shared workspace instead",
+        "{} has a line break, or characters that are not Unicode; rename it, or use the \
+         shared workspace instead",
         path.display()
     )]
     OddPath {
@@ -34,7 +35,8 @@ pub enum WorktreeError {
     },
     /// There is no git.
     #[error(
-        "git is not installed, or not in the daemon's PATH; install it, or use the shared workspace instead"
+        "git is not installed, or not in the daemon's PATH; install it, or use the shared \
+         workspace instead"
     )]
     NoGit,
     /// The workspace belongs to no repository.
