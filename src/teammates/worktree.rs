@@ -105,8 +105,8 @@ pub async fn plan(workspace: &Path, root: &Path, name: &str) -> Result<Worktree,
     let repository = top_level_of(&workspace).await?;
     let root = files::real(root).await?;
     for path in [&workspace, &root] {
-        if path.to_str().is_none() {
-            return Err(WorktreeError::NotUnicode { path: path.clone() });
+        if path.to_str().is_none_or(|path| path.contains('\n')) {
+            return Err(WorktreeError::OddPath { path: path.clone() });
         }
     }
     if !has_commit(&repository, "HEAD").await? {
@@ -325,11 +325,7 @@ async fn top_level_of(workspace: &Path) -> Result<PathBuf, WorktreeError> {
             workspace: workspace(),
         });
     }
-    if answer.is_ok {
-        Ok(PathBuf::from(answer.printed))
-    } else {
-        Err(answer.into_error())
-    }
+    answer.or_error().map(PathBuf::from)
 }
 
 async fn see_that_branch_is_free(repository: &Path, branch: &str) -> Result<(), WorktreeError> {

@@ -23,18 +23,20 @@ pub enum WorktreeError {
         /// What the system says.
         source: io::Error,
     },
-    /// Nothing could remember where the worktree is.
+    /// Git could not tell us of the worktree, or nothing could remember where it is.
     #[error(
-        "{} has characters that are not Unicode; rename it, or use the shared workspace instead",
+        "{} has a line break, or characters that are not Unicode; rename it, or use the \
+         shared workspace instead",
         path.display()
     )]
-    NotUnicode {
+    OddPath {
         /// The path.
         path: PathBuf,
     },
     /// There is no git.
     #[error(
-        "git is not installed, or not in the daemon's PATH; install it, or use the shared workspace instead"
+        "git is not installed, or not in the daemon's PATH; install it, or use the shared \
+         workspace instead"
     )]
     NoGit,
     /// The workspace belongs to no repository.

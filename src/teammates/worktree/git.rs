@@ -147,12 +147,7 @@ impl Call {
     ///
     /// When it cannot be made, or git is not content.
     pub(super) async fn run(self) -> Result<String, WorktreeError> {
-        let answer = self.answer().await?;
-        if answer.is_ok {
-            Ok(answer.printed)
-        } else {
-            Err(answer.into_error())
-        }
+        self.answer().await?.or_error()
     }
 
     /// Makes the call, and returns how it ended.
@@ -209,12 +204,19 @@ impl Answer {
         !self.is_ok && self.said.contains(words)
     }
 
-    /// Returns the error that this is, for when it is none that we know better words for.
-    pub(super) fn into_error(self) -> WorktreeError {
-        WorktreeError::Git {
+    /// Returns what git printed.
+    ///
+    /// # Errors
+    ///
+    /// When it was not content.
+    pub(super) fn or_error(self) -> Result<String, WorktreeError> {
+        if self.is_ok {
+            return Ok(self.printed);
+        }
+        Err(WorktreeError::Git {
             name: self.name,
             said: shown(&self.said),
-        }
+        })
     }
 }
 

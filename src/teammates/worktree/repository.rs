@@ -45,16 +45,20 @@ impl Repository {
     ///
     /// When there is none any more, or git cannot be run.
     pub(super) async fn take(top_level: &Path) -> Result<Self, WorktreeError> {
-        if fs::metadata(top_level).await.is_err() {
-            return Err(WorktreeError::RepositoryGone {
-                repository: top_level.to_owned(),
-            });
+        let gone = || WorktreeError::RepositoryGone {
+            repository: top_level.to_owned(),
+        };
+        if !fs::try_exists(top_level).await.unwrap_or(true) {
+            return Err(gone());
         }
-        let common_dir = Call::new(top_level, "rev-parse --path-format=absolute")
+        let answer = Call::new(top_level, "rev-parse --path-format=absolute")
             .arg("--git-common-dir")
-            .run()
+            .answer()
             .await?;
-        let common_dir = PathBuf::from(common_dir);
+        if answer.says("not a git repository") {
+            return Err(gone());
+        }
+        let common_dir = PathBuf::from(answer.or_error()?);
         Ok(Self {
             top_level: top_level.to_owned(),
             turn: Turn::take(&common_dir).await?,

@@ -1,4 +1,6 @@
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 
 use pretty_assertions::assert_eq;
@@ -251,6 +253,18 @@ async fn a_branch_or_place_that_is_taken_is_not_planned_with() {
 }
 
 #[tokio::test]
+async fn a_path_that_cannot_be_recorded_is_refused() {
+    let place = Place::new();
+    for odd in [OsStr::from_bytes(b"\xff"), OsStr::new("a\nb")] {
+        let refused = plan(&place.repository(), &place.root().join(odd), "a").await;
+        assert!(
+            matches!(refused, Err(WorktreeError::OddPath { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_worktree_survives_being_recorded() {
     let worktree = Place::new().plan("a").await.unwrap();
     let recorded = serde_json::to_string(&worktree).unwrap();
@@ -335,7 +349,7 @@ async fn what_git_left_half_made_is_made_again() {
     let worktree = place.made("a").await;
     fs::write(place.git_dir("a").join("locked"), "initializing").unwrap();
     fs::remove_file(worktree.path.join(".git")).unwrap();
-    fs::remove_file(worktree.path.join("README")).unwrap();
+    fs::write(worktree.path.join("README"), "half of i").unwrap();
     make(&worktree).await.unwrap();
     assert_eq!(place.git_in(&worktree.path, &["status", "--porcelain"]), "");
     assert_eq!(place.worktrees(), 2);
@@ -348,6 +362,36 @@ async fn what_git_left_half_made_is_made_again() {
     fs::remove_dir_all(&worktree.path).unwrap();
     make(&worktree).await.unwrap();
     assert!(worktree.path.join("README").exists());
+    assert_eq!(left(&worktree).await, Left::Removed);
+}
+
+#[tokio::test]
+async fn a_git_that_is_broken_off_goes_with_all_that_it_started_and_is_made_up_for() {
+    let place = Place::new();
+    fs::write(
+        place.repository().join(".gitattributes"),
+        "slow filter=slow",
+    )
+    .unwrap();
+    place.git(&["add", ".gitattributes"]);
+    place.commit(&place.repository(), "slow");
+    let started = place.path().join("started");
+    Command::new("mkfifo").arg(&started).status().unwrap();
+    let smudge = format!("cat; echo > '{}'; sleep 600", started.display());
+    place.git(&["config", "filter.slow.smudge", &smudge]);
+
+    let worktree = place.plan("a").await.unwrap();
+    let mut making = JoinSet::new();
+    let ours = worktree.clone();
+    making.spawn(async move { make(&ours).await });
+    // It is read when the checkout has come to the file.
+    tokio::fs::read(&started).await.unwrap();
+    making.shutdown().await;
+    assert!(place.git_dir("a").join("locked").exists());
+
+    place.git(&["config", "filter.slow.smudge", "cat"]);
+    make(&worktree).await.unwrap();
+    assert_eq!(fs::read(worktree.path.join("slow")).unwrap(), b"slow");
     assert_eq!(left(&worktree).await, Left::Removed);
 }
 
@@ -711,8 +755,10 @@ async fn without_its_repository_a_worktree_is_kept_unless_forced() {
     let place = Place::new();
     let worktree = place.made("a").await;
     let missing = place.plan("b").await.unwrap();
-    fs::remove_dir_all(place.repository()).unwrap();
     let reason = kept("its repository is not there any more");
+    fs::remove_dir_all(place.repository().join(".git")).unwrap();
+    assert_eq!(left(&worktree).await, reason);
+    fs::remove_dir_all(place.repository()).unwrap();
     assert_eq!(left(&worktree).await, reason);
     assert_eq!(left(&missing).await, Left::Gone);
     assert_eq!(leave(&worktree, true).await.unwrap(), Left::Removed);
