@@ -528,6 +528,10 @@ fn refused(error: &OrderError) -> ApiError {
             Is::CONFLICT,
             "with `workspace` \"shared\" it works where the dispatcher does",
         ),
+        OrderError::TooSlow => (
+            Is::SERVICE_UNAVAILABLE,
+            "see whether the repository can be reached, and its disk is not overloaded",
+        ),
         OrderError::Roster(error) => match error {
             RosterError::NameTaken { .. } => (
                 Is::CONFLICT,

@@ -123,6 +123,8 @@ pub(super) struct Lane {
     unreadable: u32,
     /// How often in a row codex has refused the thread for a reason that we do not know.
     odd_refusals: u32,
+    /// How often it was tried in vain to remove the worktree of a teammate that was closed.
+    leaving: u32,
 }
 
 /// The thread, as loaded over one connection.
@@ -219,6 +221,7 @@ impl Lane {
             blinds: 0,
             unreadable: 0,
             odd_refusals: 0,
+            leaving: 0,
         }
     }
 

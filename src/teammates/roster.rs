@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
@@ -27,6 +27,9 @@ pub const MAX_INSTRUCTIONS: usize = 20_000;
 
 /// How many characters the name of a model may have.
 pub const MAX_MODEL: usize = 100;
+
+/// How long git may take to say whether there can be a worktree: whoever asks waits for it.
+const PLAN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How many of its last tasks are read at a time.
 pub const MAX_READ: usize = 10;
@@ -130,6 +133,13 @@ pub enum OrderError {
     /// There can be no worktree.
     #[error(transparent)]
     Worktree(#[from] WorktreeError),
+    /// Git does not answer.
+    #[error(
+        "git did not say within {} s whether there can be a worktree: try again, or use the shared \
+         workspace",
+        PLAN_WITHIN.as_secs()
+    )]
+    TooSlow,
     /// The teammates are not such that it could be.
     #[error(transparent)]
     Roster(#[from] RosterError),
@@ -301,7 +311,10 @@ impl Roster {
                         Some(_) => RosterError::NameRemembered { name },
                     }));
                 }
-                let plan = worktree::plan(&rules.workspace, &rules.worktrees, name).await?;
+                let plan = worktree::plan(&rules.workspace, &rules.worktrees, name);
+                let plan = tokio::time::timeout(PLAN_WITHIN, plan)
+                    .await
+                    .map_err(|_elapsed| OrderError::TooSlow)??;
                 Workspace::Worktree {
                     repository: plan.repository,
                     path: plan.path,

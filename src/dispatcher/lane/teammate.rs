@@ -16,6 +16,9 @@ use crate::teammates::worktree_of;
 /// How soon it is tried again to remove a worktree for which git has an error.
 const LEAVE_AGAIN: Duration = Duration::from_secs(60);
 
+/// How often that is tried.
+const LEAVE_TRIES: u32 = 3;
+
 impl Lane {
     /// Waits for a place among the teammates that work; `None` when the lane is told to stop first.
     pub(super) async fn place_to_work(&self) -> Option<OwnedSemaphorePermit> {
@@ -240,11 +243,17 @@ impl Lane {
             Ok(Left::Removed | Left::Gone) => WorktreeFate::Removed,
             Ok(Left::Kept { reason }) => WorktreeFate::Kept { reason },
             Err(failure) => {
+                self.leaving += 1;
                 warn!(
                     error = &failure as &dyn Error,
-                    "a worktree cannot be removed yet"
+                    attempt = self.leaving,
+                    "a worktree cannot be removed"
                 );
-                return Ok(false);
+                if self.leaving < LEAVE_TRIES {
+                    return Ok(false);
+                }
+                let reason = WithCauses(&failure).to_string();
+                WorktreeFate::Kept { reason }
             }
         };
         info!(?fate, path = %worktree.path.display(), "the worktree of a closed teammate");
