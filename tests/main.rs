@@ -12,4 +12,5 @@ mod feishu;
 mod ledger;
 mod slack;
 mod support;
+mod teammates;
 mod tools;

@@ -1,15 +1,13 @@
 //! `tieline complete`: reports the result of some work to a dispatcher.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 
 use crate::cli::config_args::ConfigArgs;
+use crate::cli::dispatcher_args::DispatcherArgs;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output;
-use crate::config::Config;
+use crate::cli::{input, output};
 use crate::control::{Client, CompletionReceipt, CompletionReport, MAX_BODY};
 use crate::id::LaneId;
 use crate::ledger::CompletionStatus;
@@ -20,9 +18,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
 
-    /// The dispatcher that waits for it; else $TIELINE_DISPATCHER, or the only one there is
-    #[arg(long, value_name = "NAME")]
-    dispatcher: Option<String>,
+    #[command(flatten)]
+    dispatcher: DispatcherArgs,
 
     /// Who did the work
     #[arg(long, value_name = "NAME")]
@@ -73,12 +70,12 @@ impl From<Ended> for CompletionStatus {
 /// Reports the result and prints what became of it.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config.load_quietly()?;
-    let dispatcher = dispatcher(args.dispatcher, &config)?;
+    let dispatcher = args.dispatcher.choose(&config)?;
     let report = CompletionReport {
         id: args.id,
         from: args.from,
         status: args.status.into(),
-        body: read(&args.file).map_err(|error| Failure::new(Exit::Io, error))?,
+        body: input::read(&args.file, MAX_BODY, "report where it lies instead")?,
         lane: args.lane.map(LaneId::new),
     };
     let client = Client::new(&config.control_socket());
@@ -92,48 +89,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         describe(&receipt, &dispatcher)
     };
     output::print(&text)
-}
-
-/// Returns who the result is for.
-fn dispatcher(named: Option<String>, config: &Config) -> Result<String, Failure> {
-    let inherited = || std::env::var("TIELINE_DISPATCHER").ok();
-    if let Some(name) = named.or_else(inherited) {
-        return Ok(name);
-    }
-    let mut all = config.dispatchers.keys();
-    match (all.next(), all.next()) {
-        (Some(only), None) => Ok(only.to_string()),
-        _ => {
-            let names: Vec<&str> = config.dispatchers.keys().map(|id| id.as_str()).collect();
-            let error = anyhow!("which dispatcher is it for? There are {}", names.join(", "));
-            Err(Failure::new(Exit::Usage, error).hint("name it with --dispatcher"))
-        }
-    }
-}
-
-fn read(file: &Path) -> anyhow::Result<String> {
-    let limit = MAX_BODY as u64;
-    let mut bytes = Vec::new();
-    let (name, read) = if file == Path::new("-") {
-        let stdin = std::io::stdin().lock();
-        (
-            "standard input".to_owned(),
-            stdin.take(limit + 1).read_to_end(&mut bytes),
-        )
-    } else {
-        let read =
-            std::fs::File::open(file).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
-        (file.display().to_string(), read)
-    };
-    read.with_context(|| format!("cannot read {name}"))?;
-    if bytes.len() as u64 > limit {
-        return Err(anyhow!(
-            "{name} is larger than {} MiB; report where it lies instead",
-            MAX_BODY >> 20
-        ));
-    }
-    // The output of programs is text, but for what they echo.
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn describe(receipt: &CompletionReceipt, dispatcher: &str) -> String {

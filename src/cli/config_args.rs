@@ -13,7 +13,7 @@ pub(crate) struct ConfigArgs {
     ///
     /// Otherwise it is $TIELINE_CONFIG, ./tieline.toml, or tieline/tieline.toml in the XDG
     /// configuration directory, whichever comes first.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 

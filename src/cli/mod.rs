@@ -8,10 +8,12 @@ mod complete;
 mod config_args;
 mod console;
 mod demo;
+mod dispatcher_args;
 mod failure;
 mod feishu;
 mod findings;
 mod init;
+mod input;
 mod logging;
 mod messages;
 mod output;
@@ -20,6 +22,7 @@ mod run;
 mod slack;
 mod status;
 mod table;
+mod teammates;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -36,7 +39,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
    1  a message came to no answer (console, demo); no such code or person (pair);
-      the result was not taken (complete)
+      the result was not taken (complete); the order was not (teammates)
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
@@ -61,6 +64,7 @@ enum Verb {
     Messages(messages::Args),
     Pair(pair::Args),
     Complete(complete::Args),
+    Teammates(teammates::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -75,6 +79,7 @@ impl Verb {
             Self::Messages(args) => messages::run(args).await,
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,
+            Self::Teammates(args) => teammates::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }

@@ -11,7 +11,7 @@ use crate::cli::output::{self, plain};
 use crate::cli::table::{right_align, since, table, write};
 use crate::control::{
     ChannelStatus, ChildStatus, Client, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    OutboxStatus, Status,
+    OutboxStatus, Status, TeammateCounts,
 };
 
 /// Say how a running daemon is
@@ -91,8 +91,26 @@ fn render_dispatchers(dispatchers: &[DispatcherStatus], now: SystemTime) -> Stri
         for warning in &dispatcher.warnings {
             text.push_str(&format!("  {}: {}\n", dispatcher.id, plain(warning)));
         }
+        if let Some(teammates) = describe_teammates(dispatcher.teammates) {
+            text.push_str(&format!("  {}: teammates: {teammates}\n", dispatcher.id));
+        }
     }
     text
+}
+
+/// Says what teammates are at, if there are any.
+fn describe_teammates(counts: TeammateCounts) -> Option<String> {
+    let TeammateCounts {
+        working,
+        waiting,
+        idle,
+    } = counts;
+    let parts: Vec<_> = [(working, "working"), (waiting, "waiting"), (idle, "idle")]
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, state)| format!("{n} {state}"))
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 fn describe_child(child: &ChildStatus, now: SystemTime) -> String {
@@ -119,9 +137,12 @@ fn render_lanes(dispatchers: &[DispatcherStatus], now: SystemTime) -> String {
         "THREAD",
     ]);
     right_align(&mut table, &[2]);
-    for lane in dispatchers.iter().flat_map(|dispatcher| &dispatcher.lanes) {
+    let lanes = dispatchers.iter().flat_map(|dispatcher| &dispatcher.lanes);
+    // What teammates do, `tieline teammates` tells.
+    for lane in lanes.filter(|lane| lane.teammate.is_none()) {
         let LaneStatus {
             id,
+            teammate: _,
             thread,
             state,
             waiting,
@@ -313,6 +334,7 @@ mod tests {
             child: None,
             lanes: Vec::new(),
             waiting: 0,
+            teammates: TeammateCounts::default(),
         };
         Status {
             version: "0.1.0".into(),
@@ -328,23 +350,40 @@ mod tests {
                         started_at: Some(ago(11_540)),
                         version: Some("0.169.0".into()),
                     }),
-                    lanes: vec![LaneStatus {
-                        id: LaneId::new("flow"),
-                        thread: Some(ThreadId::new("01a1b2c3")),
-                        state: "running".into(),
-                        waiting: 2,
-                        open_turn: Some(OpenTurn {
-                            id: TurnKey::from_bytes([1; 16]),
-                            started_at: ago(250),
-                        }),
-                        last_turn: Some(LastTurn {
-                            id: TurnKey::from_bytes([2; 16]),
-                            outcome: "failed".into(),
-                            failure: Some("provider-rate-limited".into()),
-                            cause: None,
-                            settled_at: ago(300),
-                        }),
-                    }],
+                    lanes: vec![
+                        LaneStatus {
+                            id: LaneId::new("flow"),
+                            teammate: None,
+                            thread: Some(ThreadId::new("01a1b2c3")),
+                            state: "running".into(),
+                            waiting: 2,
+                            open_turn: Some(OpenTurn {
+                                id: TurnKey::from_bytes([1; 16]),
+                                started_at: ago(250),
+                            }),
+                            last_turn: Some(LastTurn {
+                                id: TurnKey::from_bytes([2; 16]),
+                                outcome: "failed".into(),
+                                failure: Some("provider-rate-limited".into()),
+                                cause: None,
+                                settled_at: ago(300),
+                            }),
+                        },
+                        LaneStatus {
+                            id: LaneId::new("flow/@docs"),
+                            teammate: Some("docs".into()),
+                            thread: None,
+                            state: "idle".into(),
+                            waiting: 0,
+                            open_turn: None,
+                            last_turn: None,
+                        },
+                    ],
+                    teammates: TeammateCounts {
+                        working: 2,
+                        waiting: 0,
+                        idle: 1,
+                    },
                     waiting: 2,
                     warnings: vec!["the skill /s/x/SKILL.md is left out: no name".into()],
                     ..dispatcher("flow", Lifecycle::Ready)

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::call::CallError;
 use super::client::{Client, ThreadEvent, ThreadEvents};
 use super::protocol::{
-    InjectItems, InjectItemsParams, InjectedItem, ThreadCompactStart, ThreadNameSet,
-    ThreadNameSetParams, ThreadOpened, ThreadRef, ThreadResume, ThreadSettings, ThreadStart,
-    ThreadUnsubscribe, TurnStart, TurnStartParams, UserInput,
+    InjectItems, InjectItemsParams, InjectedItem, ThreadBackgroundTerminalsClean,
+    ThreadCompactStart, ThreadNameSet, ThreadNameSetParams, ThreadOpened, ThreadRef, ThreadResume,
+    ThreadSettings, ThreadStart, ThreadUnsubscribe, TurnStart, TurnStartParams, UserInput,
 };
 use super::turn::{Turn, TurnOptions};
 use crate::id::{ThreadId, TurnId};
@@ -129,6 +129,19 @@ impl Thread {
             items,
         };
         self.client.call::<InjectItems>(&params).await.map(drop)
+    }
+
+    /// Ends the commands of the thread that run in the background: those of a turn that was cut short
+    /// are among them.
+    ///
+    /// # Errors
+    /// Codex refused, or the connection ended.
+    pub async fn end_background(&self) -> Result<(), CallError> {
+        let params = ThreadRef {
+            thread_id: self.id().clone(),
+        };
+        let call = self.client.call::<ThreadBackgroundTerminalsClean>(&params);
+        call.await.map(drop)
     }
 
     /// Names the thread, which also makes it resumable if it never had a turn.

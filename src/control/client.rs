@@ -15,6 +15,7 @@ use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::pairings::{PairedPerson, Pairings};
 use crate::control::server::{ErrorBody, ErrorEnvelope};
 use crate::control::status::Status;
+use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, TeammateStatus};
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -166,6 +167,62 @@ impl Client {
         self.request(Method::POST, &route, Some(report)).await
     }
 
+    /// Has a teammate join a dispatcher.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it cannot be.
+    pub async fn spawn(
+        &self,
+        dispatcher: &str,
+        teammate: &NewTeammate,
+    ) -> Result<TeammateStatus, ClientError> {
+        let route = teammates_route(dispatcher);
+        self.request(Method::POST, &route, Some(teammate)).await
+    }
+
+    /// Gives a teammate a further task.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub async fn assign(
+        &self,
+        dispatcher: &str,
+        name: &str,
+        task: &FurtherTask,
+    ) -> Result<TeammateStatus, ClientError> {
+        let route = format!("{}/tasks", teammate_route(dispatcher, name));
+        self.request(Method::POST, &route, Some(task)).await
+    }
+
+    /// Has a teammate end what it does and forget what waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub async fn stop(&self, dispatcher: &str, name: &str) -> Result<TeammateHalted, ClientError> {
+        let route = format!("{}/stop", teammate_route(dispatcher, name));
+        self.request(Method::POST, &route, None::<&()>).await
+    }
+
+    /// Has a teammate leave. `discard`: its worktree goes also when something would be lost by that,
+    /// and also when it was kept before.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub async fn close(
+        &self,
+        dispatcher: &str,
+        name: &str,
+        discard: bool,
+    ) -> Result<TeammateHalted, ClientError> {
+        let route = teammate_route(dispatcher, name);
+        let route = format!("{route}?discard={discard}");
+        self.request(Method::DELETE, &route, None::<&()>).await
+    }
+
     /// Asks any route. As [`serde_json::Value`] the answer keeps what this version does not know.
     ///
     /// # Errors
@@ -242,6 +299,16 @@ impl Client {
             },
         }
     }
+}
+
+/// Returns the route of a dispatcher's teammates.
+pub fn teammates_route(dispatcher: &str) -> String {
+    format!("/v1/dispatchers/{}/teammates", segment(dispatcher))
+}
+
+/// Returns the route of a teammate.
+pub fn teammate_route(dispatcher: &str, name: &str) -> String {
+    format!("{}/{}", teammates_route(dispatcher), segment(name))
 }
 
 /// Returns text as one segment of a path.

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::server::{Api, ApiError};
 use crate::dispatcher::{Report, ReportError};
-use crate::id::{DispatcherId, LaneId};
-use crate::ledger::{CompletionStatus, LedgerError, Reported};
+use crate::id::LaneId;
+use crate::ledger::{CompletionStatus, LedgerError, Reported, TEAMMATE_PREFIX};
 
 /// How large the body of a report may be, in bytes of UTF-8.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
@@ -70,17 +70,17 @@ pub(super) async fn report(
     Path(dispatcher): Path<String>,
     report: Result<Json<CompletionReport>, JsonRejection>,
 ) -> Result<(StatusCode, Json<CompletionReceipt>), ApiError> {
-    let Some(handle) = api.dispatchers.get(&DispatcherId::new(dispatcher.as_str())) else {
-        let known: Vec<&str> = api.dispatchers.keys().map(DispatcherId::as_str).collect();
-        return Err(ApiError::new(
-            StatusCode::NOT_FOUND,
-            format!("there is no dispatcher {dispatcher:?}"),
-        )
-        .hint(format!("the configuration has: {}", known.join(", "))));
-    };
+    let handle = api.dispatcher(&dispatcher)?;
     let Json(report) = report.map_err(|rejection| not_understood(&rejection))?;
     for (name, value) in [("id", &report.id), ("from", &report.from)] {
         check_name(name, value)?;
+    }
+    if report.id.starts_with(TEAMMATE_PREFIX) {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            format!("`id` begins with `{TEAMMATE_PREFIX}`, which results of teammates do"),
+        )
+        .hint("choose another `id`; what a teammate does is reported by itself"));
     }
     if report.body.len() > MAX_BODY {
         return Err(too_large());
@@ -150,6 +150,8 @@ fn failed(error: &ReportError) -> ApiError {
     match error {
         ReportError::UnknownLane { .. } => ApiError::new(StatusCode::NOT_FOUND, error.to_string())
             .hint("`tieline status --json` names the lanes; leave `lane` out for the newest one"),
+        ReportError::Closed { .. } => ApiError::new(StatusCode::CONFLICT, error.to_string())
+            .hint("leave `lane` out for the one that was used last"),
         ReportError::Ledger(LedgerError::TooLarge { .. }) => {
             ApiError::new(StatusCode::BAD_REQUEST, error.to_string()).hint("choose shorter names")
         }

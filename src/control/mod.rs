@@ -7,6 +7,7 @@
 //! - [`pairings`]: who asks to be let in, and who was
 //! - [`messages`]: what became of the messages
 //! - [`completions`]: results that are reported from outside
+//! - [`teammates`]: who works for a dispatcher, and what is ordered
 //! - [`server`]: the routes, and who is served
 //! - [`client`]: the other end, for the command line
 //!
@@ -18,15 +19,20 @@ pub mod messages;
 pub mod pairings;
 pub mod server;
 pub mod status;
+pub mod teammates;
 #[cfg(test)]
 mod tests;
 
-pub use crate::control::client::{Client, ClientError};
+pub use crate::control::client::{Client, ClientError, teammate_route, teammates_route};
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, OpenTurn, OutboxStatus, Status,
+    LedgerStatus, OpenTurn, OutboxStatus, Status, TeammateCounts,
+};
+pub use crate::control::teammates::{
+    DoingStatus, FurtherTask, NewTeammate, TaskDetails, TaskResult, TaskStatus, TeammateDetails,
+    TeammateHalted, TeammateStatus, Teammates, WorkspaceStatus,
 };

@@ -30,6 +30,7 @@ use crate::control::completions::{self, MAX_REPORT};
 use crate::control::messages::{MAX_MESSAGES, Messages};
 use crate::control::pairings;
 use crate::control::status::Status;
+use crate::control::teammates;
 use crate::dispatcher::Handle;
 use crate::id::DispatcherId;
 use crate::intake::PairingDesk;
@@ -71,6 +72,20 @@ pub struct Api {
     pub dispatchers: Arc<BTreeMap<DispatcherId, Handle>>,
 }
 
+impl Api {
+    /// Returns a dispatcher by its name.
+    pub(super) fn dispatcher(&self, name: &str) -> Result<&Handle, ApiError> {
+        self.dispatchers
+            .get(&DispatcherId::new(name))
+            .ok_or_else(|| {
+                let known: Vec<&str> = self.dispatchers.keys().map(DispatcherId::as_str).collect();
+                let message = format!("there is no dispatcher {name:?}");
+                ApiError::new(StatusCode::NOT_FOUND, message)
+                    .hint(format!("the configuration has: {}", known.join(", ")))
+            })
+    }
+}
+
 /// Returns every route. A new one is a line here and a function below.
 fn routes(api: Api) -> Router {
     Router::new()
@@ -84,6 +99,22 @@ fn routes(api: Api) -> Router {
         .route(
             "/v1/dispatchers/{id}/completions",
             post(completions::report).layer(DefaultBodyLimit::max(MAX_REPORT)),
+        )
+        .route(
+            "/v1/dispatchers/{id}/teammates",
+            get(teammates::list).post(teammates::spawn),
+        )
+        .route(
+            "/v1/dispatchers/{id}/teammates/{name}",
+            get(teammates::read).delete(teammates::close),
+        )
+        .route(
+            "/v1/dispatchers/{id}/teammates/{name}/tasks",
+            post(teammates::assign),
+        )
+        .route(
+            "/v1/dispatchers/{id}/teammates/{name}/stop",
+            post(teammates::stop),
         )
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)

@@ -61,10 +61,24 @@ pub struct DispatcherStatus {
     /// Its app-server.
     #[serde(default)]
     pub child: Option<ChildStatus>,
-    /// Its lanes that have, or had, something to do.
+    /// Its lanes that have, or had, something to do; not those of teammates that have left.
     pub lanes: Vec<LaneStatus>,
     /// How many inputs wait for a turn, over all lanes.
     pub waiting: u64,
+    /// How its teammates are.
+    #[serde(default)]
+    pub teammates: TeammateCounts,
+}
+
+/// How many of a dispatcher's teammates are at what; those that have left do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeammateCounts {
+    /// They have a turn.
+    pub working: u64,
+    /// Their tasks wait.
+    pub waiting: u64,
+    /// They have nothing to do.
+    pub idle: u64,
 }
 
 /// The app-server of a dispatcher.
@@ -88,6 +102,9 @@ pub struct ChildStatus {
 pub struct LaneStatus {
     /// Which lane.
     pub id: LaneId,
+    /// The teammate that works on it; absent for conversations.
+    #[serde(default)]
+    pub teammate: Option<String>,
     /// Its Codex thread, once it has one.
     #[serde(default)]
     pub thread: Option<ThreadId>,

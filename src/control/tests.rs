@@ -55,6 +55,7 @@ fn status() -> Status {
             }),
             lanes: vec![LaneStatus {
                 id: LaneId::new("flow"),
+                teammate: None,
                 thread: Some(ThreadId::new("t1")),
                 state: "running".into(),
                 waiting: 3,
@@ -65,6 +66,10 @@ fn status() -> Status {
                 last_turn: None,
             }],
             waiting: 3,
+            teammates: TeammateCounts {
+                working: 1,
+                ..TeammateCounts::default()
+            },
         }],
         channels: vec![ChannelStatus {
             id: ChannelId::new("terminal"),
@@ -224,6 +229,7 @@ fn status_reads_as_designed() {
                 },
                 "lanes": [{
                     "id": "flow",
+                    "teammate": null,
                     "thread": "t1",
                     "state": "running",
                     "waiting": 3,
@@ -234,6 +240,7 @@ fn status_reads_as_designed() {
                     "last_turn": null,
                 }],
                 "waiting": 3,
+                "teammates": { "working": 1, "waiting": 0, "idle": 0 },
             }],
             "channels": [{
                 "id": "terminal",

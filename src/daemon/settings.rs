@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use serde_json::{Map, Value};
 
 use super::{Directories, skills};
-use crate::codex::protocol::{ApprovalPolicy, SandboxMode, ThreadSettings};
+use crate::codex::protocol::{ApprovalPolicy, ThreadSettings};
 use crate::codex::{LaunchConfig, Transport};
-use crate::config::{self, Config, DispatcherConfig, Sandbox};
-use crate::dispatcher::Settings;
+use crate::config::{self, Config, DispatcherConfig};
+use crate::dispatcher::{Settings, sandbox_mode};
 use crate::id::DispatcherId;
 
 /// Returns the settings of one dispatcher; tieline's own skills are in `skills`.
@@ -95,11 +95,7 @@ fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
     ThreadSettings {
         cwd: Some(dispatcher.workspace.clone()),
         model: dispatcher.model.clone(),
-        sandbox: Some(match dispatcher.sandbox {
-            Sandbox::ReadOnly => SandboxMode::ReadOnly,
-            Sandbox::WorkspaceWrite => SandboxMode::WorkspaceWrite,
-            Sandbox::DangerFullAccess => SandboxMode::DangerFullAccess,
-        }),
+        sandbox: Some(sandbox_mode(dispatcher.sandbox)),
         // Whatever would need asking is refused by codex itself: there is nobody to ask yet.
         approval_policy: Some(ApprovalPolicy::Never),
         base_instructions: dispatcher.base_instructions.clone(),

@@ -1,6 +1,6 @@
 //! What the daemon tells about itself, asked of its parts at the moment it is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -14,11 +14,11 @@ use crate::codex::ChildState;
 use crate::config::Config;
 use crate::control::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, Messages, OpenTurn, OutboxStatus, Status, StatusSource,
+    LedgerStatus, Messages, OpenTurn, OutboxStatus, Status, StatusSource, TeammateCounts,
 };
 use crate::daemon::messages;
 use crate::dispatcher::{Condition, Handle, Line};
-use crate::id::DispatcherId;
+use crate::id::{DispatcherId, TeammateId};
 use crate::ledger::{
     Counts, LaneRecord, Ledger, LedgerError, LedgerHealth, MessageState, SettledTurn,
 };
@@ -62,6 +62,17 @@ impl Reporter {
             Vec::new()
         });
         let waiting = lanes.iter().map(|lane| lane.inputs() as u64).sum();
+        let records = self.ledger.teammates(id).await.unwrap_or_else(|failure| {
+            warn!(error = %failure, "the teammates cannot be told");
+            Vec::new()
+        });
+        let names: HashMap<TeammateId, String> = records
+            .into_iter()
+            .filter(|it| it.closed_at.is_none())
+            .map(|it| (it.id, it.name))
+            .collect();
+        lanes.retain(|lane| lane.teammate.is_none_or(|id| names.contains_key(&id)));
+        let teammates = count_teammates(&lanes);
         lanes.sort_by_key(|lane| (lane.open.is_none(), lane.inputs() == 0, lane.id.clone()));
         lanes.truncate(MAX_LANES);
         let record = condition.record;
@@ -81,8 +92,9 @@ impl Reporter {
                 started_at: child.started_at,
                 version: condition.facts.and_then(|facts| facts.version),
             }),
-            lanes: lanes.into_iter().map(lane).collect(),
+            lanes: lanes.into_iter().map(|it| lane(it, &names)).collect(),
             waiting,
+            teammates,
         }
     }
 }
@@ -178,7 +190,20 @@ fn last_turn(last: SettledTurn) -> LastTurn {
     }
 }
 
-fn lane(lane: LaneRecord) -> LaneStatus {
+fn count_teammates(lanes: &[LaneRecord]) -> TeammateCounts {
+    let mut counts = TeammateCounts::default();
+    for lane in lanes.iter().filter(|lane| lane.teammate.is_some()) {
+        let count = match (&lane.open, lane.inputs()) {
+            (Some(_), _) => &mut counts.working,
+            (None, 0) => &mut counts.idle,
+            (None, _) => &mut counts.waiting,
+        };
+        *count += 1;
+    }
+    counts
+}
+
+fn lane(lane: LaneRecord, names: &HashMap<TeammateId, String>) -> LaneStatus {
     let waiting = lane.inputs();
     let state = match (&lane.open, waiting) {
         (Some(_), _) => "in turn",
@@ -187,6 +212,7 @@ fn lane(lane: LaneRecord) -> LaneStatus {
     };
     LaneStatus {
         id: lane.id,
+        teammate: lane.teammate.and_then(|id| names.get(&id).cloned()),
         thread: lane.thread,
         state: state.to_owned(),
         waiting: waiting as u64,

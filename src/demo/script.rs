@@ -71,17 +71,23 @@ impl Wish {
     }
 }
 
-/// Returns what people wrote in a turn's text: the bodies of its `<channel …>` blocks, unescaped,
-/// without attachments and quotes and with mentions as `@name`; or the text itself when it has no
-/// such block.
+/// Returns what people wrote in a turn's text, or the agent that hands out work: the bodies of its
+/// `<channel …>` and `<task …>` blocks, unescaped, without attachments and quotes and with mentions as
+/// `@name`; or the text itself when it has no such block.
 pub fn bodies(text: &str) -> Vec<String> {
     let mut bodies = Vec::new();
     let mut rest = text;
-    while let Some((_, block)) = rest.split_once("<channel ") {
+    let blocks = [("<channel ", "</channel>"), ("<task ", "</task>")];
+    while let Some((begin, end)) = blocks
+        .into_iter()
+        .filter(|(begin, _)| rest.contains(begin))
+        .min_by_key(|(begin, _)| rest.find(begin))
+        && let Some((_, block)) = rest.split_once(begin)
+    {
         // `>` is escaped in attributes, `<` in bodies: the first of each is the tag's.
         let Some((body, after)) = block
             .split_once('>')
-            .and_then(|(_attributes, block)| block.split_once("</channel>"))
+            .and_then(|(_attributes, block)| block.split_once(end))
         else {
             break;
         };
@@ -145,7 +151,11 @@ mod tests {
 
     #[test]
     fn bodies_come_out_of_their_envelopes() {
-        let table: [(&str, &[&str]); 7] = [
+        let table: [(&str, &[&str]); 8] = [
+            (
+                "<task from=\"flow\" ref=\"1\">\nlook &lt;there&gt;\n</task>",
+                &["look <there>"],
+            ),
             ("hello", &["hello"]),
             (
                 "<channel source=\"console\" chat=\"c\">\nhello\n</channel>",

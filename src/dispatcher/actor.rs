@@ -24,8 +24,8 @@ use super::{Line, Settings};
 use crate::codex::Launch;
 use crate::config::Sessions;
 use crate::id::{DispatcherId, LaneId};
-use crate::ledger::{Ledger, MessageRecord, MessageState};
-use crate::teammates::{Roster, Rules, WhatTheyDo};
+use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
+use crate::teammates::{Roster, Rules, WhatTheyDo, worktree_of};
 use tieline_channel::retry::RestartPolicy;
 
 /// How long a lane that ended by a defect rests before its work is tried again.
@@ -53,7 +53,7 @@ pub struct Handle {
     settings: Arc<Settings>,
     pub(super) ledger: Ledger,
     teammates: Roster,
-    /// Reports on their way to the disk.
+    /// Reports and orders on their way to the disk.
     pub(super) reports: TaskTracker,
     wakes: Arc<Wakes>,
     board: StatusBoard,
@@ -199,6 +199,7 @@ impl Dispatcher {
             loading: Semaphore::new(LOADING),
             turns: Arc::new(Semaphore::new(parallel)),
             doing,
+            wakes: Arc::clone(&wakes),
         });
         (
             Self {
@@ -349,13 +350,10 @@ impl Lanes {
     /// Wakes the lanes that an earlier run left with work, and the one that is kept loaded.
     /// Returns when to try again if they cannot be read.
     async fn wake_unfinished(&mut self) -> Option<Instant> {
-        let settings = Arc::clone(&self.context.settings);
-        match self.context.ledger.lanes(&settings.id).await {
+        match unfinished(&self.context).await {
             Ok(lanes) => {
                 for lane in lanes {
-                    if has_work(&lane) || settings.is_shared_lane(&lane.id) {
-                        self.wake(lane.id);
-                    }
+                    self.wake(lane);
                 }
                 None
             }
@@ -408,15 +406,45 @@ impl Lanes {
             return;
         }
         self.wakes.remove(&id);
-        match self.context.ledger.lane(&id).await {
-            Ok(Some(lane)) if has_work(&lane) => self.wake(id),
-            Ok(_) => {}
+        match is_unfinished(&self.context, &id).await {
+            Ok(true) => self.wake(id),
+            Ok(false) => {}
             Err(failure) => {
                 warn!(lane = %id, error = %failure, "the lane cannot be read; waking it");
                 self.wake(id);
             }
         }
     }
+}
+
+/// Returns the lanes of an earlier run that are not finished, and the one that is kept loaded.
+async fn unfinished(context: &LaneContext) -> Result<Vec<LaneId>, LedgerError> {
+    let settings = &context.settings;
+    let mut unfinished = Vec::new();
+    for lane in context.ledger.lanes(&settings.id).await? {
+        let is_kept = settings.is_shared_lane(&lane.id);
+        if is_kept || has_work(&lane) || has_to_leave(context, &lane).await? {
+            unfinished.push(lane.id);
+        }
+    }
+    Ok(unfinished)
+}
+
+async fn is_unfinished(context: &LaneContext, lane: &LaneId) -> Result<bool, LedgerError> {
+    Ok(match context.ledger.lane(lane).await? {
+        Some(lane) => has_work(&lane) || has_to_leave(context, &lane).await?,
+        None => false,
+    })
+}
+
+/// Returns whether a lane is that of a teammate which was closed and has left something behind.
+async fn has_to_leave(context: &LaneContext, lane: &LaneRecord) -> Result<bool, LedgerError> {
+    let Some(id) = lane.teammate else {
+        return Ok(false);
+    };
+    let teammate = context.ledger.teammate(id).await?;
+    let fate = teammate.as_ref().and_then(|it| worktree_of(&it.workspace));
+    Ok(matches!(fate, Some((_, WorktreeFate::Leaving { .. }))))
 }
 
 async fn run_lane(lane: Lane, id: LaneId, abort: CancellationToken) -> LaneId {

@@ -12,6 +12,7 @@
 //! a tag or begin one: every `<` outside our own tags is escaped.
 
 mod completion;
+mod task;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -22,6 +23,8 @@ use tieline_channel::{Attachment, ChannelId, ChatId, Message, Quote, Said, Segme
 pub use self::completion::{
     CompletionBody, is_completion, is_trigger, render_completion, render_trigger,
 };
+
+pub use self::task::{is_task, render_task};
 
 /// How many earlier messages of a thread are asked for: more than are told, so that it is known how
 /// many are left out.

@@ -10,11 +10,13 @@ mod newcomers;
 mod prepare;
 mod recover;
 mod settle;
+mod teammate;
 mod trigger;
 mod work;
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -31,13 +33,14 @@ pub(super) use self::work::Work;
 use super::envelope::{self, RenderContext};
 use super::status_board::StatusBoard;
 use super::supervisor::{Link, Session, Supervised};
+use super::wakes::Wakes;
 use super::{Line, Settings, TELL_AFTER, waiting, words};
 use crate::codex::protocol::{Role, UserInput};
 use crate::codex::{CallError, HistoryError, Refusal, Thread};
 use crate::id::{LaneId, TurnKey};
 use crate::ledger::{
     CompletionRecord, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS, MessageRecord,
-    NewPost, OpenTurn, Outcome,
+    NewPost, OpenTurn, Outcome, TeammateRecord,
 };
 use crate::outbox;
 use crate::teammates::WhatTheyDo;
@@ -71,6 +74,8 @@ pub(super) struct LaneContext {
     pub(super) turns: Arc<Semaphore>,
     /// What teammates are doing.
     pub(super) doing: WhatTheyDo,
+    /// Who has something to do.
+    pub(super) wakes: Arc<Wakes>,
 }
 
 impl LaneContext {
@@ -96,6 +101,8 @@ pub(super) struct Lane {
     /// Take nothing new; finish the turn in flight.
     drain: CancellationToken,
     attached: Option<Attached>,
+    /// Whose lane it is, if it is a teammate's, as of the present step.
+    teammate: Option<TeammateRecord>,
     /// The child that was last given something to do.
     submitted_to: Option<u64>,
     /// The model has been told of the restart, and no turn has run since.
@@ -116,6 +123,8 @@ pub(super) struct Lane {
     unreadable: u32,
     /// How often in a row codex has refused the thread for a reason that we do not know.
     odd_refusals: u32,
+    /// How often it was tried in vain to remove the worktree of a teammate that was closed.
+    leaving: u32,
 }
 
 /// The thread, as loaded over one connection.
@@ -201,6 +210,7 @@ impl Lane {
             wake,
             drain,
             attached: None,
+            teammate: None,
             submitted_to: None,
             noticed: false,
             new: true,
@@ -211,6 +221,7 @@ impl Lane {
             blinds: 0,
             unreadable: 0,
             odd_refusals: 0,
+            leaving: 0,
         }
     }
 
@@ -294,8 +305,34 @@ impl Lane {
         if self.drain.is_cancelled() {
             return Ok(Next::End);
         }
-        if record.open.is_none() && record.waiting == 0 && !Self::has_arrivals(&record) {
+        let (record, _place) = match record.teammate {
+            None => (record, None),
+            Some(id) => {
+                self.teammate = self.context.ledger.teammate(id).await?;
+                if !Self::has_work(&record) {
+                    return self.rest_or_leave(&record).await;
+                }
+                let Some(place) = self.place_to_work().await else {
+                    return Ok(Next::End);
+                };
+                // That may have taken long.
+                match self.context.ledger.lane(&self.id).await? {
+                    Some(record) if Self::has_work(&record) => (record, Some(place)),
+                    Some(_) => return Ok(Next::Again),
+                    None => return Ok(Next::End),
+                }
+            }
+        };
+        if !Self::has_work(&record) {
             return self.rest(&record).await;
+        }
+        // A turn that may be running is not given up for that.
+        if record.open.is_none()
+            && record.assigned > 0
+            && let Some(reason) = self.workspace_problem().await
+        {
+            self.fail_task("workspace", reason).await?;
+            return Ok(Next::Again);
         }
         let Some(session) = self.session().await else {
             return Ok(Next::End);
@@ -311,6 +348,26 @@ impl Lane {
                 self.tell_of_reach(&record).await?;
                 self.take(&record).await
             }
+        }
+    }
+
+    /// Returns whether there is anything to do now.
+    fn has_work(record: &LaneRecord) -> bool {
+        record.open.is_some()
+            || record.waiting > 0
+            || record.assigned > 0
+            || Self::has_arrivals(record)
+    }
+
+    /// Waits for work, or ends if there will be none any more.
+    async fn rest_or_leave(&mut self, record: &LaneRecord) -> Result<Next, StepError> {
+        match self.teammate.clone() {
+            Some(teammate) if teammate.closed_at.is_some() => Ok(if self.leave(&teammate).await? {
+                Next::End
+            } else {
+                self.leave_later().await
+            }),
+            Some(_) | None => self.rest(record).await,
         }
     }
 
@@ -360,6 +417,9 @@ impl Lane {
             {
                 return self.take_completions(record, arrivals).await;
             }
+        }
+        if record.assigned > 0 {
+            return self.take_task(record).await;
         }
         if batch.is_empty() {
             return Ok(Next::Again);

@@ -6,7 +6,7 @@
 //! - `recovery` says, without IO, what to do with a turn that something broke;
 //! - `attachments` fetches what came with messages, `patience` says for how long;
 //! - `calls` carries out what models call;
-//! - `report` takes results from whoever did the work;
+//! - `report` takes results from whoever did the work, `teammates` orders of people;
 //! - `spill` keeps completions that are too long for a conversation;
 //! - `envelope` is how a message or a completion reads for the model, `words` what people are told.
 //!
@@ -27,6 +27,7 @@ mod report;
 pub mod spill;
 mod status_board;
 mod supervisor;
+mod teammates;
 mod waiting;
 mod wakes;
 mod words;
@@ -40,9 +41,10 @@ use tieline_channel::{Capabilities, Channel, ChannelId, Conversation, Language};
 pub use self::actor::{Dispatcher, Handle};
 pub use self::report::{Report, ReportError};
 pub use self::supervisor::Condition;
+pub use self::teammates::{Wish, WishError};
 use crate::codex::LaunchConfig;
-use crate::codex::protocol::ThreadSettings;
-use crate::config::{DispatcherConfig, Sessions};
+use crate::codex::protocol::{SandboxMode, ThreadSettings};
+use crate::config::{DispatcherConfig, Sandbox, Sessions};
 use crate::id::{DispatcherId, LaneId};
 
 /// How long people wait without being told what for.
@@ -108,6 +110,15 @@ fn lane_of(
         }
     }
     LaneId::new(name)
+}
+
+/// Returns what Codex calls a sandbox of ours.
+pub fn sandbox_mode(sandbox: Sandbox) -> SandboxMode {
+    match sandbox {
+        Sandbox::ReadOnly => SandboxMode::ReadOnly,
+        Sandbox::WorkspaceWrite => SandboxMode::WorkspaceWrite,
+        Sandbox::DangerFullAccess => SandboxMode::DangerFullAccess,
+    }
 }
 
 /// A channel, as dispatchers use it.

@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::Handle;
 use crate::config::Sessions;
 use crate::id::LaneId;
-use crate::ledger::{CompletionStatus, LedgerError, NewCompletion, Reported};
+use crate::ledger::{CompletionStatus, LedgerError, NewCompletion, Reported, RosterError};
 
 /// A result, as it is reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +31,42 @@ pub enum ReportError {
         /// The lane that was named.
         lane: LaneId,
     },
+    /// The lane is that of a teammate who has left.
+    #[error("nobody works on lane {lane} any more: its teammate is closed")]
+    Closed {
+        /// The lane that was named.
+        lane: LaneId,
+    },
     /// It is not on disk.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+/// A lane, as one is found that is to be told something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listener {
+    /// Which it is.
+    pub(super) lane: LaneId,
+    /// It is that of a teammate.
+    pub(super) is_teammate: bool,
+}
+
+/// Why there is nobody to be told.
+#[derive(Debug)]
+pub(super) enum NoListener {
+    /// The dispatcher has no such lane.
+    Unknown(LaneId),
+    /// The lanes cannot be read.
+    Ledger(LedgerError),
+}
+
+impl From<NoListener> for ReportError {
+    fn from(none: NoListener) -> Self {
+        match none {
+            NoListener::Unknown(lane) => Self::UnknownLane { lane },
+            NoListener::Ledger(error) => Self::Ledger(error),
+        }
+    }
 }
 
 impl Handle {
@@ -51,39 +84,51 @@ impl Handle {
     }
 
     async fn take(&self, report: Report) -> Result<Reported, ReportError> {
-        let lane = self.lane_for(report.lane).await?;
-        let reported = self
-            .ledger
-            .report(NewCompletion {
-                dispatcher: self.id().clone(),
-                lane,
-                name: report.name,
-                from: report.from,
-                status: report.status,
-                body: report.body,
-                origin: None,
-            })
-            .await?;
+        let lane = self.listener(report.lane).await?.lane;
+        let new = NewCompletion {
+            dispatcher: self.id().clone(),
+            lane: lane.clone(),
+            name: report.name,
+            from: report.from,
+            status: report.status,
+            body: report.body,
+            origin: None,
+        };
+        let reported = self.ledger.report(new).await.map_err(|error| match error {
+            LedgerError::Roster(RosterError::Closed { .. }) => ReportError::Closed { lane },
+            error => ReportError::Ledger(error),
+        })?;
         if !reported.state.is_settled() {
             self.wake(reported.lane.clone());
         }
         Ok(reported)
     }
 
-    async fn lane_for(&self, wanted: Option<LaneId>) -> Result<LaneId, ReportError> {
-        let shared = LaneId::new(self.id().as_str());
+    /// Returns the lane that is to be told something: the one that is wanted, or else the one that
+    /// people have used last.
+    pub(super) async fn listener(&self, wanted: Option<LaneId>) -> Result<Listener, NoListener> {
+        let shared = Listener {
+            lane: LaneId::new(self.id().as_str()),
+            is_teammate: false,
+        };
         if wanted.is_none() && self.sessions() == Sessions::Shared {
             return Ok(shared);
         }
-        let lanes = self.ledger.lanes(self.id()).await?;
-        match wanted {
-            Some(lane) if lane == shared || lanes.iter().any(|it| it.id == lane) => Ok(lane),
-            Some(lane) => Err(ReportError::UnknownLane { lane }),
-            None => Ok(lanes
-                .into_iter()
+        let lanes = self.ledger.lanes(self.id()).await;
+        let mut lanes = lanes.map_err(NoListener::Ledger)?.into_iter();
+        let found = match wanted {
+            Some(lane) if lane == shared.lane => None,
+            Some(lane) => match lanes.find(|it| it.id == lane) {
+                Some(found) => Some(found),
+                None => return Err(NoListener::Unknown(lane)),
+            },
+            None => lanes
                 .filter(|lane| lane.last_from.is_some())
-                .max_by_key(|lane| lane.used_at)
-                .map_or(shared, |lane| lane.id)),
-        }
+                .max_by_key(|lane| lane.used_at),
+        };
+        Ok(found.map_or(shared, |lane| Listener {
+            lane: lane.id,
+            is_teammate: lane.teammate.is_some(),
+        }))
     }
 }

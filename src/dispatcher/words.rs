@@ -1,10 +1,12 @@
 //! What tieline itself says to people, in every language. Each failure has one sentence with what to
 //! do; causes are for the operator's log and never shown in a chat.
 
+use std::time::Duration;
+
 use tieline_channel::{Language, Text};
 
 use crate::codex::{FailureKind, Refusal};
-use crate::ledger::CallRecord;
+use crate::ledger::{CallRecord, Outcome};
 
 /// Returns the sentence for a turn that failed.
 pub(super) fn failure(kind: FailureKind) -> Text {
@@ -166,6 +168,41 @@ pub(super) fn held_up(refusal: &Refusal) -> Text {
                  log on the machine says why. Your message is kept.",
             zh: "🔄 Codex 暂时无法继续这个会话，我会不断重试，原因见机器上的日志。你的消息已保存。",
         },
+    }
+}
+
+/// Work that was handed out is over.
+pub(super) fn teammate_done(
+    name: &str,
+    outcome: &Outcome,
+    took: Duration,
+    language: Language,
+) -> String {
+    let took = humantime::format_duration(Duration::from_secs(took.as_secs()));
+    match (outcome, language) {
+        (Outcome::Answered, Language::English) => format!("🧩 `{name}` is done ({took})."),
+        (Outcome::Answered, Language::Chinese) => format!("🧩 `{name}` 已完成（用时 {took}）。"),
+        (Outcome::Cancelled, Language::English) => format!("🧩 `{name}` was stopped ({took})."),
+        (Outcome::Cancelled, Language::Chinese) => format!("🧩 `{name}` 已被停止（用时 {took}）。"),
+        (Outcome::Failed { .. } | Outcome::Unclear { .. }, Language::English) => {
+            format!("🧩 `{name}` could not finish ({took}).")
+        }
+        (Outcome::Failed { .. } | Outcome::Unclear { .. }, Language::Chinese) => {
+            format!("🧩 `{name}` 未能完成（用时 {took}）。")
+        }
+    }
+}
+
+/// The thread of a teammate was lost and a new one begun.
+pub(super) fn teammate_forgot(name: &str, language: Language) -> String {
+    match language {
+        Language::English => format!(
+            "⚠️ The history of `{name}` was lost on the machine, so it begins anew. What it was told \
+             before, it no longer knows."
+        ),
+        Language::Chinese => format!(
+            "⚠️ 机器上 `{name}` 的历史记录丢失了，它将重新开始，之前交代过的内容它已经不记得。"
+        ),
     }
 }
 

@@ -389,7 +389,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// When it is not on disk.
+    /// When it is not on disk, or for a teammate that was closed.
     pub async fn report(&self, new: NewCompletion) -> Result<Reported, LedgerError> {
         self.call(move |transaction| transaction.report(new)).await
     }

@@ -122,7 +122,8 @@ pub enum Order {
     Assign(NewTask),
     /// One ends what it does and forgets what waits.
     Stop(Halt),
-    /// One stops, and leaves. What is remembered of it stays readable.
+    /// One stops, and leaves. What is remembered of it stays readable. One that has left and whose
+    /// worktree was kept can be closed again with `force`: then that goes too.
     Close {
         /// Which it is.
         halt: Halt,
@@ -170,7 +171,8 @@ impl fmt::Display for Halted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
             self.is_running.then(|| "its turn ends".to_owned()),
-            (self.waiting > 0).then(|| format!("{} waiting tasks will not be done", self.waiting)),
+            (self.waiting > 0)
+                .then(|| format!("tasks that waited and will not be done: {}", self.waiting)),
             (self.unseen > 0).then(|| {
                 format!(
                     "results not brought to you: {}; read it to see them",

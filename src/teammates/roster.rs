@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
@@ -27,6 +27,9 @@ pub const MAX_INSTRUCTIONS: usize = 20_000;
 
 /// How many characters the name of a model may have.
 pub const MAX_MODEL: usize = 100;
+
+/// How long git may take to say whether there can be a worktree: whoever asks waits for it.
+const PLAN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How many of its last tasks are read at a time.
 pub const MAX_READ: usize = 10;
@@ -130,6 +133,13 @@ pub enum OrderError {
     /// There can be no worktree.
     #[error(transparent)]
     Worktree(#[from] WorktreeError),
+    /// Git does not answer.
+    #[error(
+        "git did not say within {} s whether there can be a worktree: try again, or use the shared \
+         workspace",
+        PLAN_WITHIN.as_secs()
+    )]
+    TooSlow,
     /// The teammates are not such that it could be.
     #[error(transparent)]
     Roster(#[from] RosterError),
@@ -154,6 +164,8 @@ pub struct Teammate {
     pub record: TeammateRecord,
     /// What it is at.
     pub state: State,
+    /// Since when: that its turn runs, its first task waits, its last one is over, or it has left.
+    pub since: SystemTime,
     /// How many tasks wait for it.
     pub waiting: usize,
     /// The task that it works on, or else the last one that was settled.
@@ -299,7 +311,10 @@ impl Roster {
                         Some(_) => RosterError::NameRemembered { name },
                     }));
                 }
-                let plan = worktree::plan(&rules.workspace, &rules.worktrees, name).await?;
+                let plan = worktree::plan(&rules.workspace, &rules.worktrees, name);
+                let plan = tokio::time::timeout(PLAN_WITHIN, plan)
+                    .await
+                    .map_err(|_elapsed| OrderError::TooSlow)??;
                 Workspace::Worktree {
                     repository: plan.repository,
                     path: plan.path,
@@ -394,9 +409,20 @@ impl Roster {
     ///
     /// When there is none of that name, or it cannot be read.
     pub async fn read(&self, name: &str, count: usize) -> Result<Details, OrderError> {
-        let Some(record) = self.named(name).await? else {
+        self.find(name, count).await?.ok_or_else(|| {
             let name = tieline_channel::cut(name, MAX_NAME);
-            return Err(RosterError::Unknown { name }.into());
+            RosterError::Unknown { name }.into()
+        })
+    }
+
+    /// As [`read`](Self::read), for whoever only guesses that there is one of that name.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn find(&self, name: &str, count: usize) -> Result<Option<Details>, LedgerError> {
+        let Some(record) = self.named(name).await? else {
+            return Ok(None);
         };
         let (teammate, records) = self.look_at(record).await?;
         let (waiting, mut others): (Vec<_>, Vec<_>) = records
@@ -411,11 +437,11 @@ impl Roster {
                 record,
             });
         }
-        Ok(Details {
+        Ok(Some(Details {
             teammate,
             tasks,
             waiting,
-        })
+        }))
     }
 
     async fn named(&self, name: &str) -> Result<Option<TeammateRecord>, LedgerError> {
@@ -449,9 +475,20 @@ impl Roster {
         let over = tasks.iter().filter(|task| task.state.is_settled());
         let last = over.max_by_key(|task| task.changed_at).cloned();
         let task = tasks.iter().find(is_at).cloned().or_else(|| last.clone());
+        let first = || tasks.iter().find(|task| task.state == TaskState::Waiting);
+        let since = match &state {
+            State::Idle => last.as_ref().map(|task| task.changed_at),
+            State::Waiting => first().map(|task| task.given_at),
+            State::Working { since, .. } => Some(*since),
+            State::Stopping => open.map(|open| open.opened_at),
+            State::Closed { at } => Some(*at),
+        };
+        let used_at = lane.as_ref().map(|lane| lane.used_at);
+        let since = since.or(used_at).unwrap_or(record.joined_at);
         let teammate = Teammate {
             record,
             state,
+            since,
             waiting,
             task,
             last,

@@ -190,24 +190,6 @@ const CHAT: &[Tool] = &[
 ];
 
 impl Set {
-    /// Returns the set of a lane that people write to.
-    pub fn of_chats(has_teammates: bool) -> Self {
-        if has_teammates {
-            Self::Dispatching
-        } else {
-            Self::Chat
-        }
-    }
-
-    /// Returns the number that a lane remembers with a thread that is begun with these tools: 0 when
-    /// there are none.
-    pub fn version(self) -> u32 {
-        match self {
-            Self::Teammate => 0,
-            Self::Chat | Self::Dispatching => VERSION,
-        }
-    }
-
     /// Returns the tools as Codex is given them when a thread is begun.
     pub fn declaration(self) -> Vec<Value> {
         let declare = |tool: &Tool| {

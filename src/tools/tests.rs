@@ -34,15 +34,14 @@ const TEAM_TOOLS: [&str; 6] = [
 fn each_lane_has_the_tools_that_it_is_for() {
     let both = [&CHAT_TOOLS[..], &TEAM_TOOLS].concat();
     let table = [
-        (Set::of_chats(true), &both[..], VERSION),
-        (Set::of_chats(false), &CHAT_TOOLS, VERSION),
-        (Set::Teammate, &[], 0),
+        (Set::Dispatching, &both[..]),
+        (Set::Chat, &CHAT_TOOLS),
+        (Set::Teammate, &[]),
     ];
-    for (set, expected, version) in table {
+    for (set, expected) in table {
         let declared = set.declaration();
         let names = declared.iter().map(|it| it["name"].as_str().unwrap());
         assert_eq!(names.collect::<Vec<_>>(), expected, "{set:?}");
-        assert_eq!(set.version(), version, "{set:?}");
         for name in &both {
             let read = set.read(name, &json!({}));
             let is_known = !matches!(

@@ -67,6 +67,8 @@ methods! {
     ThreadNameSet = "thread/name/set"(ThreadNameSetParams) -> Empty;
     /// Ends the connection's subscription.
     ThreadUnsubscribe = "thread/unsubscribe"(ThreadRef) -> ThreadUnsubscribeResponse;
+    /// Ends the commands that a thread runs in the background.
+    ThreadBackgroundTerminalsClean = "thread/backgroundTerminals/clean"(ThreadRef) -> Empty;
     /// Starts a compaction, which is a turn of its own; interrupts a running turn.
     ThreadCompactStart = "thread/compact/start"(ThreadRef) -> Empty;
     /// Adds to a thread's history. Durable at its answer on an idle thread only.

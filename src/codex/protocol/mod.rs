@@ -17,12 +17,12 @@ pub use method::{
     InjectItems, InjectItemsParams, Method, ServerDiagnostics, ServerDiagnosticsGauge,
     ServerDiagnosticsProcess, ServerDiagnosticsResponse, SkillErrorInfo, SkillsExtraRootsSet,
     SkillsExtraRootsSetParams, SkillsList, SkillsListEntry, SkillsListParams, SkillsListResponse,
-    SortDirection, ThreadCompactStart, ThreadItemEntry, ThreadItemsList, ThreadItemsListParams,
-    ThreadItemsListResponse, ThreadNameSet, ThreadNameSetParams, ThreadRead, ThreadReadParams,
-    ThreadReadResponse, ThreadRef, ThreadResume, ThreadStart, ThreadTurnsList,
-    ThreadTurnsListParams, ThreadTurnsListResponse, ThreadUnsubscribe, ThreadUnsubscribeResponse,
-    TurnInterrupt, TurnInterruptParams, TurnStart, TurnSteer, TurnSteerParams, TurnSteerResponse,
-    method_names,
+    SortDirection, ThreadBackgroundTerminalsClean, ThreadCompactStart, ThreadItemEntry,
+    ThreadItemsList, ThreadItemsListParams, ThreadItemsListResponse, ThreadNameSet,
+    ThreadNameSetParams, ThreadRead, ThreadReadParams, ThreadReadResponse, ThreadRef, ThreadResume,
+    ThreadStart, ThreadTurnsList, ThreadTurnsListParams, ThreadTurnsListResponse,
+    ThreadUnsubscribe, ThreadUnsubscribeResponse, TurnInterrupt, TurnInterruptParams, TurnStart,
+    TurnSteer, TurnSteerParams, TurnSteerResponse, method_names,
 };
 pub use notification::{Notification, NotificationBody, PlanStep};
 pub use request::{Answer, RpcError, ServerRequest, ServerRequestKind, ToolAnswer};

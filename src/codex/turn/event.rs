@@ -184,6 +184,16 @@ impl Lost {
 }
 
 impl ToolUse {
+    /// Says what it does, as a person would.
+    pub fn in_words(&self) -> String {
+        match self.kind {
+            ToolKind::Command => format!("runs `{}`", self.name),
+            ToolKind::FileChange => "changes files".to_owned(),
+            ToolKind::Mcp | ToolKind::Dynamic => format!("uses {}", self.name),
+            ToolKind::WebSearch => "searches the web".to_owned(),
+        }
+    }
+
     /// Reads the use of a tool off an item. `is_over` is for those that have no status themselves.
     pub(super) fn of(item: &Item, is_over: bool) -> Option<Self> {
         let (item_id, kind, name, status) = match item {

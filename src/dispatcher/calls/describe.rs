@@ -160,7 +160,10 @@ fn place(workspace: &Workspace) -> String {
             format!("its worktree is gone; what it committed is on branch {branch}")
         }
         WorktreeFate::Kept { reason } => {
-            format!("its worktree {path} is still there, on branch {branch}: {reason}")
+            format!(
+                "its worktree {path} is still there, on branch {branch}: {reason}; to close it once more \
+                 with discard removes it"
+            )
         }
     }
 }

@@ -26,10 +26,19 @@ pub(super) enum Begin {
 /// How following a turn ended.
 enum Followed {
     Ended(TurnEnd),
-    /// A newer message is to be taken instead.
-    Superseded,
+    /// It was told to end.
+    Told(Ending),
     /// The history has lost what the turn was to bring up, before the model saw it.
     Blind,
+}
+
+/// Why a turn is told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// A newer message is to be taken instead.
+    Superseded,
+    /// Somebody has stopped it.
+    Stopped,
 }
 
 impl Lane {
@@ -56,11 +65,19 @@ impl Lane {
                 .thread
                 .attach(id, &self.turn_options(Some(open.key.to_string()))),
         };
-        let followed = self.follow(&open, &work, &mut turn).await?;
+        let followed = self.follow(&open, &work, &mut turn).await;
+        self.context.doing.forget(&self.id);
+        let followed = followed?;
         let is_accepted = turn.id().is_some();
         drop(turn);
         match followed {
-            Followed::Superseded => {
+            Followed::Told(Ending::Stopped) => {
+                self.end_background(&attached).await;
+                self.attached = Some(attached);
+                self.conclude_stopped(&open).await?;
+                Ok(Next::Again)
+            }
+            Followed::Told(Ending::Superseded) => {
                 self.attached = Some(attached);
                 self.settle(&open, Outcome::Cancelled, Told::Notice(words::SUPERSEDED))
                     .await?;
@@ -143,21 +160,21 @@ impl Lane {
         let (mut is_at_work, mut is_blind) = (false, self.blind == Some(open.key));
         let mut has_forgotten = false;
         let mut joining = Joining::default();
-        let mut superseded = match turn.id() {
+        let mut ending = match turn.id() {
             // It runs already, and nothing else will say so.
-            Some(_) => self.mind_queue(work, turn, &mut joining).await?,
-            None => false,
+            Some(_) => self.mind(open, work, turn, &mut joining).await?,
+            None => None,
         };
         loop {
             let event = tokio::select! {
                 event = turn.next() => event,
-                () = self.wake.notified(), if !superseded => {
-                    superseded = self.mind_queue(work, turn, &mut joining).await?;
+                () = self.wake.notified(), if ending != Some(Ending::Stopped) => {
+                    ending = self.mind(open, work, turn, &mut joining).await?.or(ending);
                     continue;
                 }
-                ready = joining.ready(), if !superseded => {
+                ready = joining.ready(), if ending.is_none() => {
                     if self.join(open, ready, turn).await? == Joined::LookAgain || joining.is_late() {
-                        superseded = self.mind_queue(work, turn, &mut joining).await?;
+                        ending = self.mind(open, work, turn, &mut joining).await?;
                     }
                     continue;
                 }
@@ -172,8 +189,8 @@ impl Lane {
                         self.advance(open, LedgerTurnEvent::Submitted { turn: turn_id })
                             .await?;
                     }
-                    if !superseded {
-                        superseded = self.mind_queue(work, turn, &mut joining).await?;
+                    if ending.is_none() {
+                        ending = self.mind(open, work, turn, &mut joining).await?;
                     }
                 }
                 TurnEvent::Recorded {
@@ -188,6 +205,7 @@ impl Lane {
                 }
                 TurnEvent::Message { text, phase, .. } => {
                     is_at_work = true;
+                    self.note(&text);
                     if phase == Some(AgentPhase::Commentary) {
                         self.show(
                             messages,
@@ -223,14 +241,51 @@ impl Lane {
                             child_deaf: true, ..
                         } => Followed::Ended(end),
                         _ if is_blind => Followed::Blind,
-                        TurnEnd::Interrupted if superseded => Followed::Superseded,
+                        TurnEnd::Interrupted => match ending {
+                            Some(ending) => Followed::Told(ending),
+                            None => Followed::Ended(TurnEnd::Interrupted),
+                        },
                         end => Followed::Ended(end),
                     });
                 }
-                TurnEvent::MessageDelta { .. } | TurnEvent::Tool(_) => is_at_work = true,
+                TurnEvent::Tool(tool) => {
+                    is_at_work = true;
+                    self.note(&tool.in_words());
+                }
+                TurnEvent::MessageDelta { .. } => is_at_work = true,
                 TurnEvent::OutputDelta { .. } | TurnEvent::Plan(_) | TurnEvent::Compacting => {}
             }
         }
+    }
+
+    /// Sees what has come meanwhile, and tells the turn to end if need be.
+    async fn mind<'a>(
+        &'a self,
+        open: &OpenTurn,
+        work: &Work,
+        turn: &mut Turn<'_>,
+        joining: &mut Joining<'a>,
+    ) -> Result<Option<Ending>, StepError> {
+        if self.current(open).await?.stop.is_some() {
+            info!("the turn is stopped");
+            turn.interrupter().interrupt();
+            return Ok(Some(Ending::Stopped));
+        }
+        let is_superseded = self.mind_queue(work, turn, joining).await?;
+        Ok(is_superseded.then_some(Ending::Superseded))
+    }
+
+    /// Notes what a teammate is doing, for those who ask.
+    fn note(&self, text: &str) {
+        if self.teammate.is_some() {
+            self.context.doing.note(&self.id, text);
+        }
+    }
+
+    /// Ends a turn that somebody has stopped: what it was to bring up is over as well.
+    pub(super) async fn conclude_stopped(&self, open: &OpenTurn) -> Result<(), StepError> {
+        let told = Told::Notice(words::STOPPED);
+        self.conclude(open, Outcome::Cancelled, told).await
     }
 
     pub(super) async fn end(&mut self, open: OpenTurn, end: TurnEnd) -> Result<Next, StepError> {

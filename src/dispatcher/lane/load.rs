@@ -76,10 +76,10 @@ impl Lane {
         let context = Arc::clone(&self.context);
         // It is never closed; without a permit there is no limit, and no harm in that.
         let _permit = context.loading.acquire().await.ok();
-        let settings = &context.settings.thread;
+        let settings = self.thread_settings().await?;
         let resumed = match &record.thread {
             None => None,
-            Some(id) => match self.resume(session, id).await {
+            Some(id) => match self.resume(session, id, &settings).await {
                 Ok(thread) => Some(thread),
                 Err(failure) => match (failure.refusal(), record.had_turn) {
                     (Some(Refusal::NoRollout), false) => {
@@ -112,14 +112,21 @@ impl Lane {
         let (thread, is_new) = match resumed {
             Some(thread) => (thread, false),
             None => {
+                let (set, reach) = match &self.teammate {
+                    Some(_) => (Set::Teammate, Reach::default()),
+                    None if context.settings.config.has_teammates() => {
+                        (Set::Dispatching, self.reach())
+                    }
+                    None => (Set::Chat, self.reach()),
+                };
                 let settings = ThreadSettings {
-                    dynamic_tools: Set::Chat.declaration(),
-                    ..settings.clone()
+                    dynamic_tools: set.declaration(),
+                    ..settings
                 };
                 let thread = Thread::start(&session.client, &settings).await?;
                 self.context
                     .ledger
-                    .set_thread(&self.id, thread.id().clone(), self.reach())
+                    .set_thread(&self.id, thread.id().clone(), reach)
                     .await?;
                 (thread, true)
             }
@@ -170,8 +177,12 @@ impl Lane {
 
     /// Loads a stored thread. One that is not stored is looked for once more when its first turn
     /// may be on its way: the child may still be reading what the old connection brought.
-    async fn resume(&self, session: &Session, id: &ThreadId) -> Result<Thread, CallError> {
-        let settings = &self.context.settings.thread;
+    async fn resume(
+        &self,
+        session: &Session,
+        id: &ThreadId,
+        settings: &ThreadSettings,
+    ) -> Result<Thread, CallError> {
         match Thread::resume(&session.client, id, settings).await {
             Err(failure)
                 if failure.refusal() == Some(Refusal::NoRollout)
@@ -217,10 +228,16 @@ impl Lane {
                     at: SystemTime::now(),
                     reason,
                 };
-                let notice = record.last_from.as_ref().map(|origin| {
-                    self.context
-                        .notice(&origin.channel, &origin.conversation, words::THREAD_LOST)
-                });
+                let notice = match &self.teammate {
+                    None => record.last_from.as_ref().map(|origin| {
+                        let (channel, to) = (&origin.channel, &origin.conversation);
+                        self.context.notice(channel, to, words::THREAD_LOST)
+                    }),
+                    Some(teammate) => {
+                        let say = |language| words::teammate_forgot(&teammate.name, language);
+                        self.tell_people(&teammate.asker, say).await?
+                    }
+                };
                 ledger
                     .lose_thread(&self.id, lost, notice.into_iter().collect())
                     .await?;
@@ -245,6 +262,12 @@ impl Lane {
                         let ids = batch.iter().map(|message| message.id).collect();
                         let posts = self.posts(&Work::of(batch), &outcome, told);
                         ledger.settle_waiting(&self.id, ids, outcome, posts).await?;
+                    }
+                    None if record.assigned > 0 => {
+                        let Outcome::Failed { kind, message } = outcome else {
+                            return Ok(false);
+                        };
+                        self.fail_task(&kind, message).await?;
                     }
                     // Completions wait for a person's decision as well; only a turn can hold them.
                     None if Self::has_arrivals(record) => {

@@ -20,9 +20,17 @@ impl Lane {
             return Ok(Next::Again);
         };
         let work = self.work(&open).await?;
+        let is_running = attached.thread.opened().thread.status == ThreadStatus::Active;
+        if open.stop.is_some()
+            && !is_running
+            && !trigger::missing(&work, attached.thread.id()).is_empty()
+        {
+            self.conclude_stopped(&open).await?;
+            return Ok(Next::Again);
+        }
         if !trigger::missing(&work, attached.thread.id()).is_empty() {
             // The turn begins after that, so one that runs is not ours.
-            if attached.thread.opened().thread.status == ThreadStatus::Active {
+            if is_running {
                 // How it is now, only loading it again tells.
                 self.attached = None;
                 return Err(StepError::NotNow(
@@ -42,6 +50,12 @@ impl Lane {
         if may_still_begin && same_child {
             tokio::time::sleep(SETTLE_DOWN).await;
             trace = self.trace(attached, &open, &work).await?;
+        }
+        let is_going_on =
+            matches!(&trace, Trace::Turn(turn) if turn.status == TurnStatus::InProgress);
+        if open.stop.is_some() && !is_going_on {
+            self.conclude_stopped(&open).await?;
+            return Ok(Next::Again);
         }
         if let Trace::Turn(turn) = &trace {
             let event = LedgerTurnEvent::Delivered {
@@ -92,6 +106,8 @@ impl Lane {
                 let open = self.advance(&open, LedgerTurnEvent::Resubmitted).await?;
                 return if work.is_trigger {
                     self.bring_up(open, work, IsNew(false)).await
+                } else if open.task.is_some() {
+                    self.submit_task(open, work, false).await
                 } else {
                     self.submit(open, work, false).await
                 };
@@ -237,7 +253,7 @@ impl Lane {
             return Ok(work);
         };
         let mut lost = Vec::new();
-        let began_with = usize::from(!work.is_trigger);
+        let began_with = usize::from(!work.is_trigger && work.task.is_none());
         for message in work.messages.iter().skip(began_with) {
             let is_there = |text: &str| is_rendering(text, message);
             if let RolloutSearch::Absent = self.search_rollout(attached, is_there).await {

@@ -138,18 +138,37 @@ impl Lane {
         told: Told<'_>,
         back: Option<Return>,
     ) -> Result<(), StepError> {
-        let work = self.work(&self.current(open).await?).await?;
+        let open = &self.current(open).await?;
+        let work = self.work(open).await?;
         let (ledger, lane, key) = (&self.context.ledger, &self.id, open.key);
         let status = status_of(&outcome);
+        let report = match back {
+            None => self.report(&work, &outcome, told),
+            Some(_) => None,
+        };
+        let asker = report.as_ref().and(self.asker(&work)).cloned();
         let posts = match back {
+            _ if let Some(teammate) = &self.teammate => self
+                .announcement(teammate, &work, open, &outcome)
+                .await?
+                .into_iter()
+                .collect(),
             // It goes on by itself, and nobody has written.
             Some(_) if work.messages.is_empty() => Vec::new(),
             Some(_) | None => self.posts(&work, &outcome, told),
         };
-        match back {
-            None => ledger.settle_turn(lane, key, outcome, posts).await?,
-            Some(back) => ledger.return_turn(lane, key, outcome, back, posts).await?,
+        match (back, report) {
+            (Some(back), _) => ledger.return_turn(lane, key, outcome, back, posts).await?,
+            (None, Some(report)) => {
+                ledger
+                    .settle_work(lane, key, outcome, report, posts)
+                    .await?
+            }
+            (None, None) => ledger.settle_turn(lane, key, outcome, posts).await?,
         };
+        if let Some(asker) = asker {
+            self.context.wakes.add(asker.lane);
+        }
         self.show(&work.messages, &status);
         Ok(())
     }

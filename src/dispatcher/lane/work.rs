@@ -1,15 +1,17 @@
 //! What a turn is about.
 
 use super::*;
-use crate::ledger::{CompletionRecord, Origin};
+use crate::ledger::{CompletionRecord, Origin, TaskRecord};
 
-/// What a turn is about: messages, or completions and messages that joined them.
+/// What a turn is about: messages, a task, or completions and messages that joined them.
 #[derive(Clone, Debug, Default)]
 pub(in crate::dispatcher) struct Work {
     /// What it answers, in order; all of one conversation.
     pub(in crate::dispatcher) messages: Vec<MessageRecord>,
     /// What it brings up, in order.
     pub(super) completions: Vec<CompletionRecord>,
+    /// What it does, on the lane of a teammate.
+    pub(in crate::dispatcher) task: Option<TaskRecord>,
     /// It was begun for completions.
     pub(super) is_trigger: bool,
     /// The conversation that hears of it, if there is one.
@@ -23,6 +25,7 @@ impl Work {
             origin: messages.last().map(origin),
             messages,
             completions: Vec::new(),
+            task: None,
             is_trigger: false,
         }
     }
@@ -56,9 +59,14 @@ impl Work {
                 None => warn!(completion = %id, "an open turn names a completion that is gone"),
             }
         }
+        let task = match open.task {
+            Some(id) => ledger.task(id).await?,
+            None => None,
+        };
         let mut work = Self {
             is_trigger: !open.completions.is_empty(),
             completions,
+            task,
             ..Self::of(messages)
         };
         if work.origin.is_none() {
@@ -78,6 +86,10 @@ impl Work {
     /// Returns whether `text` is something that the turn was begun with.
     pub(super) fn is_in(&self, text: &str, turn: TurnKey) -> bool {
         envelope::is_trigger(text, turn)
+            || self
+                .task
+                .as_ref()
+                .is_some_and(|task| envelope::is_task(text, task.id))
             || self
                 .messages
                 .iter()

@@ -16,6 +16,7 @@ use crate::ledger::message::Outcome;
 use crate::ledger::operation::body::Body;
 use crate::ledger::operation::lanes::StoredLane;
 use crate::ledger::spool::{SpoolName, SpoolOwner};
+use crate::ledger::teammate::RosterError;
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
 use crate::ledger::value::cut_reason;
@@ -84,6 +85,12 @@ impl Transaction<'_> {
         let id = CompletionId::new();
         let place = self.state.take_number();
         let mut lane = self.lane_or_new(&new.lane, &new.dispatcher)?;
+        if let Some(teammate) = self.teammate_of(lane.teammate)?
+            && teammate.closed_at.is_some()
+        {
+            let name = teammate.name;
+            return Err(RosterError::Closed { name }.into());
+        }
         lane.arrived += 1;
         let body = Body::keep(self, SpoolOwner::Completion(id), &new.body)?;
         let arrival = key::in_lane(&new.lane, place)?;

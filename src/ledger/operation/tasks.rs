@@ -323,7 +323,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn teammate_of(
+    /// Returns the teammate of a lane that has one.
+    pub(super) fn teammate_of(
         &mut self,
         id: Option<TeammateId>,
     ) -> Result<Option<StoredTeammate>, LedgerError> {

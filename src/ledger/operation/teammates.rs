@@ -34,7 +34,7 @@ pub(super) struct StoredTeammate {
     #[serde(with = "time::millis")]
     joined_at: SystemTime,
     #[serde(with = "time::optional_millis")]
-    closed_at: Option<SystemTime>,
+    pub(super) closed_at: Option<SystemTime>,
 }
 
 impl StoredTeammate {
@@ -76,6 +76,9 @@ impl Transaction<'_> {
                 self.halt(&mut teammate, &halt)
             }
             Order::Close { halt, force } => {
+                if force && let Some(ordered) = self.discard_kept(&halt)? {
+                    return Ok(ordered);
+                }
                 let mut teammate = self.open_teammate(&halt.dispatcher, &halt.name)?;
                 let now = time::now();
                 teammate.closed_at = Some(now);
@@ -232,6 +235,22 @@ impl Transaction<'_> {
             told,
             halted,
         })
+    }
+
+    /// Lets the worktree of a closed teammate go that was kept; `None` if there is no such thing.
+    fn discard_kept(&mut self, halt: &Halt) -> Result<Option<Ordered>, LedgerError> {
+        let Some(mut teammate) = self.stored_teammate_named(&halt.dispatcher, &halt.name)? else {
+            return Ok(None);
+        };
+        let Workspace::Worktree { fate, .. } = &mut teammate.workspace else {
+            return Ok(None);
+        };
+        if !matches!(fate, WorktreeFate::Kept { .. }) {
+            return Ok(None);
+        }
+        *fate = WorktreeFate::Leaving { force: true };
+        self.put_teammate(&teammate)?;
+        Ok(Some(ordered(teammate.lane)))
     }
 
     fn stored_teammates(

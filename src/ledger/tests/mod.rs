@@ -8,4 +8,5 @@ mod healing;
 mod opening;
 mod power;
 mod store;
+mod teammates;
 mod transitions;

@@ -65,6 +65,7 @@ fn teammate(
             closed_at,
         },
         state,
+        since: now(),
         waiting: 0,
         task: current.or_else(|| last.clone()),
         last,
@@ -189,7 +190,7 @@ fn what_became_of_a_worktree_is_told() {
         (
             WorktreeFate::Kept { reason },
             "its worktree /state/worktrees/flow/a is still there, on branch tieline/a: 2 files are not \
-             committed",
+             committed; to close it once more with discard removes it",
         ),
     ];
     for (fate, expected) in table {

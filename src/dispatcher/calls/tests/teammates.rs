@@ -7,7 +7,7 @@ use super::*;
 use crate::id::TeammateId;
 use crate::ledger::{
     CompletionStatus, MAX_WAITING_TASKS, NewCompletion, Order, Origin, TaskReport, TaskState,
-    TeammateRecord,
+    TeammateRecord, WorktreeFate,
 };
 use crate::teammates::{SpawnRequest, WorkspaceRequest};
 
@@ -384,7 +384,7 @@ async fn whoever_stops_work_is_told_what_ended_and_others_by_a_result() {
     assert_eq!(
         receipt,
         "stopped: it can be given other work, and you are brought nothing more of what you had given it; its \
-         turn ends; 2 waiting tasks will not be done; results not brought to you: 1; read it to see them"
+         turn ends; tasks that waited and will not be done: 2; results not brought to you: 1; read it to see them"
     );
     assert_eq!(bench.woken(), ["flow/2", "flow/@a"]);
     let ledger = &bench.calls.ledger;
@@ -485,5 +485,69 @@ async fn what_is_given_beside_the_task_is_kept_with_the_teammate() {
     }
     let tasks = bench.calls.ledger.tasks(&writer.lane).await.unwrap();
     assert_eq!(tasks[0].state, TaskState::Waiting);
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_worktree_is_named_to_whoever_wants_one_and_planned_once() {
+    let bench = Bench::new();
+    bench.open("flow", "flow/1", "m1").await;
+    let git = |arguments: &[&str]| {
+        let output = std::process::Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
+            .args(arguments)
+            .current_dir(&bench.calls.workspace)
+            .env("HOME", bench.directory.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let arguments = || json!({"name": "a", "task": "t", "workspace": "worktree"});
+    let text = bench.refused("spawn_teammate", arguments()).await;
+    assert!(text.contains("is in no git repository"), "{text}");
+    git(&["init", "-q"]);
+    git(&["commit", "-q", "--allow-empty", "-m", "first"]);
+    let spawn = || bench.call("flow/1", "c1", "spawn_teammate", arguments());
+    let started = join_all((0..8).map(|_| spawn())).await;
+    assert_eq!(started, vec![started[0].clone(); 8]);
+    let (success, receipt) = &started[0];
+    let at = bench.directory.path().join("worktrees/a");
+    let ends = format!(
+        "do not wait; it works on branch tieline/a in {}",
+        at.display()
+    );
+    assert!(*success && receipt.ends_with(&ends), "{receipt}");
+    let text = bench.done("l1", "list_teammates", json!({})).await;
+    let place = format!(
+        "works on branch tieline/a, in the worktree {}",
+        at.display()
+    );
+    assert!(text.contains(&place), "{text}");
+
+    let receipt = bench
+        .done("c2", "close_teammate", json!({"name": "a"}))
+        .await;
+    assert!(
+        receipt.contains("unless something would be lost"),
+        "{receipt}"
+    );
+    assert!(receipt.contains("branch tieline/a stays"), "{receipt}");
+    let id = bench.teammate("a").await.unwrap().id;
+    let kept = WorktreeFate::Kept {
+        reason: "1 file is not committed".to_owned(),
+    };
+    bench.calls.ledger.worktree_left(id, kept).await.unwrap();
+    let text = bench.refused("close_teammate", json!({"name": "a"})).await;
+    assert!(text.contains("\"a\" is closed"), "{text}");
+    let discard = json!({"name": "a", "discard": true});
+    let receipt = bench.done("c3", "close_teammate", discard).await;
+    assert!(receipt.contains("goes with all that is not"), "{receipt}");
+    let text = bench
+        .done("l2", "read_teammate", json!({"name": "a"}))
+        .await;
+    assert!(
+        text.contains("goes when nobody works in it, with all"),
+        "{text}"
+    );
     bench.finish().await;
 }

@@ -77,6 +77,7 @@ impl Bench {
             loading: Semaphore::new(1),
             turns: Arc::new(Semaphore::new(1)),
             doing: WhatTheyDo::default(),
+            wakes: Arc::default(),
         };
         let lane = Lane::new(
             Arc::new(context),

@@ -1,0 +1,107 @@
+//! What people order about teammates: whoever asks is a lane, which is then told what comes of it.
+
+use thiserror::Error;
+
+use super::Handle;
+use super::report::NoListener;
+use crate::id::LaneId;
+use crate::ledger::{Asker, LedgerError, Order, Ordered};
+use crate::teammates::{OrderError, Roster, SpawnRequest};
+
+/// Something that a person wants of a teammate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// One joins, and is given its first task.
+    Spawn(SpawnRequest),
+    /// One is given a further task.
+    Assign {
+        /// Its name.
+        name: String,
+        /// What it is to do.
+        task: String,
+    },
+    /// One ends what it does and forgets what waits.
+    Stop {
+        /// Its name.
+        name: String,
+    },
+    /// One leaves.
+    Close {
+        /// Its name.
+        name: String,
+        /// Its worktree goes also when something would be lost by that, and also when it was kept
+        /// before.
+        discard: bool,
+    },
+}
+
+/// Why a wish is not fulfilled.
+#[derive(Debug, Error)]
+pub enum WishError {
+    /// The dispatcher has no such lane.
+    #[error("the dispatcher has no lane {lane}")]
+    UnknownLane {
+        /// The lane that was named.
+        lane: LaneId,
+    },
+    /// The lane is that of a teammate.
+    #[error("lane {lane} is that of a teammate, who is told of no other one's work")]
+    NotAnAsker {
+        /// The lane that was named.
+        lane: LaneId,
+    },
+    /// The order cannot be carried out.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+}
+
+impl From<NoListener> for WishError {
+    fn from(none: NoListener) -> Self {
+        match none {
+            NoListener::Unknown(lane) => Self::UnknownLane { lane },
+            NoListener::Ledger(error) => Self::Order(error.into()),
+        }
+    }
+}
+
+impl Handle {
+    /// Fulfils a wish: it is on disk when this returns. `lane` is told what comes of a task; without,
+    /// the one that was used last is. Goes on when it is dropped, for whoever asks may break off.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be fulfilled, is not on disk, or the lane cannot be told.
+    pub async fn fulfil(&self, wish: Wish, lane: Option<LaneId>) -> Result<Ordered, WishError> {
+        let handle = self.clone();
+        let fulfilled = self.reports.spawn(async move {
+            let order = handle.order(wish, lane).await?;
+            Ok(handle.teammates().carry_out(order).await?)
+        });
+        let closed = || OrderError::Ledger(LedgerError::Closed);
+        fulfilled.await.unwrap_or_else(|_| Err(closed().into()))
+    }
+
+    /// Returns the order for a wish.
+    async fn order(&self, wish: Wish, lane: Option<LaneId>) -> Result<Order, WishError> {
+        let roster: &Roster = self.teammates();
+        // Who stops or closes one is a person: whoever asked for the work is told.
+        Ok(match wish {
+            Wish::Spawn(request) => roster.spawn(request, self.asker(lane).await?).await?,
+            Wish::Assign { name, task } => roster.send(name, task, self.asker(lane).await?)?,
+            Wish::Stop { name } => roster.stop(name, None),
+            Wish::Close { name, discard } => roster.close(name, None, discard),
+        })
+    }
+
+    async fn asker(&self, lane: Option<LaneId>) -> Result<Asker, WishError> {
+        let listener = self.listener(lane).await?;
+        if listener.is_teammate {
+            let lane = listener.lane;
+            return Err(WishError::NotAnAsker { lane });
+        }
+        Ok(Asker {
+            lane: listener.lane,
+            origin: None,
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! From a person to a teammate and back.
+
+use super::*;
+
+#[tokio::test]
+async fn a_task_is_done_by_a_thread_of_its_own_and_its_result_reaches_who_asked() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    spawn(&mut world, &echo, "reviewer", "look at <it>").await;
+    heard_of(&world, "reviewer", 1).await;
+    world.at_rest().await;
+    assert_told_once(&world, [result("reviewer", 1)]);
+    let texts: Vec<_> = world
+        .platform
+        .posts("a")
+        .into_iter()
+        .map(|it| it.text)
+        .collect();
+    assert_eq!(texts[0], "🧩 Handed to `reviewer`: look at <it>");
+    let done = texts.iter().filter(|it| it.contains("`reviewer` is done"));
+    assert_eq!(done.count(), 1, "{texts:#?}");
+
+    let requests = world.model.requests();
+    let task = requests
+        .iter()
+        .find(|request| {
+            let text = request.last_user_text().unwrap_or_default();
+            text.starts_with("<task from=\"test\"")
+        })
+        .unwrap();
+    let asked = requests
+        .iter()
+        .find(|request| {
+            request
+                .last_user_text()
+                .unwrap_or_default()
+                .contains("hand out")
+        })
+        .unwrap();
+    assert_ne!(task.thread(), asked.thread());
+    let ours = |tool: &&String| tool.ends_with("_teammate") || *tool == "reply";
+    assert!(asked.tools().iter().any(|tool| ours(&tool)));
+    assert_eq!(task.tools().iter().find(ours), None, "it can hand work on");
+    let told = instructions_of(&world, "<task ");
+    assert!(told.contains("Your name is `reviewer`"), "{told}");
+    let result = instructions_of(&world, "<trigger ");
+    assert!(
+        result.contains("echo: look at &lt;it&gt;"),
+        "its answer is the result: {result}"
+    );
+    world.platform.tally().assert_exactly_once();
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_teammate_keeps_its_thread_over_tasks_and_restarts() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    spawn(&mut world, &echo, "scribe", "first task").await;
+    heard_of(&world, "scribe", 1).await;
+    world.at_rest().await;
+    assert_eq!(world.stop_daemon().await, Some(0), "{}", world.log());
+    world.start();
+    let more = serde_json::json!({"name": "scribe", "task": "second task"});
+    will_call(&echo, "more", "send_to_teammate", more);
+    let id = world.platform.write("a", "more");
+    world.platform.settled(&id).await;
+    heard_of(&world, "scribe", 2).await;
+    let requests = world.model.requests();
+    let of = |text: &str| {
+        let has = |it: &&std::sync::Arc<tieline::demo::model::Request>| {
+            it.last_user_text().is_some_and(|it| it.contains(text))
+        };
+        requests.iter().find(has).unwrap()
+    };
+    let (first, second) = (of("first task"), of("second task"));
+    assert_eq!(first.thread(), second.thread());
+    assert!(second.user_texts().join("\n").contains("first task"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_model_may_not_do_it_is_told_and_nothing_begins() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    let task = "never begins";
+    let table = [
+        (
+            serde_json::json!({"name": "A b", "task": task}),
+            "cannot be the name",
+        ),
+        (
+            serde_json::json!({"name": "a", "task": task, "sandbox": "workspace-write"}),
+            "may not have more",
+        ),
+        (
+            serde_json::json!({"name": "a", "task": task, "workspace": "/etc"}),
+            "not below the dispatcher's workspace",
+        ),
+        (
+            serde_json::json!({"name": "a", "task": task, "workspace": "worktree"}),
+            "is in no git repository",
+        ),
+    ];
+    for (number, (arguments, expected)) in table.into_iter().enumerate() {
+        let text = format!("try {number}.");
+        will_call(&echo, &text, "spawn_teammate", arguments);
+        let id = world.platform.write("a", &text);
+        let settling = world.platform.settled(&id).await;
+        assert!(settling[0].text.contains(expected), "{settling:#?}");
+    }
+    assert_eq!(told_of(&world, task), 0);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_task_that_fails_is_reported_as_such() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    echo.once("break it", Fault::Failed("invalid_prompt", "not that"));
+    spawn(&mut world, &echo, "unlucky", "break it").await;
+    heard_of(&world, "unlucky", 1).await;
+    let told = instructions_of(&world, "<trigger ");
+    assert!(told.contains("status=\"failed\""), "{told}");
+    assert!(told.contains("It could not be finished"), "{told}");
+    world.platform.posted("`unlucky` could not finish").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_worktree_is_made_for_its_teammate_and_removed_when_nothing_is_lost() {
+    let echo = Echo::new();
+    let mut world = World::new(echo.start().await, &Choices::standard());
+    let work = world.path().join("work");
+    let git = |arguments: &[&str]| {
+        let output = std::process::Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
+            .args(arguments)
+            .current_dir(&work)
+            .env("HOME", &work)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    git(&["init", "-q", "-b", "main"]);
+    std::fs::write(work.join("a.txt"), "content").unwrap();
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "first"]);
+    world.start();
+
+    echo.once(
+        "where are you",
+        Fault::Command("pwd; cat a.txt; git branch --show-current"),
+    );
+    let arguments =
+        serde_json::json!({"name": "smith", "task": "where are you", "workspace": "worktree"});
+    will_call(&echo, "begin", "spawn_teammate", arguments);
+    let id = world.platform.write("a", "begin");
+    world.platform.settled(&id).await;
+    heard_of(&world, "smith", 1).await;
+    let place = world.path().join("state/worktrees/test/smith");
+    let told = instructions_of(&world, "<trigger ");
+    let place_shown = place.display().to_string();
+    for expected in [&*place_shown, "content", "tieline/smith"] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    let close = serde_json::json!({"name": "smith"});
+    will_call(&echo, "enough", "close_teammate", close);
+    let id = world.platform.write("a", "enough");
+    world.platform.settled(&id).await;
+    crate::support::model::within("the worktree to go", async {
+        while place.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert!(git(&["branch", "--list", "tieline/smith"]).contains("smith"));
+    assert_eq!(git(&["status", "--porcelain"]), "");
+    world.finish().await;
+}
+
+/// Returns how many requests have `text` as what was asked last.
+fn told_of(world: &World, text: &str) -> usize {
+    let requests = world.model.requests();
+    requests
+        .iter()
+        .filter(|request| request.last_user_text().is_some_and(|it| it.contains(text)))
+        .count()
+}
