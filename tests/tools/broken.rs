@@ -109,7 +109,7 @@ async fn a_turn_that_goes_on_after_a_crash_knows_what_it_has_said() {
     let reminded = requests.last().unwrap().developer_texts();
     let reminded = reminded
         .iter()
-        .filter(|text| text.contains("kind=\"interrupted\"") && text.contains("reply (posted)"));
+        .filter(|text| text.contains("kind=\"interrupted\"") && text.contains("- reply: posted"));
     assert_eq!(reminded.count(), 1, "{}", world.log());
     proxied.world.finish().await;
 }
