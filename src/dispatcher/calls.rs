@@ -100,7 +100,7 @@ enum Refusal {
     )]
     Ledger(#[source] LedgerError),
     #[error("nothing was done: {0}")]
-    Order(#[source] OrderError),
+    Order(OrderError),
 }
 
 impl From<LedgerError> for Refusal {
@@ -132,7 +132,7 @@ struct Caller {
 /// What a call leads to.
 enum Prepared {
     /// Something is done, once.
-    Deed(Deed),
+    Deed(Box<Deed>),
     /// Nothing; the model is told something that may be otherwise the next time.
     Told(String),
 }
@@ -318,7 +318,7 @@ impl Calls {
                 return self.look(caller, question).await.map(Prepared::Told);
             }
         };
-        Ok(Prepared::Deed(deed))
+        Ok(Prepared::Deed(Box::new(deed)))
     }
 
     /// Returns who hears what the model says in a turn.

@@ -110,6 +110,10 @@ pub struct TeammateRecord {
 }
 
 /// Something that is ordered about teammates.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and it is soon taken apart"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// One joins, and is given its first task.

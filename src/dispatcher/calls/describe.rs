@@ -1,12 +1,13 @@
 //! How teammates are, in plain text for a model: short, bounded, and right in every state.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::dispatcher::envelope::Age;
 use crate::id::LaneId;
-use crate::ledger::{TaskRecord, TaskState, WorktreeFate};
-use crate::teammates::{Details, State, TaskDetails, Teammate, worktree_of};
+use crate::ledger::{TaskRecord, TaskState, Workspace, WorktreeFate};
+use crate::teammates::{Details, State, TaskDetails, Teammate};
 
 /// How many characters of tasks and results are shown of one teammate.
 const MAX_SHOWN: usize = 30_000;
@@ -25,7 +26,7 @@ pub(super) fn all(teammates: &[Teammate], reader: &LaneId, now: SystemTime) -> S
     let (open, mut closed): (Vec<_>, Vec<_>) = teammates
         .iter()
         .partition(|teammate| teammate.record.closed_at.is_none());
-    closed.sort_by_key(|teammate| std::cmp::Reverse(teammate.record.closed_at));
+    closed.sort_by_key(|teammate| Reverse(teammate.record.closed_at));
     let n_closed = closed.len();
     let mut text = match open.len() {
         0 => "There are no teammates; spawn_teammate starts one.".to_owned(),
@@ -110,9 +111,9 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
         lines.push(match doing {
             Some(doing) => {
                 let heard = Age(elapsed(doing.at, now));
-                format!("{heard} ago: {}", line(&doing.text))
+                format!("doing, {heard} ago: {}", line(&doing.text))
             }
-            None => "nothing was heard of it yet".to_owned(),
+            None => "doing: nothing was heard of it yet".to_owned(),
         });
     }
     if let Some(last) = &teammate.last {
@@ -126,7 +127,7 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
     if record.asker.lane != *reader {
         lines.push("its newest task is for another conversation, which is told of it".to_owned());
     }
-    lines.push(place(teammate));
+    lines.push(place(&record.workspace));
     let own = [("model", &record.model), ("sandbox", &record.sandbox)];
     for (what, own) in own {
         if let Some(own) = own {
@@ -137,24 +138,16 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
 }
 
 /// Returns where one works, and what became of that place.
-fn place(teammate: &Teammate) -> String {
-    use crate::ledger::Workspace;
-
-    let Some((worktree, fate)) = worktree_of(&teammate.record.workspace) else {
-        return match &teammate.record.workspace {
-            Workspace::Directory { path } => format!("works in {}", path.display()),
-            Workspace::Shared | Workspace::Worktree { .. } => "works in your workspace".to_owned(),
-        };
+fn place(workspace: &Workspace) -> String {
+    let (path, branch, fate) = match workspace {
+        Workspace::Shared => return "works in your workspace".to_owned(),
+        Workspace::Directory { path } => return format!("works in {}", path.display()),
+        Workspace::Worktree {
+            path, branch, fate, ..
+        } => (path.display(), branch, fate),
     };
-    let (path, branch) = (worktree.path.display(), &worktree.branch);
     match fate {
-        WorktreeFate::InUse => {
-            let cwd = worktree.cwd();
-            format!(
-                "works on branch {branch}, in the worktree {}",
-                cwd.display()
-            )
-        }
+        WorktreeFate::InUse => format!("works on branch {branch}, in the worktree {path}"),
         WorktreeFate::Leaving { force: false } => format!(
             "its worktree {path} goes when nobody works in it, unless something would be lost by that; \
              branch {branch} stays"
@@ -241,6 +234,9 @@ fn line(text: &str) -> String {
 }
 
 /// Returns how long ago it was; no time if the clock was set back.
-fn elapsed(at: SystemTime, now: SystemTime) -> std::time::Duration {
+fn elapsed(at: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(at).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

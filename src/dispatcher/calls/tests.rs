@@ -1,8 +1,10 @@
 //! Whom a call reaches, and how often.
 
+mod teammates;
+
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 use pretty_assertions::assert_eq;
@@ -11,16 +13,21 @@ use tieline_channel::{Channel, EventKey, EventKind, Language, WireId};
 
 use super::*;
 use crate::codex::DeclineAll;
+use crate::config::Sandbox;
 use crate::dispatcher::fake_channel::{FakeChannel, record};
 use crate::id::TurnKey;
 use crate::ledger::{
     Accepted, LedgerSettings, LedgerThread, NewMessage, OutboxEntry, Outcome, Reach,
 };
+use crate::teammates::{Rules, WhatTheyDo};
 
 struct Bench {
     calls: Calls,
     thread: LedgerThread,
     directory: tempfile::TempDir,
+    /// The lanes that were woken, in order.
+    woken: Arc<Mutex<Vec<LaneId>>>,
+    doing: WhatTheyDo,
 }
 
 impl Bench {
@@ -36,17 +43,37 @@ impl Bench {
             channel: Arc::new(FakeChannel::new()) as Arc<dyn Channel>,
             language: Language::English,
         };
+        let (woken, doing) = (Arc::<Mutex<Vec<LaneId>>>::default(), WhatTheyDo::default());
+        let rules = Rules {
+            workspace: at("work"),
+            worktrees: at("worktrees"),
+            sandbox: Sandbox::WorkspaceWrite,
+            limit: 3,
+        };
+        let wake = Arc::clone(&woken);
+        let dispatcher = DispatcherId::new("flow");
+        let teammates = Roster::new(
+            dispatcher.clone(),
+            rules,
+            ledger.clone(),
+            doing.clone(),
+            move |lane| wake.lock().unwrap().push(lane),
+        );
         let calls = Calls {
-            dispatcher: DispatcherId::new("flow"),
+            dispatcher,
             ledger,
             lines: [(ChannelId::new("team"), line)].into(),
             workspace: at("work"),
             outgoing: at("outgoing"),
+            teammates,
+            announces: true,
         };
         Self {
             calls,
             thread,
             directory,
+            woken,
+            doing,
         }
     }
 
