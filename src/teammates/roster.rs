@@ -157,7 +157,7 @@ pub struct Teammate {
     pub since: SystemTime,
     /// How many tasks wait for it.
     pub waiting: usize,
-    /// The task that it works on, or else the last one that was settled.
+    /// The task that it works on, or else the first that waits, or else the last one that was settled.
     pub task: Option<TaskRecord>,
 }
 
@@ -446,11 +446,11 @@ impl Roster {
         let is_at = |task: &&TaskRecord| task.state == TaskState::InTurn;
         let is_over = |task: &&TaskRecord| task.state.is_settled();
         let over = tasks.iter().rev().find(is_over);
-        let task = tasks.iter().find(is_at).or(over).cloned();
-        let first = || tasks.iter().find(|task| task.state == TaskState::Waiting);
+        let next = tasks.iter().find(|task| task.state == TaskState::Waiting);
+        let task = tasks.iter().find(is_at).or(next).or(over).cloned();
         let since = match &state {
             State::Idle => over.map(|task| task.changed_at),
-            State::Waiting => first().map(|task| task.given_at),
+            State::Waiting => next.map(|task| task.given_at),
             State::Working { since, .. } => Some(*since),
             State::Stopping => open.map(|open| open.opened_at),
             State::Closed { at } => Some(*at),

@@ -87,7 +87,8 @@ pub(super) fn given(teammate: &TeammateStatus) -> String {
     let name = plain(&teammate.name);
     match teammate.waiting {
         0 => format!("{name} is at it\n"),
-        1 => format!("{name} has it next; it is {}\n", plain(&teammate.state)),
+        1 if teammate.state == "working" => format!("{name} has it next, after what it does\n"),
+        1 => format!("{name} has it next\n"),
         n => format!("{name} has it; {} wait before it\n", count_tasks(n - 1)),
     }
 }
