@@ -1,8 +1,10 @@
 use std::path::Path as FsPath;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::*;
 use crate::codex::protocol::ThreadSettings;
@@ -12,7 +14,9 @@ use crate::control::tests::{Fixed, Running, raw};
 use crate::control::{Client, ClientError, CompletionReport, teammate_route, teammates_route};
 use crate::dispatcher::{Dispatcher, Settings};
 use crate::id::{DispatcherId, TeammateId, TurnKey};
-use crate::ledger::{self, Asker, CompletionStatus, Ledger, NewTask, Order, Outcome, TaskReport};
+use crate::ledger::{
+    self, Asker, CompletionStatus, Ledger, LedgerSettings, NewTask, Order, Outcome, TaskReport,
+};
 
 /// Makes a dispatcher that works at nothing, with more of its configuration.
 fn dispatcher(directory: &FsPath, ledger: &Ledger, name: &str, more: &str) -> Handle {
@@ -22,7 +26,7 @@ fn dispatcher(directory: &FsPath, ledger: &Ledger, name: &str, more: &str) -> Ha
     );
     std::fs::create_dir_all(directory.join("work/docs")).unwrap();
     let path = directory.join("tieline.toml");
-    let mut config = Config::parse(&text, &path, None).unwrap().config;
+    let mut config = Config::parse(&text, &path, Some(directory)).unwrap().config;
     let id = DispatcherId::new(name);
     let settings = Settings {
         config: config.dispatchers.remove(&id).unwrap(),
@@ -459,6 +463,35 @@ async fn created_and_accepted_are_told_apart() {
         );
     }
     running.end().await;
+}
+
+#[tokio::test]
+async fn an_order_that_was_begun_is_carried_out_also_when_whoever_gave_it_breaks_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, thread) =
+        Ledger::open(&directory.path().join("ledger"), LedgerSettings::standard()).unwrap();
+    let handle = dispatcher(directory.path(), &ledger, "flow", "");
+    let wish = Wish::Spawn(SpawnRequest {
+        name: "flaky".to_owned(),
+        task: "fix it".to_owned(),
+        workspace: WorkspaceRequest::Shared,
+        instructions: None,
+        model: None,
+        sandbox: None,
+    });
+    tokio::select! {
+        biased;
+        done = handle.fulfil(wish, None) => panic!("it was too quick: {done:?}"),
+        () = std::future::ready(()) => {}
+    }
+    let carried_out = async {
+        while handle.teammates().list().await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(60), carried_out).await.unwrap();
+    drop((handle, ledger));
+    thread.close().await;
 }
 
 #[tokio::test]
