@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use thiserror::Error;
-use tieline_channel::{ChannelId, PostKind};
+use tieline_channel::{ChannelId, EventKind, PostKind, WireId};
 use tracing::{error, info};
 
 use super::Line;
@@ -22,7 +22,9 @@ use super::lane::Work;
 use crate::codex::ServerRequests;
 use crate::codex::protocol::{Answer, ServerRequest, ServerRequestKind, ToolAnswer};
 use crate::id::{DispatcherId, LaneId, ThreadId};
-use crate::ledger::{Ledger, LedgerError, MAX_CALL_NAME, NewCall, NewPost, OpenTurn, SentFile};
+use crate::ledger::{
+    Ledger, LedgerError, MAX_CALL_NAME, MessageRecord, NewCall, NewPost, OpenTurn, SentFile,
+};
 use crate::outbox::{self, Reply};
 use crate::tools::file::{self, FileError};
 use crate::tools::{Call, CallError, Set, buttons};
@@ -35,6 +37,9 @@ const MAX_SAID: u32 = 100;
 
 /// What the model is answered when something is on its way to people.
 const POSTED: &str = "posted";
+
+/// What it is answered when an emoji is.
+const REACTED: &str = "reacted";
 
 /// What it is answered when a question is.
 const ASKED: &str = "asked; the answer will come as a message";
@@ -76,6 +81,13 @@ enum Refusal {
         .0.display()
     )]
     NoFiles(PathBuf),
+    #[error(
+        "what you answer is no message that an emoji could be put on (a result, a pressed button or a \
+         command), so nothing was done; say it in words, or leave it"
+    )]
+    NoMessage,
+    #[error("this chat takes no reactions, so nothing was done; say it in words, or leave it")]
+    NoReactions,
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
@@ -229,6 +241,18 @@ impl Calls {
                 receipt: POSTED,
                 file: None,
             }),
+            Call::React { emoji } => {
+                if !line.capabilities().reactions {
+                    return Err(Refusal::NoReactions);
+                }
+                let message = work.messages.last().and_then(written);
+                let message = message.ok_or(Refusal::NoMessage)?;
+                Ok(Deed {
+                    posts: vec![outbox::reaction(&reply, message, emoji)],
+                    receipt: REACTED,
+                    file: None,
+                })
+            }
             Call::AskUser { question, choices } => {
                 let mut post = reply.template(&question);
                 post.buttons = buttons(&question, &choices);
@@ -256,6 +280,16 @@ impl Calls {
                     file: Some(file),
                 })
             }
+        }
+    }
+}
+
+/// Returns the platform's name of a message, if people see one: a press and a command have none.
+fn written(record: &MessageRecord) -> Option<WireId> {
+    match record.key.kind {
+        EventKind::Press | EventKind::Command => None,
+        EventKind::Message | EventKind::Edit | EventKind::Deletion => {
+            Some(record.message.id.clone())
         }
     }
 }

@@ -263,6 +263,7 @@ impl Asked {
             buttons: Vec::new(),
             as_file: None,
             file: None,
+            reaction: None,
         }
     }
 }

@@ -74,6 +74,6 @@ pub use self::pairing::{
     Confirmation, Guest, Host, INVITATION_LIFE, INVITATION_REPEAT, Invitation, MAX_INVITATIONS,
     NotACode, Paired, PairingCode, PairingError,
 };
-pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, SentFile};
+pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
 pub use self::settings::{LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::writer::LedgerThread;

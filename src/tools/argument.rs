@@ -26,6 +26,8 @@ pub(super) enum Kind {
         /// How many characters it may have.
         max: usize,
     },
+    /// One of these words.
+    Choice(&'static [&'static str]),
     /// Several texts of one line each, all different and none blank.
     Lines {
         /// How many there must be.
@@ -117,6 +119,7 @@ impl Parameter {
     fn schema(&self) -> Value {
         let mut schema = match self.kind {
             Kind::Text { max } => json!({"type": "string", "minLength": 1, "maxLength": max}),
+            Kind::Choice(words) => json!({"type": "string", "enum": words}),
             Kind::Lines { least, most, max } => json!({
                 "type": "array",
                 "items": {"type": "string", "minLength": 1, "maxLength": max},
@@ -135,7 +138,10 @@ impl Kind {
     fn problem(self, value: &Value) -> Option<String> {
         match (self, value) {
             (Self::Text { max }, Value::String(text)) => text_problem(text, max),
-            (Self::Text { .. }, other) => Some(format!("is {} and not a text", kind_of(other))),
+            (Self::Choice(words), Value::String(word)) => choice_problem(word, words),
+            (Self::Text { .. } | Self::Choice(_), other) => {
+                Some(format!("is {} and not a text", kind_of(other)))
+            }
             (Self::Lines { least, most, max }, Value::Array(values)) => {
                 lines_problem(values, least, most, max)
             }
@@ -152,6 +158,14 @@ fn text_problem(text: &str, max: usize) -> Option<String> {
     }
     let chars = text.chars().count();
     (chars > max).then(|| format!("has {chars} characters, and {max} are the most"))
+}
+
+fn choice_problem(word: &str, words: &[&str]) -> Option<String> {
+    if words.contains(&word) {
+        return None;
+    }
+    let word = tieline_channel::cut(word, 64);
+    Some(format!("is {word:?} and not one of {}", words.join(", ")))
 }
 
 fn lines_problem(values: &[Value], least: usize, most: usize, max: usize) -> Option<String> {

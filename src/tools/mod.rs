@@ -20,6 +20,7 @@ mod tests;
 
 use serde_json::{Value, json};
 use thiserror::Error;
+use tieline_channel::Emoji;
 
 pub use self::argument::ArgumentError;
 use self::argument::{Arguments, Kind, Parameter};
@@ -27,7 +28,7 @@ pub use self::question::{Choice, buttons};
 
 /// The version of the sets: a thread keeps the tools it was begun with, and its lane this number.
 /// Grows with every change that a model can see. 0 stands for no tools.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// How many characters one call may post. What is longer belongs into a file.
 const MAX_TEXT: usize = 100_000;
@@ -69,6 +70,11 @@ pub enum Call {
     Reply {
         /// The text, as Markdown.
         text: String,
+    },
+    /// Puts an emoji on the message that is answered.
+    React {
+        /// The emoji.
+        emoji: Emoji,
     },
     /// Sends a file of the workspace.
     SendFile {
@@ -120,6 +126,20 @@ const CHAT: &[Tool] = &[
         }],
         read: |mut arguments| Call::Reply {
             text: arguments.text("text"),
+        },
+    },
+    Tool {
+        name: "react",
+        description: include_str!("../../prompts/tools/react.md"),
+        parameters: &[Parameter {
+            name: "emoji",
+            about: "Which emoji, by its name.",
+            kind: Kind::Choice(&Emoji::NAMES),
+            required: true,
+        }],
+        read: |mut arguments| Call::React {
+            emoji: Emoji::named(&arguments.text("emoji"))
+                .expect("only these names are let through"),
         },
     },
     Tool {
