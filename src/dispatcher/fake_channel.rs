@@ -98,6 +98,11 @@ impl FakeChannel {
         self
     }
 
+    pub(super) fn without_reactions(mut self) -> Self {
+        self.capabilities.reactions = false;
+        self
+    }
+
     pub(super) fn without_history(mut self) -> Self {
         self.capabilities.history = false;
         self

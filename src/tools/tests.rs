@@ -24,7 +24,7 @@ fn every_tool_is_described_and_its_schema_is_one() {
         .iter()
         .map(|it| it["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["reply", "send_file", "ask_user"]);
+    assert_eq!(names, ["reply", "react", "send_file", "ask_user"]);
     for tool in &declared {
         let name = &tool["name"];
         assert_eq!(tool["type"], "function", "{name}");
@@ -58,6 +58,13 @@ fn calls_are_read() {
             },
         ),
         (
+            "react",
+            json!({"emoji": "thumbs_up"}),
+            Call::React {
+                emoji: Emoji::ThumbsUp,
+            },
+        ),
+        (
             "send_file",
             json!({"path": "out/a.pdf"}),
             Call::SendFile {
@@ -85,6 +92,11 @@ fn calls_are_read() {
     for (name, arguments, expected) in table {
         assert!(validator(name).is_valid(&arguments), "{arguments}");
         assert_eq!(read(name, arguments.clone()), Ok(expected), "{arguments}");
+    }
+    for emoji in Emoji::ALL {
+        let arguments = json!({"emoji": emoji.name()});
+        assert!(validator("react").is_valid(&arguments), "{emoji:?}");
+        assert_eq!(read("react", arguments), Ok(Call::React { emoji }));
     }
     // As models leave out what they need not give.
     for nothing in [Value::Null, json!(""), json!(" ")] {
@@ -130,6 +142,27 @@ fn arguments_that_do_not_fit_are_answered_with_what_to_do() {
             "reply",
             json!({"text": "hi", "to": "C1"}),
             "there is no `to`",
+        ),
+        ("react", json!({}), "`emoji` is missing: Which emoji"),
+        (
+            "react",
+            json!({"emoji": ""}),
+            "`emoji` is \"\" and not one of thumbs_up, ",
+        ),
+        (
+            "react",
+            json!({"emoji": "👍"}),
+            "`emoji` is \"👍\" and not one of thumbs_up, ",
+        ),
+        (
+            "react",
+            json!({"emoji": "eyes"}),
+            "`emoji` is \"eyes\" and not one of ",
+        ),
+        (
+            "react",
+            json!({"emoji": 1}),
+            "`emoji` is a number and not a text",
         ),
         ("send_file", json!({"text": "hi"}), "`path` is missing"),
         (
@@ -191,7 +224,10 @@ fn arguments_that_do_not_fit_are_answered_with_what_to_do() {
 fn whoever_calls_something_else_is_told_what_there_is() {
     for name in ["spawn", "", "REPLY"] {
         let error = read(name, json!({"text": "hi"})).unwrap_err();
-        assert!(error.contains("reply, send_file, ask_user"), "{error}");
+        assert!(
+            error.contains("reply, react, send_file, ask_user"),
+            "{error}"
+        );
     }
     let error = read(&"x".repeat(100_000), json!({})).unwrap_err();
     assert!(error.len() < 300, "{}", error.len());
