@@ -142,9 +142,11 @@ impl Attempt<'_> {
     /// Puts an emoji on a message. To do that again is harmless on every platform, so that nothing
     /// is looked up after an attempt that is unclear.
     async fn react(&self, reaction: &Reaction) -> Result<Next, LedgerError> {
-        let before = match self.entry.state {
-            PostState::Sending { .. } => Before::Unclear,
-            _ => Before::Absent,
+        let is_unclear = matches!(self.entry.state, PostState::Sending { .. });
+        let before = if is_unclear {
+            Before::Unclear
+        } else {
+            Before::Absent
         };
         if !self.channel.capabilities().reactions {
             let reason = "the channel takes no reactions".to_owned();

@@ -205,7 +205,7 @@ impl DaemonLine {
     }
 
     /// Returns the line that shows an emoji on a message, and its key: the same for the same one, so
-    /// that a client shows it once.
+    /// that a client shows it once. It may be longer than the key of a post.
     pub(crate) fn reaction(at: &Conversation, message: &WireId, emoji: Emoji) -> (PostKey, Self) {
         let key = PostKey::new(format!("react:{}:{message}", emoji.name()));
         let line = Self::Post {
