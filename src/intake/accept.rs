@@ -279,6 +279,7 @@ impl Asked {
             buttons: Vec::new(),
             as_file: None,
             file: None,
+            reaction: None,
         }
     }
 }

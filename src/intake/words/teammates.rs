@@ -55,7 +55,11 @@ pub(in crate::intake) fn teammates(
 
 /// To whoever asks for one of them.
 pub(in crate::intake) fn teammate(found: &Details, now: SystemTime, language: Language) -> String {
-    let Details { teammate, tasks } = found;
+    let Details {
+        teammate,
+        tasks,
+        waiting: _,
+    } = found;
     let mut lines = vec![line(teammate, now, language)];
     lines.extend(worktree(&teammate.record.workspace, language));
     let settled: Vec<_> = tasks

@@ -56,6 +56,7 @@ fn mate(name: &str, state: State, seconds: u64) -> Teammate {
         since: ago(seconds),
         waiting: 0,
         task: None,
+        last: None,
     }
 }
 
@@ -210,6 +211,7 @@ fn with_results() -> Details {
                 Some((CompletionStatus::Stopped, "It was stopped.")),
             ),
         ],
+        waiting: Vec::new(),
     }
 }
 
@@ -266,6 +268,7 @@ fn every_state_of_a_task_and_fate_of_a_worktree_is_told_in_both_languages() {
         let mut found = Details {
             teammate: mate("x", State::Idle, 1),
             tasks: vec![details(task("", state, 1), None)],
+            waiting: Vec::new(),
         };
         found.teammate.record.workspace = worktree_with(fate);
         assert_speaks_both(|language| teammate(&found, now(), language));
