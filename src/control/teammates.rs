@@ -84,7 +84,7 @@ pub struct TeammateStatus {
     pub doing: Option<DoingStatus>,
     /// How many tasks wait for it.
     pub waiting: u64,
-    /// The task that it works on, or else the last one that is over.
+    /// The task that it works on, or else the first that waits, or else the last one that is over.
     #[serde(default)]
     pub task: Option<TaskStatus>,
     /// Where it works.
@@ -582,3 +582,6 @@ fn whole(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

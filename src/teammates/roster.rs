@@ -168,7 +168,7 @@ pub struct Teammate {
     pub since: SystemTime,
     /// How many tasks wait for it.
     pub waiting: usize,
-    /// The task that it works on, or else the last one that was settled.
+    /// The task that it works on, or else the first that waits, or else the last one that was settled.
     pub task: Option<TaskRecord>,
     /// The last one that was settled.
     pub last: Option<TaskRecord>,
@@ -473,12 +473,12 @@ impl Roster {
         };
         let is_at = |task: &&TaskRecord| task.state == TaskState::InTurn;
         let over = tasks.iter().filter(|task| task.state.is_settled());
-        let last = over.max_by_key(|task| task.changed_at).cloned();
-        let task = tasks.iter().find(is_at).cloned().or_else(|| last.clone());
-        let first = || tasks.iter().find(|task| task.state == TaskState::Waiting);
+        let last = over.max_by_key(|task| task.changed_at);
+        let next = tasks.iter().find(|task| task.state == TaskState::Waiting);
+        let task = tasks.iter().find(is_at).or(next).or(last).cloned();
         let since = match &state {
-            State::Idle => last.as_ref().map(|task| task.changed_at),
-            State::Waiting => first().map(|task| task.given_at),
+            State::Idle => last.map(|task| task.changed_at),
+            State::Waiting => next.map(|task| task.given_at),
             State::Working { since, .. } => Some(*since),
             State::Stopping => open.map(|open| open.opened_at),
             State::Closed { at } => Some(*at),
@@ -491,7 +491,7 @@ impl Roster {
             since,
             waiting,
             task,
-            last,
+            last: last.cloned(),
         };
         Ok((teammate, tasks))
     }

@@ -22,6 +22,7 @@ mod tests;
 
 use serde_json::{Value, json};
 use thiserror::Error;
+use tieline_channel::Emoji;
 
 pub use self::argument::ArgumentError;
 use self::argument::{Arguments, Kind, Parameter};
@@ -76,6 +77,11 @@ pub enum Call {
     Reply {
         /// The text, as Markdown.
         text: String,
+    },
+    /// Puts an emoji on the message that is answered.
+    React {
+        /// The emoji.
+        emoji: Emoji,
     },
     /// Sends a file of the workspace.
     SendFile {
@@ -137,6 +143,20 @@ const CHAT: &[Tool] = &[
         }],
         read: |mut arguments| Call::Reply {
             text: arguments.text("text"),
+        },
+    },
+    Tool {
+        name: "react",
+        description: include_str!("../../prompts/tools/react.md"),
+        parameters: &[Parameter {
+            name: "emoji",
+            about: "Which emoji, by its name.",
+            kind: Kind::Choice(&Emoji::NAMES),
+            required: true,
+        }],
+        read: |mut arguments| Call::React {
+            emoji: Emoji::named(&arguments.text("emoji"))
+                .expect("only these names are let through"),
         },
     },
     Tool {

@@ -19,7 +19,7 @@ fn validator(name: &str) -> Validator {
     jsonschema::validator_for(&tool["inputSchema"]).unwrap()
 }
 
-const CHAT_TOOLS: [&str; 3] = ["reply", "send_file", "ask_user"];
+const CHAT_TOOLS: [&str; 4] = ["reply", "react", "send_file", "ask_user"];
 
 const TEAM_TOOLS: [&str; 6] = [
     "spawn_teammate",
@@ -172,6 +172,13 @@ fn calls_are_read() {
             },
         ),
         (
+            "react",
+            json!({"emoji": "thumbs_up"}),
+            Call::React {
+                emoji: Emoji::ThumbsUp,
+            },
+        ),
+        (
             "send_file",
             json!({"path": "out/a.pdf"}),
             Call::SendFile {
@@ -204,6 +211,11 @@ fn calls_are_read() {
     let whole = json!({"name": "a", "count": 3.0});
     assert!(validator("read_teammate").is_valid(&whole));
     assert_eq!(read("read_teammate", whole), Ok(look("a", 3)));
+    for emoji in Emoji::ALL {
+        let arguments = json!({"emoji": emoji.name()});
+        assert!(validator("react").is_valid(&arguments), "{emoji:?}");
+        assert_eq!(read("react", arguments), Ok(Call::React { emoji }));
+    }
     // As models leave out what they need not give.
     for nothing in [Value::Null, json!(""), json!(" ")] {
         let call = read("send_file", json!({"path": "a", "text": nothing})).unwrap();
@@ -259,6 +271,27 @@ fn arguments_that_do_not_fit_are_answered_with_what_to_do() {
             "reply",
             json!({"text": "hi", "to": "C1"}),
             "there is no `to`",
+        ),
+        ("react", json!({}), "`emoji` is missing: Which emoji"),
+        (
+            "react",
+            json!({"emoji": ""}),
+            "`emoji` is \"\" and not one of thumbs_up, ",
+        ),
+        (
+            "react",
+            json!({"emoji": "👍"}),
+            "`emoji` is \"👍\" and not one of thumbs_up, ",
+        ),
+        (
+            "react",
+            json!({"emoji": "eyes"}),
+            "`emoji` is \"eyes\" and not one of ",
+        ),
+        (
+            "react",
+            json!({"emoji": 1}),
+            "`emoji` is a number and not a text",
         ),
         ("send_file", json!({"text": "hi"}), "`path` is missing"),
         (
@@ -390,7 +423,7 @@ fn whoever_calls_something_else_is_told_what_there_is() {
     for name in ["spawn", "", "REPLY"] {
         let error = read(name, json!({"text": "hi"})).unwrap_err();
         assert!(
-            error.contains("reply, send_file, ask_user, spawn_teammate, "),
+            error.contains("reply, react, send_file, ask_user, spawn_teammate, "),
             "{error}"
         );
     }

@@ -64,6 +64,10 @@ fn teammate(
             joined_at: ago(90_000),
             closed_at,
         },
+        since: match &state {
+            State::Working { since: at, .. } | State::Closed { at } => *at,
+            State::Idle | State::Waiting | State::Stopping => ago(300),
+        },
         state,
         since: now(),
         waiting: 0,
