@@ -69,7 +69,6 @@ fn teammate(
             State::Idle | State::Waiting | State::Stopping => ago(300),
         },
         state,
-        since: now(),
         waiting: 0,
         task: current.or_else(|| last.clone()),
         last,
@@ -104,7 +103,8 @@ fn every_state_is_told() {
     elsewhere.record.workspace = Workspace::Directory {
         path: PathBuf::from("/work/docs"),
     };
-    let mut queued = teammate("queued", State::Waiting, None, None);
+    let next = task("Tidy up", TaskState::Waiting, 90);
+    let mut queued = teammate("queued", State::Waiting, Some(next), None);
     queued.waiting = 1;
     let left = State::Closed { at: ago(30) };
     let all_of_them = [
@@ -132,6 +132,7 @@ fn every_state_is_told() {
       works in your workspace
 
     queued: waiting for a free place among those that work, or for Codex; 1 task waits for it
+      next: Tidy up
       works in your workspace
 
     idle: idle: it can be given a task
