@@ -91,12 +91,13 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
     } else {
         ""
     };
+    let since = Age(elapsed(teammate.since, now));
     let state = match &teammate.state {
         State::Idle => "idle: it can be given a task".to_owned(),
         State::Waiting => "waiting for a free place among those that work, or for Codex".to_owned(),
-        State::Working { since, doing: _ } => format!("working for {}", Age(elapsed(*since, now))),
+        State::Working { doing: _ } => format!("working for {since}"),
         State::Stopping => "stopping: its turn is ending".to_owned(),
-        State::Closed { at } => format!("closed {} ago{ends}", Age(elapsed(*at, now))),
+        State::Closed => format!("closed {since} ago{ends}"),
     };
     let waiting = match teammate.waiting {
         0 => String::new(),
@@ -107,7 +108,7 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
     if let Some(task) = current {
         lines.push(format!("task: {}", name_of(task)));
     }
-    if let State::Working { doing, .. } = &teammate.state {
+    if let State::Working { doing } = &teammate.state {
         lines.push(match doing {
             Some(doing) => {
                 let heard = Age(elapsed(doing.at, now));
