@@ -61,7 +61,7 @@ enum Action {
         workspace: String,
 
         /// What it is told beside its tasks
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
         instructions: Option<String>,
 
         /// Its model, if not the dispatcher's
@@ -119,7 +119,7 @@ enum Action {
 #[group(required = true, multiple = false)]
 struct TaskArgs {
     /// What is to be done
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     task: Option<String>,
 
     /// The file that says what is to be done; `-` for standard input

@@ -171,8 +171,10 @@ impl fmt::Display for Halted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
             self.is_running.then(|| "its turn ends".to_owned()),
-            (self.waiting > 0)
-                .then(|| format!("tasks that waited and will not be done: {}", self.waiting)),
+            (self.waiting > 0).then(|| {
+                let plural = if self.waiting == 1 { "" } else { "s" };
+                format!("{} waiting task{plural} will not be done", self.waiting)
+            }),
             (self.unseen > 0).then(|| {
                 format!(
                     "results not brought to you: {}; read it to see them",

@@ -117,11 +117,9 @@ async fn teammates_join_are_given_work_are_read_and_leave() {
             all.extend(arguments);
             workbench.run(&all)
         };
-        let ran = run(&["spawn", "docs", "--task", "write the docs"]);
+        let ran = run(&["spawn", "docs", "--task", "- write the docs"]);
         assert_done(&ran);
-        insta::assert_snapshot!(ran.stdout, @r"
-        docs has joined flow: it works in the dispatcher's workspace, and what comes of its task is told in the chat
-        ");
+        insta::assert_snapshot!(ran.stdout, @"docs has joined flow: it works in the dispatcher's workspace, and what comes of its task is told in the chat");
 
         let piped = [
             "teammates",
@@ -134,9 +132,7 @@ async fn teammates_join_are_given_work_are_read_and_leave() {
         ];
         let ran = workbench.run_with_input(&piped, "and the examples\nwith output\n");
         assert_done(&ran);
-        insta::assert_snapshot!(ran.stdout, @r"
-        docs has it, after 1 waiting task
-        ");
+        insta::assert_snapshot!(ran.stdout, @"docs has it, after 1 waiting task");
 
         for arguments in [&[][..], &["list"], &["list", "--dispatcher", "flow"]] {
             let listed = run(arguments);
@@ -163,7 +159,7 @@ async fn teammates_join_are_given_work_are_read_and_leave() {
         assert!(!read.stdout.contains("write the docs"), "{}", read.stdout);
         let json = run(&["read", "docs", "--json"]).stdout;
         let answer: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-        assert_eq!(answer["tasks"][0]["text"], "write the docs");
+        assert_eq!(answer["tasks"][0]["text"], "- write the docs");
 
         let ran = run(&["stop", "docs"]);
         assert_done(&ran);

@@ -37,7 +37,11 @@ pub(super) fn list(teammates: &[TeammateStatus], now: SystemTime) -> String {
 
 /// Writes one with its last tasks, as of `now`.
 pub(super) fn details(details: &TeammateDetails, now: SystemTime) -> String {
-    let TeammateDetails { teammate, tasks } = details;
+    let TeammateDetails {
+        teammate,
+        tasks,
+        waiting_tasks,
+    } = details;
     let mut table = rows();
     let state = format!(
         "{} for {}",
@@ -69,6 +73,15 @@ pub(super) fn details(details: &TeammateDetails, now: SystemTime) -> String {
     for task in tasks {
         text.push('\n');
         text.push_str(&describe_details(task, now));
+    }
+    for status in waiting_tasks {
+        let task = TaskDetails {
+            text: status.beginning.clone(),
+            status: status.clone(),
+            result: None,
+        };
+        text.push('\n');
+        text.push_str(&describe_details(&task, now));
     }
     text
 }

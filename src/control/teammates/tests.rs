@@ -152,7 +152,7 @@ async fn one_joins_works_is_read_and_leaves() {
     settled.await.unwrap();
 
     let details = read(&client, "flaky").await;
-    let [first, second] = details.tasks.as_slice() else {
+    let ([first], [second]) = (&*details.tasks, &*details.waiting_tasks) else {
         panic!("{details:?}");
     };
     assert_eq!(
@@ -164,10 +164,10 @@ async fn one_joins_works_is_read_and_leaves() {
         body: "It was the clock.".to_owned(),
     };
     assert_eq!(first.result, Some(result));
-    assert_eq!((second.text.as_str(), &second.result), ("and more", &None));
-    let route = teammate_route("flow", "flaky");
-    let last: TeammateDetails = client.get(&format!("{route}?tasks=1")).await.unwrap();
-    assert_eq!(last.tasks, details.tasks[1..]);
+    assert_eq!(
+        (second.beginning.as_str(), second.state.as_str()),
+        ("and more", "waiting")
+    );
 
     let stopped = client.stop("flow", "flaky").await.unwrap();
     assert_eq!((stopped.was_working, stopped.withdrawn), (false, 1));
@@ -176,7 +176,11 @@ async fn one_joins_works_is_read_and_leaves() {
     assert_eq!((closed.was_working, closed.withdrawn), (false, 0));
     assert_eq!(closed.teammate.state, "closed");
     assert_eq!(closed.teammate.closed_at, Some(closed.teammate.since));
-    assert_eq!(read(&client, "flaky").await.tasks.len(), 2);
+    let details = read(&client, "flaky").await;
+    assert_eq!((details.tasks.len(), details.waiting_tasks.len()), (2, 0));
+    let route = teammate_route("flow", "flaky");
+    let last: TeammateDetails = client.get(&format!("{route}?tasks=1")).await.unwrap();
+    assert_eq!(last.tasks, details.tasks[1..]);
     running.end().await;
 }
 
@@ -323,7 +327,7 @@ async fn everything_that_cannot_be_is_refused_with_what_to_do() {
     assert_refused(
         client.spawn("off", &wanted("x")).await,
         409,
-        "turned them off",
+        "turned teammates off",
     );
     for name in ["", "Big", "a b", "../up", "-x", "名字"] {
         let refused = spawn(&|it| name.clone_into(&mut it.name)).await;

@@ -86,12 +86,13 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
         Some(task) if task.state == TaskState::InTurn => "; its turn is ending",
         Some(_) | None => "",
     };
+    let since = Age(elapsed(teammate.since, now));
     let state = match &teammate.state {
         State::Idle => "idle: it can be given a task".to_owned(),
         State::Waiting => "waiting for a free place among those that work, or for Codex".to_owned(),
-        State::Working { since, doing: _ } => format!("working for {}", Age(elapsed(*since, now))),
+        State::Working { doing: _ } => format!("working for {since}"),
         State::Stopping => "stopping: its turn is ending".to_owned(),
-        State::Closed { at } => format!("closed {} ago{ends}", Age(elapsed(*at, now))),
+        State::Closed => format!("closed {since} ago{ends}"),
     };
     let waiting = match teammate.waiting {
         0 => String::new(),
@@ -110,7 +111,7 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
             | TaskState::Unclear => {}
         }
     }
-    if let State::Working { doing, .. } = &teammate.state {
+    if let State::Working { doing } = &teammate.state {
         lines.push(match doing {
             Some(doing) => {
                 let heard = Age(elapsed(doing.at, now));

@@ -31,7 +31,7 @@ pub(in crate::intake) fn teammates(
 ) -> String {
     let mut open = all
         .iter()
-        .filter(|teammate| !matches!(teammate.state, State::Closed { .. }));
+        .filter(|teammate| !matches!(teammate.state, State::Closed));
     let mut lines: Vec<_> = open
         .by_ref()
         .take(LISTED)
@@ -97,7 +97,7 @@ fn line(teammate: &Teammate, now: SystemTime, language: Language) -> String {
         Language::Chinese => zh,
     };
     let mut line = match &teammate.state {
-        State::Working { doing, .. } => {
+        State::Working { doing } => {
             let mut line = say(
                 format!("⏳ `{name}` works for {age}: {task}"),
                 format!("⏳ `{name}` 正在工作，已 {age}：{task}"),
@@ -128,7 +128,7 @@ fn line(teammate: &Teammate, now: SystemTime, language: Language) -> String {
             format!("💤 `{name}` is idle for {age}, last: {task}"),
             format!("💤 `{name}` 空闲，已 {age}，上一项任务：{task}"),
         ),
-        State::Closed { .. } => say(
+        State::Closed => say(
             format!("👋 `{name}` has left {age} ago"),
             format!("👋 `{name}` 已于 {age}前离开"),
         ),

@@ -144,6 +144,7 @@ fn one_reads_well() {
             whole(woken, Some("The build is green.")),
             whole(task("fix it", "in_turn", 250), None),
         ],
+        waiting_tasks: vec![task("tidy up", "waiting", 30)],
     };
     insta::assert_snapshot!(details(&all, now()), @r"
     flaky    working for 4m 10s
@@ -170,6 +171,9 @@ fn one_reads_well() {
     task, given 5m 10s ago, being done for 4m 10s
         fix it
         and say why
+
+    task, given 1m 30s ago, waiting
+        tidy up
     ");
 }
 

@@ -40,13 +40,11 @@ fn task(beginning: &str, state: TaskState, changed: u64) -> TaskRecord {
 fn teammate(
     name: &str,
     state: State,
+    seconds: u64,
     current: Option<TaskRecord>,
     last: Option<TaskRecord>,
 ) -> Teammate {
-    let closed_at = match state {
-        State::Closed { at } => Some(at),
-        _ => None,
-    };
+    let since = ago(seconds);
     Teammate {
         record: TeammateRecord {
             id: TeammateId::new(),
@@ -62,13 +60,10 @@ fn teammate(
                 origin: None,
             },
             joined_at: ago(90_000),
-            closed_at,
-        },
-        since: match &state {
-            State::Working { since: at, .. } | State::Closed { at } => *at,
-            State::Idle | State::Waiting | State::Stopping => ago(300),
+            closed_at: (state == State::Closed).then_some(since),
         },
         state,
+        since,
         waiting: 0,
         task: current.or_else(|| last.clone()),
         last,
@@ -83,10 +78,7 @@ fn every_state_is_told() {
         text: "runs the tests".to_owned(),
         at: ago(12),
     };
-    let working = |doing| State::Working {
-        since: ago(300),
-        doing,
-    };
+    let working = |doing| State::Working { doing };
     let failed = TaskState::Failed {
         kind: "backend_timeout".to_owned(),
     };
@@ -94,9 +86,9 @@ fn every_state_is_told() {
         is_woken: true,
         ..task("", TaskState::Unclear, 60)
     };
-    let mut busy = teammate("busy", working(Some(doing)), at_work(), done());
+    let mut busy = teammate("busy", working(Some(doing)), 300, at_work(), done());
     busy.waiting = 2;
-    let mut elsewhere = teammate("elsewhere", State::Idle, None, Some(woken));
+    let mut elsewhere = teammate("elsewhere", State::Idle, 60, None, Some(woken));
     elsewhere.record.asker.lane = LaneId::new("flow/2");
     elsewhere.record.model = Some("small".to_owned());
     elsewhere.record.sandbox = Some("read-only".to_owned());
@@ -104,18 +96,23 @@ fn every_state_is_told() {
         path: PathBuf::from("/work/docs"),
     };
     let next = task("Tidy up", TaskState::Waiting, 90);
-    let mut queued = teammate("queued", State::Waiting, Some(next), None);
+    let mut queued = teammate("queued", State::Waiting, 60, Some(next), None);
     queued.waiting = 1;
-    let left = State::Closed { at: ago(30) };
     let all_of_them = [
         busy,
-        teammate("new", working(None), at_work(), None),
+        teammate("new", working(None), 300, at_work(), None),
         queued,
-        teammate("idle", State::Idle, None, Some(task("Try", failed, 60))),
+        teammate("idle", State::Idle, 60, None, Some(task("Try", failed, 60))),
         elsewhere,
-        teammate("halted", State::Stopping, at_work(), done()),
-        teammate("leaving", left.clone(), at_work(), None),
-        teammate("left", left, None, Some(task("Go", TaskState::Stopped, 30))),
+        teammate("halted", State::Stopping, 60, at_work(), done()),
+        teammate("leaving", State::Closed, 30, at_work(), None),
+        teammate(
+            "left",
+            State::Closed,
+            30,
+            None,
+            Some(task("Go", TaskState::Stopped, 30)),
+        ),
     ];
     insta::assert_snapshot!(all(&all_of_them, &reader(), now()), @r#"
     There are 6 teammates. Their results are brought to you by themselves.
@@ -211,12 +208,9 @@ fn a_long_list_goes_on_with_names_and_only_the_latest_that_left() {
                 text: "x".repeat(300),
                 at: ago(1),
             };
-            let state = State::Working {
-                since: ago(5),
-                doing: Some(doing),
-            };
+            let state = State::Working { doing: Some(doing) };
             let at_work = task(&"y".repeat(500), TaskState::InTurn, 5);
-            teammate(&format!("t{number}"), state, Some(at_work), None)
+            teammate(&format!("t{number}"), state, 5, Some(at_work), None)
         })
         .collect();
     let text = all(&many, &reader(), now());
@@ -225,10 +219,8 @@ fn a_long_list_goes_on_with_names_and_only_the_latest_that_left() {
 
     let left: Vec<_> = (1..=30)
         .map(|number| {
-            let state = State::Closed {
-                at: ago(number * 60),
-            };
-            teammate(&format!("t{number}"), state, None, None)
+            let name = format!("t{number}");
+            teammate(&name, State::Closed, number * 60, None, None)
         })
         .collect();
     let text = all(&left, &reader(), now());
@@ -250,7 +242,7 @@ fn settled(text: &str, body: &str) -> TaskDetails {
 
 fn read(tasks: Vec<TaskDetails>) -> String {
     let details = Details {
-        teammate: teammate("a", State::Idle, None, None),
+        teammate: teammate("a", State::Idle, 60, None, None),
         tasks,
         waiting: Vec::new(),
     };

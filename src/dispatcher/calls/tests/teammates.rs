@@ -384,7 +384,7 @@ async fn whoever_stops_work_is_told_what_ended_and_others_by_a_result() {
     assert_eq!(
         receipt,
         "stopped: it can be given other work, and you are brought nothing more of what you had given it; its \
-         turn ends; tasks that waited and will not be done: 2; results not brought to you: 1; read it to see them"
+         turn ends; 2 waiting tasks will not be done; results not brought to you: 1; read it to see them"
     );
     assert_eq!(bench.woken(), ["flow/2", "flow/@a"]);
     let ledger = &bench.calls.ledger;

@@ -86,16 +86,15 @@ fn everybody() -> Vec<Teammate> {
         text: "running `cargo test`".to_owned(),
         at: ago(9),
     });
-    let since = ago(250);
     vec![
         Teammate {
             task: Some(task("fix the\n flaky test", TaskState::InTurn, 250)),
             waiting: 2,
-            ..mate("flaky", State::Working { since, doing }, 250)
+            ..mate("flaky", State::Working { doing }, 250)
         },
         Teammate {
             task: Some(task("read it all", TaskState::InTurn, 5)),
-            ..mate("reader", State::Working { since, doing: None }, 5)
+            ..mate("reader", State::Working { doing: None }, 5)
         },
         Teammate {
             task: Some(task("write the docs", TaskState::Waiting, 30)),
@@ -111,7 +110,7 @@ fn everybody() -> Vec<Teammate> {
             ..mate("lazy", State::Idle, 7_300)
         },
         mate("new", State::Idle, 90_000),
-        mate("gone", State::Closed { at: ago(60) }, 60),
+        mate("gone", State::Closed, 60),
     ]
 }
 
@@ -120,7 +119,7 @@ fn silent(mut teammate: Teammate) -> Teammate {
     if let Some(task) = &mut teammate.task {
         task.beginning.clear();
     }
-    if let State::Working { doing, .. } = &mut teammate.state {
+    if let State::Working { doing } = &mut teammate.state {
         *doing = doing.take().map(|doing| Doing {
             text: String::new(),
             ..doing
@@ -153,7 +152,7 @@ fn everybody_who_is_there_is_listed_with_what_they_are_at() {
 
 #[test]
 fn nobody_is_said_to_be_nobody() {
-    let gone = [mate("gone", State::Closed { at: ago(60) }, 60)];
+    let gone = [mate("gone", State::Closed, 60)];
     assert_speaks_both(|language| teammates(&gone, now(), language));
     insta::assert_snapshot!(teammates(&gone, now(), Language::English), @"- Nobody works for me at the moment.");
     assert_speaks_both(|language| no_teammate("flaky", language));
@@ -194,7 +193,7 @@ fn with_results() -> Details {
                 }),
                 ..mate("gone", State::Idle, 0).record
             },
-            ..mate("gone", State::Closed { at: ago(60) }, 60)
+            ..mate("gone", State::Closed, 60)
         },
         tasks: vec![
             details(
