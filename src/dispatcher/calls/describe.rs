@@ -82,14 +82,9 @@ pub(super) fn one(details: &Details, reader: &LaneId, now: SystemTime) -> String
 /// Returns what there is to say of one, a line each; the first says who it is and what it is at.
 fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
     let record = &teammate.record;
-    let current = teammate
-        .task
-        .as_ref()
-        .filter(|task| !task.state.is_settled());
-    let ends = if current.is_some() {
-        "; its turn is ending"
-    } else {
-        ""
+    let ends = match &teammate.task {
+        Some(task) if task.state == TaskState::InTurn => "; its turn is ending",
+        Some(_) | None => "",
     };
     let since = Age(elapsed(teammate.since, now));
     let state = match &teammate.state {
@@ -105,8 +100,16 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
         more => format!("; {more} tasks wait for it"),
     };
     let mut lines = vec![format!("{}: {state}{waiting}", record.name)];
-    if let Some(task) = current {
-        lines.push(format!("task: {}", name_of(task)));
+    if let Some(task) = &teammate.task {
+        match task.state {
+            TaskState::InTurn => lines.push(format!("task: {}", name_of(task))),
+            TaskState::Waiting => lines.push(format!("next: {}", name_of(task))),
+            // The last one, of which more is said below.
+            TaskState::Done
+            | TaskState::Failed { .. }
+            | TaskState::Stopped
+            | TaskState::Unclear => {}
+        }
     }
     if let State::Working { doing } = &teammate.state {
         lines.push(match doing {

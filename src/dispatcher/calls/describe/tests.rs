@@ -128,6 +128,7 @@ fn every_state_is_told() {
       works in your workspace
 
     queued: waiting for a free place among those that work, or for Codex; 1 task waits for it
+      next: Tidy up
       works in your workspace
 
     idle: idle: it can be given a task
