@@ -114,7 +114,8 @@ impl Wish {
                     .to_owned()
             }
             Self::Team => format!("I could not hand it out: {output}"),
-            Self::Task => format!("This machine runs {output}."),
+            // What a shell says when it starts stands before it.
+            Self::Task => format!("This machine runs {}.", output.lines().last().unwrap_or_default()),
             Self::Echo | Self::Command | Self::TwoMessages | Self::Results => {
                 format!("Codex ran `{COMMAND}`, which printed: {output}")
             }

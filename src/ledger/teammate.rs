@@ -219,9 +219,7 @@ pub enum RosterError {
         name: String,
     },
     /// It has left.
-    #[error(
-        "teammate {name:?} is closed: it can be read and does nothing any more; new work needs a new one"
-    )]
+    #[error("teammate {name:?} is closed: it can be read, and does nothing any more")]
     Closed {
         /// The name.
         name: String,

@@ -171,7 +171,7 @@ async fn a_refused_order_leaves_nothing_and_tells_no_one() {
             "not one of read-only",
         ),
         (send("nobody"), "no teammate \"nobody\": the list"),
-        (send("b"), "new work needs a new one"),
+        (send("b"), "\"b\" is closed: it can be read"),
         (name("stop_teammate", "nobody"), "no teammate \"nobody\""),
         (name("stop_teammate", "b"), "\"b\" is closed"),
         (name("close_teammate", "nobody"), "no teammate \"nobody\""),
