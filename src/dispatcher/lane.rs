@@ -469,9 +469,7 @@ impl Lane {
         let Some(prepared) = self.prepare(work.messages.clone()).await else {
             return Ok(Next::End);
         };
-        let prompts = &self.context.settings.config.prompts;
-        let notice =
-            begins_anew.then(|| envelope::render_notice("thread-lost", &prompts.thread_lost));
+        let notice = begins_anew.then(|| self.lost_notice());
         let input = self.input(notice, &prepared);
         let client_id = Some(open.key.to_string());
         self.drive(open, work, Begin::Start { input, client_id })

@@ -56,6 +56,8 @@ prompts! {
     interrupted = "interrupted.md";
     /// That it begins anew, because the thread was lost.
     thread_lost = "thread-lost.md";
+    /// The same, for a teammate.
+    teammate_lost = "teammate-lost.md";
     /// That it is to deal with completions: the input of a turn that is begun for them.
     trigger = "trigger.md";
 }
@@ -157,7 +159,7 @@ mod tests {
            |
          6 | prompts = "~/own"
            |           ^^^^^^^
-           = hint: known prompts: dispatcher.md, answer-final.md, answer-tool.md, teammates.md, teammate.md, restarted.md, interrupted.md, thread-lost.md, trigger.md
+           = hint: known prompts: dispatcher.md, answer-final.md, answer-tool.md, teammates.md, teammate.md, restarted.md, interrupted.md, thread-lost.md, teammate-lost.md, trigger.md
         "#);
     }
 

@@ -195,6 +195,16 @@ impl Lane {
         }
     }
 
+    /// Returns what a model is told that begins anew.
+    pub(super) fn lost_notice(&self) -> String {
+        let prompts = &self.context.settings.config.prompts;
+        let prompt = match &self.teammate {
+            Some(_) => &prompts.teammate_lost,
+            None => &prompts.thread_lost,
+        };
+        envelope::render_notice("thread-lost", prompt)
+    }
+
     /// Acts by `on_lost_thread`; never silently.
     async fn lose_thread(
         &self,

@@ -125,9 +125,7 @@ impl Lane {
             }
             Err(failure) => return Err(failure.into()),
         };
-        let prompts = &self.context.settings.config.prompts;
-        let notice =
-            begins_anew.then(|| envelope::render_notice("thread-lost", &prompts.thread_lost));
+        let notice = begins_anew.then(|| self.lost_notice());
         let task = envelope::render_task(task, &self.context.settings.id, &text);
         let input: Vec<String> = notice.into_iter().chain([task]).collect();
         let input = vec![UserInput::text(input.join("\n"))];

@@ -173,6 +173,7 @@ impl Lane {
                 Err(reason) => return Ok(Err(NotInjected::NoFile(reason))),
             }
         }
+        let lost_notice = self.lost_notice();
         let Some(attached) = &mut self.attached else {
             return Err(StepError::NotNow("the thread is gone".to_owned()));
         };
@@ -183,11 +184,7 @@ impl Lane {
             && let Some(record) = self.context.ledger.lane(&self.id).await?
             && !record.lost.is_empty()
         {
-            let notice = envelope::render_notice(
-                "thread-lost",
-                &self.context.settings.config.prompts.thread_lost,
-            );
-            items.insert(0, InjectedItem::message(Role::Developer, notice));
+            items.insert(0, InjectedItem::message(Role::Developer, lost_notice));
         }
         match attached.thread.inject(items).await {
             Ok(()) => {
