@@ -1,6 +1,6 @@
 //! What the daemon tells about itself, asked of its parts at the moment it is told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -66,12 +66,17 @@ impl Reporter {
             warn!(error = %failure, "the teammates cannot be told");
             Vec::new()
         });
-        let names: HashMap<TeammateId, String> = records
-            .into_iter()
-            .filter(|it| it.closed_at.is_none())
-            .map(|it| (it.id, it.name))
+        let closed: HashSet<TeammateId> = records
+            .iter()
+            .filter(|it| it.closed_at.is_some())
+            .map(|it| it.id)
             .collect();
-        lanes.retain(|lane| lane.teammate.is_none_or(|id| names.contains_key(&id)));
+        // One that has left is told of only while its last turn is on its way to its end.
+        lanes.retain(|lane| {
+            lane.open.is_some() || lane.teammate.is_none_or(|id| !closed.contains(&id))
+        });
+        let names: HashMap<TeammateId, String> =
+            records.into_iter().map(|it| (it.id, it.name)).collect();
         let teammates = count_teammates(&lanes);
         lanes.sort_by_key(|lane| (lane.open.is_none(), lane.inputs() == 0, lane.id.clone()));
         lanes.truncate(MAX_LANES);

@@ -422,8 +422,7 @@ async fn unfinished(context: &LaneContext) -> Result<Vec<LaneId>, LedgerError> {
     let settings = &context.settings;
     let mut unfinished = Vec::new();
     for lane in context.ledger.lanes(&settings.id).await? {
-        let is_kept = settings.is_shared_lane(&lane.id);
-        if is_kept || has_work(&lane) || has_to_leave(context, &lane).await? {
+        if settings.is_shared_lane(&lane.id) || has_to_go_on(context, &lane).await? {
             unfinished.push(lane.id);
         }
     }
@@ -431,20 +430,24 @@ async fn unfinished(context: &LaneContext) -> Result<Vec<LaneId>, LedgerError> {
 }
 
 async fn is_unfinished(context: &LaneContext, lane: &LaneId) -> Result<bool, LedgerError> {
-    Ok(match context.ledger.lane(lane).await? {
-        Some(lane) => has_work(&lane) || has_to_leave(context, &lane).await?,
-        None => false,
-    })
+    match context.ledger.lane(lane).await? {
+        Some(lane) => has_to_go_on(context, &lane).await,
+        None => Ok(false),
+    }
 }
 
-/// Returns whether a lane is that of a teammate which was closed and has left something behind.
-async fn has_to_leave(context: &LaneContext, lane: &LaneRecord) -> Result<bool, LedgerError> {
-    let Some(id) = lane.teammate else {
-        return Ok(false);
-    };
-    let teammate = context.ledger.teammate(id).await?;
-    let fate = teammate.as_ref().and_then(|it| worktree_of(&it.workspace));
-    Ok(matches!(fate, Some((_, WorktreeFate::Leaving { .. }))))
+/// Returns whether there is anything to do on a lane. That of a teammate which was closed ends its turn
+/// and puts away what it leaves, and takes up nothing more.
+async fn has_to_go_on(context: &LaneContext, lane: &LaneRecord) -> Result<bool, LedgerError> {
+    if let Some(id) = lane.teammate
+        && let Some(teammate) = context.ledger.teammate(id).await?
+        && teammate.closed_at.is_some()
+    {
+        let fate = worktree_of(&teammate.workspace).map(|(_, fate)| fate);
+        let is_leaving = matches!(fate, Some(WorktreeFate::Leaving { .. }));
+        return Ok(lane.open.is_some() || is_leaving);
+    }
+    Ok(has_work(lane))
 }
 
 async fn run_lane(lane: Lane, id: LaneId, abort: CancellationToken) -> LaneId {

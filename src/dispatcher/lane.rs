@@ -22,12 +22,13 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use tieline_channel::{ChannelId, Conversation, Language, Text, WithCauses};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use self::follow::Begin;
+use self::teammate::Standing;
 use self::trigger::IsNew;
 pub(super) use self::work::Work;
 use super::envelope::{self, RenderContext};
@@ -125,6 +126,8 @@ pub(super) struct Lane {
     odd_refusals: u32,
     /// How often it was tried in vain to remove the worktree of a teammate that was closed.
     leaving: u32,
+    /// The place among the teammates that work, while a turn of this one is open.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// The thread, as loaded over one connection.
@@ -222,6 +225,7 @@ impl Lane {
             unreadable: 0,
             odd_refusals: 0,
             leaving: 0,
+            place: None,
         }
     }
 
@@ -279,15 +283,22 @@ impl Lane {
             let Some(record) = self.context.ledger.lane(&self.id).await? else {
                 return Ok(());
             };
-            let posts = waiting::origins(&self.context.ledger, &record)
-                .await?
-                .iter()
-                .map(|origin| {
-                    let text = words::held_up(&refusal);
-                    self.context
-                        .notice(&origin.channel, &origin.conversation, text)
-                })
-                .collect();
+            let posts = match &self.teammate {
+                Some(teammate) => {
+                    let say = |language| words::teammate_held_up(&teammate.name, language);
+                    let post = self.tell_people(&teammate.asker, say).await?;
+                    post.into_iter().collect()
+                }
+                None => waiting::origins(&self.context.ledger, &record)
+                    .await?
+                    .iter()
+                    .map(|origin| {
+                        let text = words::held_up(&refusal);
+                        self.context
+                            .notice(&origin.channel, &origin.conversation, text)
+                    })
+                    .collect(),
+            };
             self.context.ledger.enqueue(posts).await.map(drop)
         };
         match told.await {
@@ -305,23 +316,12 @@ impl Lane {
         if self.drain.is_cancelled() {
             return Ok(Next::End);
         }
-        let (record, _place) = match record.teammate {
-            None => (record, None),
-            Some(id) => {
-                self.teammate = self.context.ledger.teammate(id).await?;
-                if !Self::has_work(&record) {
-                    return self.rest_or_leave(&record).await;
-                }
-                let Some(place) = self.place_to_work().await else {
-                    return Ok(Next::End);
-                };
-                // That may have taken long.
-                match self.context.ledger.lane(&self.id).await? {
-                    Some(record) if Self::has_work(&record) => (record, Some(place)),
-                    Some(_) => return Ok(Next::Again),
-                    None => return Ok(Next::End),
-                }
-            }
+        let record = match record.teammate {
+            None => record,
+            Some(id) => match self.stand(id, record).await? {
+                Standing::Works(record) => record,
+                Standing::Rests(next) => return Ok(next),
+            },
         };
         if !Self::has_work(&record) {
             return self.rest(&record).await;
@@ -331,14 +331,25 @@ impl Lane {
             && record.assigned > 0
             && let Some(reason) = self.workspace_problem().await
         {
-            self.fail_task("workspace", reason).await?;
+            self.fail_task(teammate::NO_WORKSPACE, reason).await?;
             return Ok(Next::Again);
         }
         let Some(session) = self.session().await else {
             return Ok(Next::End);
         };
-        if !self.attach(&session, &record).await? {
-            return Ok(Next::Again);
+        match self.attach(&session, &record).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Next::Again),
+            Err(StepError::Resume(failure))
+                if self.is_out_of_reach(&record, &session, &failure) =>
+            {
+                // What cannot be opened cannot be told to end either.
+                if let Some(open) = &record.open {
+                    self.conclude_stopped(open).await?;
+                }
+                return Ok(Next::Again);
+            }
+            Err(failure) => return Err(failure),
         }
         self.noticed = false;
         self.new = false;
@@ -357,18 +368,6 @@ impl Lane {
             || record.waiting > 0
             || record.assigned > 0
             || Self::has_arrivals(record)
-    }
-
-    /// Waits for work, or ends if there will be none any more.
-    async fn rest_or_leave(&mut self, record: &LaneRecord) -> Result<Next, StepError> {
-        match self.teammate.clone() {
-            Some(teammate) if teammate.closed_at.is_some() => Ok(if self.leave(&teammate).await? {
-                Next::End
-            } else {
-                self.leave_later().await
-            }),
-            Some(_) | None => self.rest(record).await,
-        }
     }
 
     /// Waits for work. A thread that was loaded in a child that died is loaded again, and told.

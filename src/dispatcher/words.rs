@@ -193,6 +193,19 @@ pub(super) fn teammate_done(
     }
 }
 
+/// Codex does not take the work of a teammate up. Its tasks are kept.
+pub(super) fn teammate_held_up(name: &str, language: Language) -> String {
+    match language {
+        Language::English => format!(
+            "🔄 `{name}` has to wait: Codex does not take its work up at the moment. I keep trying; \
+             `tieline status` on the machine shows why."
+        ),
+        Language::Chinese => format!(
+            "🔄 `{name}` 需要等待：Codex 暂时无法接手它的工作，我会不断重试。在机器上运行 `tieline status` 可以查看原因。"
+        ),
+    }
+}
+
 /// The thread of a teammate was lost and a new one begun.
 pub(super) fn teammate_forgot(name: &str, language: Language) -> String {
     match language {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::model::Point;
+use crate::support::proxied::Proxied;
 
 #[tokio::test]
 async fn one_that_hangs_disturbs_nobody() {
@@ -88,4 +89,30 @@ async fn twenty_work_at_the_same_time_in_one_child() {
     assert_told_once(&world, names.iter().map(|name| result(name, 1)));
     world.platform.tally().assert_exactly_once();
     world.finish().await;
+}
+
+#[tokio::test]
+async fn one_that_works_keeps_its_place_when_the_connection_breaks() {
+    let echo = Echo::new();
+    let choices = Choices::standard().with("teammates = { parallel = 1 }");
+    let mut proxied = Proxied::child(&echo, choices).await;
+    let hold = echo.hold("first work", Point::MidStream);
+    spawn(&mut proxied.world, &echo, "first", "first work").await;
+    hold.reached().await;
+    spawn(&mut proxied.world, &echo, "second", "second work").await;
+    proxied.break_connection().await;
+    let id = proxied.world.platform.write("b", "hello");
+    proxied.world.platform.settled(&id).await;
+    let begun = |text: &str| {
+        let requests = proxied.world.model.requests();
+        let mut texts = requests
+            .iter()
+            .filter_map(|request| request.last_user_text());
+        texts.any(|it| it.contains(text))
+    };
+    assert!(!begun("second work"), "two work at the same time");
+    hold.release();
+    heard_of(&proxied.world, "first", 1).await;
+    heard_of(&proxied.world, "second", 1).await;
+    proxied.world.finish().await;
 }

@@ -1,7 +1,11 @@
 //! Work that is stopped: by the model that handed it out, and by a person.
 
 use super::*;
-use crate::support::model::Point;
+use tieline::control::CompletionReport;
+use tieline::id::LaneId;
+use tieline::ledger::CompletionStatus;
+
+use crate::support::model::{Point, TRIGGER};
 
 #[tokio::test]
 async fn a_model_that_stops_a_teammate_is_not_told_what_came_of_it() {
@@ -114,5 +118,45 @@ async fn a_stop_holds_also_when_the_daemon_is_killed_before_it_is_carried_out() 
         text.contains("long work") && text.starts_with("<task")
     });
     assert_eq!(worked.count(), 1, "it was gone on with");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_results_have_woken_a_teammate_for_is_stopped_for_good() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    spawn(&mut world, &echo, "worker", "first work").await;
+    heard_of(&world, "worker", 1).await;
+    world.at_rest().await;
+    let hold = echo.hold(TRIGGER, Point::MidStream);
+    let client = Client::new(&world.path().join("state/control.sock"));
+    let build = CompletionReport {
+        id: "build".to_owned(),
+        from: "ci".to_owned(),
+        status: CompletionStatus::Ok,
+        body: "green".to_owned(),
+        lane: Some(LaneId::new("test/@worker")),
+    };
+    client.complete("test", &build).await.unwrap();
+    hold.reached().await;
+    client.stop("test", "worker").await.unwrap();
+    heard_of(&world, "worker", 2).await;
+    world.at_rest().await;
+    let woken = |request: &&std::sync::Arc<tieline::demo::model::Request>| {
+        let texts = request.developer_texts();
+        let has_it = texts.iter().any(|text| text.contains("id=\"build\""));
+        has_it
+            && request
+                .last_user_text()
+                .is_some_and(|it| it.starts_with(TRIGGER))
+    };
+    let requests = world.model.requests();
+    assert_eq!(
+        requests.iter().filter(woken).count(),
+        1,
+        "it was woken again"
+    );
+    let again = client.complete("test", &build).await.unwrap();
+    assert_eq!((again.repeated, &*again.state), (true, "delivered"));
     world.finish().await;
 }

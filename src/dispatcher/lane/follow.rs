@@ -70,9 +70,11 @@ impl Lane {
         let followed = followed?;
         let is_accepted = turn.id().is_some();
         drop(turn);
+        if self.teammate.is_some() && self.current(&open).await?.stop.is_some() {
+            self.end_background(&attached).await;
+        }
         match followed {
             Followed::Told(Ending::Stopped) => {
-                self.end_background(&attached).await;
                 self.attached = Some(attached);
                 self.conclude_stopped(&open).await?;
                 Ok(Next::Again)

@@ -51,17 +51,21 @@ impl Lane {
             tokio::time::sleep(SETTLE_DOWN).await;
             trace = self.trace(attached, &open, &work).await?;
         }
-        let is_going_on =
-            matches!(&trace, Trace::Turn(turn) if turn.status == TurnStatus::InProgress);
-        if open.stop.is_some() && !is_going_on {
-            self.conclude_stopped(&open).await?;
-            return Ok(Next::Again);
-        }
         if let Trace::Turn(turn) = &trace {
             let event = LedgerTurnEvent::Delivered {
                 turn: Some(turn.turn_id.clone()),
             };
             open = self.advance(&open, event).await?;
+        }
+        // One that runs is told to end when it is followed; one that came to its end did in time.
+        let is_cut_off = match &trace {
+            Trace::Turn(turn) => turn.status == TurnStatus::Interrupted,
+            Trace::Absent | Trace::TextOnly | Trace::Unreadable(_) => true,
+        };
+        if open.stop.is_some() && is_cut_off {
+            self.end_background(attached).await;
+            self.conclude_stopped(&open).await?;
+            return Ok(Next::Again);
         }
         if let Trace::Turn(turn) = &trace {
             if recovery::has_compaction(turn) {
@@ -107,7 +111,7 @@ impl Lane {
                 return if work.is_trigger {
                     self.bring_up(open, work, IsNew(false)).await
                 } else if open.task.is_some() {
-                    self.submit_task(open, work, false).await
+                    self.submit_task_again(open, work).await
                 } else {
                     self.submit(open, work, false).await
                 };

@@ -140,6 +140,12 @@ impl Lane {
     ) -> Result<(), StepError> {
         let open = &self.current(open).await?;
         let work = self.work(open).await?;
+        // What somebody has stopped is over, however it came to its end.
+        let (outcome, back) = match (&open.stop, outcome) {
+            (Some(_), Outcome::Failed { .. }) => (Outcome::Cancelled, None),
+            (Some(_), outcome) => (outcome, None),
+            (None, outcome) => (outcome, back),
+        };
         let (ledger, lane, key) = (&self.context.ledger, &self.id, open.key);
         let status = status_of(&outcome);
         let report = match back {

@@ -9,6 +9,7 @@ use super::*;
 use crate::codex::protocol::ThreadSettings;
 use crate::config::Sandbox;
 use crate::dispatcher::sandbox_mode;
+use crate::id::TeammateId;
 use crate::ledger::{Asker, CompletionStatus, TaskReport, TeammateRecord, Workspace, WorktreeFate};
 use crate::teammates::worktree::{self, Left};
 use crate::teammates::worktree_of;
@@ -16,12 +17,81 @@ use crate::teammates::worktree_of;
 /// How soon it is tried again to remove a worktree for which git has an error.
 const LEAVE_AGAIN: Duration = Duration::from_secs(60);
 
+/// The name of the failure of a task that there is no place for.
+pub(super) const NO_WORKSPACE: &str = "workspace";
+
 /// How often that is tried.
 const LEAVE_TRIES: u32 = 3;
 
+/// Where a teammate stands at the beginning of a step.
+pub(super) enum Standing {
+    /// There is work, and it may do it.
+    Works(LaneRecord),
+    /// There was none, and the step is over.
+    Rests(Next),
+}
+
 impl Lane {
+    /// Sees where a teammate stands: one that has work waits for a place among those that work.
+    pub(super) async fn stand(
+        &mut self,
+        id: TeammateId,
+        record: LaneRecord,
+    ) -> Result<Standing, StepError> {
+        self.teammate = self.context.ledger.teammate(id).await?;
+        if record.open.is_some() {
+            // Its turn may be running: it takes a place, but never waits for one.
+            if self.place.is_none() {
+                let place = Arc::clone(&self.context.turns).try_acquire_owned();
+                self.place = place.ok();
+            }
+            return Ok(Standing::Works(record));
+        }
+        // Whoever waits comes first.
+        self.place = None;
+        if let Some(teammate) = self.teammate.clone()
+            && teammate.closed_at.is_some()
+        {
+            let has_left = self.leave(&teammate).await?;
+            let next = if has_left {
+                Next::End
+            } else {
+                self.leave_later().await
+            };
+            return Ok(Standing::Rests(next));
+        }
+        if !Self::has_work(&record) {
+            return Ok(Standing::Rests(self.rest(&record).await?));
+        }
+        let Some(place) = self.place_to_work().await else {
+            return Ok(Standing::Rests(Next::End));
+        };
+        // That may have taken long.
+        let record = self.context.ledger.lane(&self.id).await?;
+        Ok(match record {
+            Some(record) if Self::has_work(&record) => {
+                self.place = Some(place);
+                Standing::Works(record)
+            }
+            Some(_) => Standing::Rests(Next::Again),
+            None => Standing::Rests(Next::End),
+        })
+    }
+
+    /// Returns whether a turn that is to end is one that codex does not let us come near, and that
+    /// cannot be running in this child.
+    pub(super) fn is_out_of_reach(
+        &self,
+        record: &LaneRecord,
+        session: &Session,
+        failure: &CallError,
+    ) -> bool {
+        let is_to_end = record.open.as_ref().is_some_and(|open| open.stop.is_some());
+        is_to_end && failure.refusal().is_some() && self.submitted_to != Some(session.child)
+    }
+
     /// Waits for a place among the teammates that work; `None` when the lane is told to stop first.
-    pub(super) async fn place_to_work(&self) -> Option<OwnedSemaphorePermit> {
+    async fn place_to_work(&self) -> Option<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.context.turns).acquire_owned();
         // It is never closed.
         self.drain.run_until_cancelled(place).await?.ok()
@@ -86,11 +156,8 @@ impl Lane {
         let Some(open) = self.context.ledger.open_task(&self.id, key).await? else {
             return Ok(());
         };
-        let outcome = Outcome::Failed {
-            kind: kind.to_owned(),
-            message: reason,
-        };
-        self.conclude(&open, outcome, Told::Nothing).await
+        self.conclude(&open, failed(kind, reason), Told::Nothing)
+            .await
     }
 
     /// Takes the task that has waited longest into a new turn.
@@ -102,6 +169,20 @@ impl Lane {
         let begins_anew = !record.lost.is_empty() && !record.had_turn;
         let work = self.work(&open).await?;
         self.submit_task(open, work, begins_anew).await
+    }
+
+    /// Gives codex the task of a turn once more, of which it has nothing.
+    pub(super) async fn submit_task_again(
+        &mut self,
+        open: OpenTurn,
+        work: Work,
+    ) -> Result<Next, StepError> {
+        if let Some(reason) = self.workspace_problem().await {
+            let outcome = failed(NO_WORKSPACE, reason);
+            self.conclude(&open, outcome, Told::Nothing).await?;
+            return Ok(Next::Again);
+        }
+        self.submit_task(open, work, false).await
     }
 
     /// Gives codex the task of a turn.
@@ -193,7 +274,7 @@ impl Lane {
         let took = SystemTime::now().duration_since(open.opened_at);
         let took = took.unwrap_or_default();
         let say = |language| words::teammate_done(&teammate.name, outcome, took, language);
-        self.tell_people(&task.asker, say).await
+        Ok(self.tell_people(&task.asker, say).await?)
     }
 
     /// Makes the post that tells those for whom somebody has asked.
@@ -201,7 +282,7 @@ impl Lane {
         &self,
         asker: &Asker,
         say: impl FnOnce(Language) -> String,
-    ) -> Result<Option<NewPost>, StepError> {
+    ) -> Result<Option<NewPost>, LedgerError> {
         let origin = match &asker.origin {
             Some(origin) => Some(origin.clone()),
             None => {
@@ -227,11 +308,12 @@ impl Lane {
 
     /// Puts away what a teammate leaves behind that was closed. `false` when that is to be tried again.
     pub(super) async fn leave(&mut self, teammate: &TeammateRecord) -> Result<bool, StepError> {
-        // Codex keeps no thread loaded for somebody who has left.
-        if let Some(attached) = self.attached.take()
-            && let Err(failure) = attached.thread.unsubscribe().await
-        {
-            debug!(error = &failure as &dyn Error, "the thread was not let go");
+        // Codex keeps no thread loaded for somebody who has left, and runs nothing for it.
+        if let Some(attached) = self.attached.take() {
+            self.end_background(&attached).await;
+            if let Err(failure) = attached.thread.unsubscribe().await {
+                debug!(error = &failure as &dyn Error, "the thread was not let go");
+            }
         }
         let Some((worktree, WorktreeFate::Leaving { force })) = worktree_of(&teammate.workspace)
         else {
@@ -266,6 +348,13 @@ impl Lane {
             () = self.wake.notified() => Next::Again,
             () = self.drain.cancelled() => Next::End,
         }
+    }
+}
+
+fn failed(kind: &str, reason: String) -> Outcome {
+    Outcome::Failed {
+        kind: kind.to_owned(),
+        message: reason,
     }
 }
 
