@@ -319,7 +319,7 @@ impl Lane {
         let record = match record.teammate {
             None => record,
             Some(id) => match self.stand(id, record).await? {
-                Standing::Works(record) => record,
+                Standing::Works(record) => *record,
                 Standing::Rests(next) => return Ok(next),
             },
         };

@@ -26,7 +26,7 @@ const LEAVE_TRIES: u32 = 3;
 /// Where a teammate stands at the beginning of a step.
 pub(super) enum Standing {
     /// There is work, and it may do it.
-    Works(LaneRecord),
+    Works(Box<LaneRecord>),
     /// There was none, and the step is over.
     Rests(Next),
 }
@@ -45,7 +45,7 @@ impl Lane {
                 let place = Arc::clone(&self.context.turns).try_acquire_owned();
                 self.place = place.ok();
             }
-            return Ok(Standing::Works(record));
+            return Ok(Standing::Works(Box::new(record)));
         }
         // Whoever waits comes first.
         self.place = None;
@@ -71,7 +71,7 @@ impl Lane {
         Ok(match record {
             Some(record) if Self::has_work(&record) => {
                 self.place = Some(place);
-                Standing::Works(record)
+                Standing::Works(Box::new(record))
             }
             Some(_) => Standing::Rests(Next::Again),
             None => Standing::Rests(Next::End),
