@@ -8,6 +8,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use tieline::demo::model::{ScriptedModel, provider_args};
 use tieline::demo::script::DemoScript;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::support::codex::codex_bin;
@@ -116,4 +117,45 @@ async fn a_held_answer_goes_on_when_released() {
         assert_eq!(messages(&events), ["echo: hello"], "{point:?}");
     }
     model.stop().await;
+}
+
+#[tokio::test]
+async fn the_demo_hands_work_out_and_ends_when_it_has_told_what_came_of_it() {
+    let place = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_tieline"))
+        .arg("demo")
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", place.path())
+        .env("TIELINE_CODEX_BIN", codex_bin())
+        .current_dir(place.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut input = demo.stdin.take().unwrap();
+    input.write_all(b"ask the team\n").await.unwrap();
+    drop(input);
+    let output = within("the demo to end", demo.wait_with_output())
+        .await
+        .unwrap();
+    let (said, aside) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{aside}");
+    let expected = [
+        (&said, "I have handed that to a teammate"),
+        (
+            &said,
+            "`scout-1` is done. It says: This machine runs Linux ",
+        ),
+        (&aside, "🧩 Handed to `scout-1`"),
+        (&aside, "🧩 `scout-1` is done"),
+    ];
+    for (stream, text) in expected {
+        assert_eq!(stream.matches(text).count(), 1, "{text}: {said}\n{aside}");
+    }
 }
