@@ -61,6 +61,17 @@ impl Fixture {
         self.order(spawn(name)).await.unwrap();
     }
 
+    /// One joins that has no place of its own and no instructions.
+    async fn join(&self, name: &str) {
+        let new = NewTeammate {
+            workspace: Workspace::Shared,
+            instructions: None,
+            ..teammate(name)
+        };
+        let spawn = Order::Spawn(new, task(name, "look", lane()));
+        self.order(spawn).await.unwrap();
+    }
+
     /// Takes the next task of a teammate into a turn.
     async fn begin(&self, name: &str) -> (TurnKey, TaskId) {
         let turn = TurnKey::new();
@@ -664,24 +675,26 @@ async fn a_hold_ends_with_the_last_completion_that_it_was_about() {
 #[tokio::test]
 async fn one_that_has_left_something_unfinished_is_not_forgotten() {
     let it = Fixture::new();
-    it.spawn("a").await;
-    let (turn, _) = it.begin("a").await;
-    it.order(close("a")).await.unwrap();
-    let id = it.known("a").await.unwrap().id;
-    // Its turn is open, and then its worktree is there.
+    it.join("works").await;
+    it.spawn("leaves").await;
+    let (turn, _) = it.begin("works").await;
+    for name in ["works", "leaves"] {
+        it.order(close(name)).await.unwrap();
+    }
+    // The turn of one is open, the worktree of the other is there.
     assert_eq!(it.ledger.expire(days(31)).await.unwrap().teammates, 0);
-    it.finish("a", turn, "after all").await;
-    assert_eq!(it.ledger.counts().await.unwrap().open_turns, 0);
-    assert_eq!(it.ledger.expire(days(62)).await.unwrap().teammates, 0);
+    it.finish("works", turn, "after all").await;
+    let id = it.known("leaves").await.unwrap().id;
     let leaving = WorktreeFate::Leaving { force: false };
-    assert_eq!(it.fate("a").await, leaving);
     it.ledger
         .worktree_left(id, leaving, WorktreeFate::Removed)
         .await
         .unwrap();
-    assert_eq!(it.ledger.expire(days(63)).await.unwrap().teammates, 0);
-    assert_eq!(it.ledger.expire(days(93)).await.unwrap().teammates, 1);
-    assert_eq!(it.ledger.lane(&lane_of("a")).await.unwrap(), None);
+    // They stay for as long again.
+    assert_eq!(it.ledger.expire(days(60)).await.unwrap().teammates, 0);
+    assert_eq!(it.ledger.expire(days(62)).await.unwrap().teammates, 2);
+    assert_eq!(it.ledger.lane(&lane_of("works")).await.unwrap(), None);
+    assert_eq!(it.ledger.counts().await.unwrap().open_turns, 0);
     it.close().await;
 }
 
@@ -755,22 +768,13 @@ async fn a_worktree_that_is_about_to_go_can_be_discarded_and_that_is_not_overtak
 #[tokio::test]
 async fn only_so_many_that_have_left_are_remembered_and_all_that_are_not_finished() {
     let it = Fixture::new();
-    let join = async |name: &str| {
-        let new = NewTeammate {
-            workspace: Workspace::Shared,
-            instructions: None,
-            ..teammate(name)
-        };
-        let spawn = Order::Spawn(new, task(name, "look", lane()));
-        it.order(spawn).await.unwrap();
-    };
     // Its worktree is to go.
     it.spawn("unfinished").await;
     it.order(close("unfinished")).await.unwrap();
-    join("stays").await;
+    it.join("stays").await;
     let name = |number: usize| format!("n{number:03}");
     for number in 0..=MAX_CLOSED {
-        join(&name(number)).await;
+        it.join(&name(number)).await;
         it.order(close(&name(number))).await.unwrap();
     }
     let all = it.ledger.teammates(&flow()).await.unwrap();
