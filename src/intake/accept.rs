@@ -145,13 +145,14 @@ impl ChannelIntake {
                 }
                 Some(Command::Teammates) => {
                     let all = self.dispatcher.teammates().list().await?;
-                    Verdict::Answer(words::teammates(&all, SystemTime::now(), language))
+                    Verdict::Answer(words::teammates(&all, lane, SystemTime::now(), language))
                 }
                 Some(Command::Teammate { name, is_certain }) => {
                     let found = self.dispatcher.teammates().find(&name, MAX_READ).await?;
                     match found {
                         Some(found) => {
-                            Verdict::Answer(words::teammate(&found, SystemTime::now(), language))
+                            let now = SystemTime::now();
+                            Verdict::Answer(words::teammate(&found, lane, now, language))
                         }
                         None if is_certain => Verdict::Answer(words::no_teammate(&name, language)),
                         // A sentence that happens to begin so.

@@ -616,6 +616,27 @@ async fn teammates_are_told_in_the_chat_and_closed_ones_only_by_name() {
 }
 
 #[tokio::test]
+async fn work_that_was_asked_for_in_private_is_not_told_in_a_group() {
+    let gate = Gatehouse::new();
+    // Work goes to whoever has written last: somebody, in private.
+    gate.accept("0", says("U-listed", "hello")).await;
+    gate.spawn("flaky", "what nobody may know").await;
+    for (id, text) in [("1", "teammates"), ("2", "teammates flaky")] {
+        let mut message = in_thread("U-listed", true);
+        message.conversation.chat = ChatId::new("C-group");
+        message.body = vec![Segment::Text(text.to_owned())];
+        gate.accept(id, message).await;
+        gate.accept(&format!("{id}p"), says("U-listed", text)).await;
+    }
+    let posts = gate.posts().await;
+    let told: Vec<_> = posts
+        .iter()
+        .map(|(_, text, _)| (text.contains("nobody may know"), text.contains("`flaky`")))
+        .collect();
+    assert_eq!(told, [(false, true), (true, true)].repeat(2), "{posts:?}");
+}
+
+#[tokio::test]
 async fn what_only_sounds_like_a_question_for_teammates_is_for_the_model() {
     let gate = Gatehouse::new();
     gate.spawn("flaky", "fix the flaky test").await;

@@ -151,7 +151,7 @@ impl CompletionState {
         match (self, event) {
             (Self::Waiting, CompletionEvent::Taken) => Ok(Self::InTurn),
             (Self::InTurn, CompletionEvent::Returned) => Ok(Self::Waiting),
-            (Self::Waiting, CompletionEvent::Withdrawn) => Ok(Self::Withdrawn),
+            (Self::Waiting | Self::InTurn, CompletionEvent::Withdrawn) => Ok(Self::Withdrawn),
             (Self::Waiting | Self::InTurn, CompletionEvent::Settled(outcome)) => Ok(outcome.into()),
             (state, event) => Err(IllegalTransition::new(&state, &event)),
         }

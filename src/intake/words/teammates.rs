@@ -1,10 +1,12 @@
-//! What people are told of teammates. Everything is cut: a chat is no place for a report.
+//! What people are told of teammates. Everything is cut: a chat is no place for a report. What was asked
+//! for in another conversation is not told at all, only that there is something.
 
 use std::time::SystemTime;
 
 use tieline_channel::{Language, cut};
 
 use super::age;
+use crate::id::LaneId;
 use crate::ledger::{CompletionStatus, TaskRecord, TaskReport, TaskState, Workspace, WorktreeFate};
 use crate::teammates::{Details, State, TaskDetails, Teammate};
 
@@ -26,6 +28,7 @@ const RESULT: usize = 400;
 /// To whoever asks who works for the dispatcher. Those that have left are passed over.
 pub(in crate::intake) fn teammates(
     all: &[Teammate],
+    reader: &LaneId,
     now: SystemTime,
     language: Language,
 ) -> String {
@@ -35,7 +38,7 @@ pub(in crate::intake) fn teammates(
     let mut lines: Vec<_> = open
         .by_ref()
         .take(LISTED)
-        .map(|teammate| line(teammate, now, language))
+        .map(|teammate| line(teammate, reader, now, language))
         .collect();
     let more = open.count();
     if more > 0 {
@@ -54,17 +57,23 @@ pub(in crate::intake) fn teammates(
 }
 
 /// To whoever asks for one of them.
-pub(in crate::intake) fn teammate(found: &Details, now: SystemTime, language: Language) -> String {
+pub(in crate::intake) fn teammate(
+    found: &Details,
+    reader: &LaneId,
+    now: SystemTime,
+    language: Language,
+) -> String {
     let Details {
         teammate,
         tasks,
         waiting: _,
     } = found;
-    let mut lines = vec![line(teammate, now, language)];
+    let mut lines = vec![line(teammate, reader, now, language)];
     lines.extend(worktree(&teammate.record.workspace, language));
     let settled: Vec<_> = tasks
         .iter()
         .filter(|task| task.record.state.is_settled())
+        .filter(|task| teammate.is_told(&task.record.asker, reader))
         .collect();
     let first = settled.len().saturating_sub(RESULTS);
     lines.extend(
@@ -87,10 +96,16 @@ pub(in crate::intake) fn no_teammate(name: &str, language: Language) -> String {
 }
 
 /// Says what one is at.
-fn line(teammate: &Teammate, now: SystemTime, language: Language) -> String {
+fn line(teammate: &Teammate, reader: &LaneId, now: SystemTime, language: Language) -> String {
     let name = &teammate.record.name;
     let age = age(teammate.since, now, language);
-    let task = teammate.task.as_ref().map(|task| quoted(task, language));
+    let task = teammate.task.as_ref().map(|task| {
+        if teammate.is_told(&task.asker, reader) {
+            quoted(task, language)
+        } else {
+            elsewhere(language).to_owned()
+        }
+    });
     let task = task.unwrap_or_default();
     let say = |en: String, zh: String| match language {
         Language::English => en,
@@ -102,7 +117,9 @@ fn line(teammate: &Teammate, now: SystemTime, language: Language) -> String {
                 format!("⏳ `{name}` works for {age}: {task}"),
                 format!("⏳ `{name}` 正在工作，已 {age}：{task}"),
             );
-            if let Some(doing) = doing {
+            if let Some(doing) = doing
+                && teammate.is_told(teammate.doing_for(), reader)
+            {
                 let text = one_line(&doing.text, DOING);
                 let ago = super::age(doing.at, now, language);
                 line.push_str(&say(
@@ -210,6 +227,14 @@ fn result(task: &TaskDetails, now: SystemTime, language: Language) -> String {
         | None => {}
     }
     line
+}
+
+/// Says that a task is nothing for this conversation.
+fn elsewhere(language: Language) -> &'static str {
+    match language {
+        Language::English => "(for another conversation)",
+        Language::Chinese => "（来自其他会话）",
+    }
 }
 
 fn quoted(task: &TaskRecord, language: Language) -> String {

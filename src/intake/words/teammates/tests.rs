@@ -16,9 +16,14 @@ fn ago(seconds: u64) -> SystemTime {
     now() - Duration::from_secs(seconds)
 }
 
+/// Where the work was asked for, and where it is asked about.
+fn here() -> LaneId {
+    LaneId::new("flow/team/C1")
+}
+
 fn asker() -> Asker {
     Asker {
-        lane: LaneId::new("flow"),
+        lane: here(),
         origin: None,
     }
 }
@@ -131,8 +136,8 @@ fn silent(mut teammate: Teammate) -> Teammate {
 #[test]
 fn everybody_who_is_there_is_listed_with_what_they_are_at() {
     let quiet: Vec<_> = everybody().into_iter().map(silent).collect();
-    assert_speaks_both(|language| teammates(&quiet, now(), language));
-    insta::assert_snapshot!(teammates(&everybody(), now(), Language::English), @r"
+    assert_speaks_both(|language| teammates(&quiet, &here(), now(), language));
+    insta::assert_snapshot!(teammates(&everybody(), &here(), now(), Language::English), @r"
     - ⏳ `flaky` works for 4 min: “fix the flaky test”; 9 s ago: running 'cargo test'; tasks that wait: 2
     - ⏳ `reader` works for 5 s: “read it all”
     - 🕓 `docs` waits for 30 s: “write the docs”; tasks that wait: 1
@@ -140,7 +145,7 @@ fn everybody_who_is_there_is_listed_with_what_they_are_at() {
     - 💤 `lazy` is idle for 2 h, last: “greet”
     - 💤 `new` is idle for 1 d
     ");
-    insta::assert_snapshot!(teammates(&everybody(), now(), Language::Chinese), @r"
+    insta::assert_snapshot!(teammates(&everybody(), &here(), now(), Language::Chinese), @r"
     - ⏳ `flaky` 正在工作，已 4 分钟：“fix the flaky test”；9 秒前：running 'cargo test'；等待的任务：2
     - ⏳ `reader` 正在工作，已 5 秒：“read it all”
     - 🕓 `docs` 已等待 30 秒：“write the docs”；等待的任务：1
@@ -153,8 +158,8 @@ fn everybody_who_is_there_is_listed_with_what_they_are_at() {
 #[test]
 fn nobody_is_said_to_be_nobody() {
     let gone = [mate("gone", State::Closed, 60)];
-    assert_speaks_both(|language| teammates(&gone, now(), language));
-    insta::assert_snapshot!(teammates(&gone, now(), Language::English), @"- Nobody works for me at the moment.");
+    assert_speaks_both(|language| teammates(&gone, &here(), now(), language));
+    insta::assert_snapshot!(teammates(&gone, &here(), now(), Language::English), @"- Nobody works for me at the moment.");
     assert_speaks_both(|language| no_teammate("flaky", language));
     insta::assert_snapshot!(
         no_teammate("`flaky", Language::English),
@@ -170,7 +175,7 @@ fn a_list_is_cut_and_says_so() {
             ..mate(&format!("m{n}"), State::Waiting, 1)
         })
         .collect();
-    let told = teammates(&crowd, now(), Language::English);
+    let told = teammates(&crowd, &here(), now(), Language::English);
     assert_eq!(told.lines().count(), LISTED + 1);
     assert!(told.ends_with("\n- and 80 more"), "{told}");
     assert!(told.chars().count() < 3_000, "{told}");
@@ -216,14 +221,14 @@ fn with_results() -> Details {
 
 #[test]
 fn one_is_told_with_its_last_results_and_without_paths() {
-    insta::assert_snapshot!(teammate(&with_results(), now(), Language::English), @r"
+    insta::assert_snapshot!(teammate(&with_results(), &here(), now(), Language::English), @r"
     - 👋 `gone` has left 1 min ago
     - 🌿 its worktree was kept, for it has what is nowhere else; its branch: `tieline/x`
     - ⚠️ failed (`provider-rate-limited`) 2 h ago: “find out” → The provider has had enough.
     - ✅ done 11 min ago: (results that came in) → It was the 'clock': rust let now = 0;
     - ⏹️ stopped 1 min ago: “and then”
     ");
-    insta::assert_snapshot!(teammate(&with_results(), now(), Language::Chinese), @r"
+    insta::assert_snapshot!(teammate(&with_results(), &here(), now(), Language::Chinese), @r"
     - 👋 `gone` 已于 1 分钟前离开
     - 🌿 它的工作树保留了下来，因为里面有别处没有的内容；它的分支：`tieline/x`
     - ⚠️ 2 小时前失败（`provider-rate-limited`）：“find out” → The provider has had enough.
@@ -241,7 +246,7 @@ fn long_results_are_cut() {
             body: "long ".repeat(10_000),
         });
     }
-    let told = teammate(&found, now(), Language::English);
+    let told = teammate(&found, &here(), now(), Language::English);
     assert!(told.chars().count() < 1_800, "{told}");
 }
 
@@ -270,6 +275,46 @@ fn every_state_of_a_task_and_fate_of_a_worktree_is_told_in_both_languages() {
             waiting: Vec::new(),
         };
         found.teammate.record.workspace = worktree_with(fate);
-        assert_speaks_both(|language| teammate(&found, now(), language));
+        assert_speaks_both(|language| teammate(&found, &here(), now(), language));
     }
+}
+
+#[test]
+fn what_was_asked_for_elsewhere_is_not_told_but_that_there_is_work_is() {
+    let other = LaneId::new("flow/team/D7");
+    let all: Vec<_> = everybody();
+    for language in [Language::English, Language::Chinese] {
+        let told = teammates(&all, &other, now(), language);
+        for secret in [
+            "fix the",
+            "cargo",
+            "read it",
+            "write the",
+            "count the",
+            "greet",
+        ] {
+            assert!(!told.contains(secret), "{secret}: {told}");
+        }
+        assert_eq!(told.lines().count(), all.len() - 1, "{told}");
+        let told = teammate(&with_results(), &other, now(), language);
+        assert_eq!(told.lines().count(), 2, "who it is, and its branch: {told}");
+    }
+    insta::assert_snapshot!(teammates(&all[..1], &other, now(), Language::English), @"- ⏳ `flaky` works for 4 min: (for another conversation); tasks that wait: 2");
+    // A turn that results have led to is for who asked last.
+    let mut woken = all[0].clone();
+    woken.task = None;
+    let told = teammates(&[woken.clone()], &other, now(), Language::English);
+    assert!(!told.contains("cargo"), "{told}");
+    let told = teammates(&[woken], &here(), now(), Language::English);
+    assert!(told.contains("cargo"), "{told}");
+    // What was asked for in no conversation, on the command line for example, is told in all.
+    let mut theirs = all[0].clone();
+    if let Some(task) = &mut theirs.task {
+        task.asker.lane = LaneId::new("flow");
+    }
+    let told = teammates(&[theirs], &other, now(), Language::English);
+    assert!(
+        told.contains("fix the flaky test") && told.contains("cargo"),
+        "{told}"
+    );
 }
