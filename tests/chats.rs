@@ -8,3 +8,4 @@ pub(crate) mod events;
 pub(crate) mod kills;
 pub(crate) mod load;
 pub(crate) mod pace;
+pub(crate) mod teammates;

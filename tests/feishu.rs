@@ -6,5 +6,6 @@ mod connection;
 mod faults;
 mod mock;
 mod pace;
+mod teammates;
 mod tools;
 mod whole;

@@ -7,4 +7,5 @@ mod faults;
 mod features;
 mod mock;
 mod pace;
+mod teammates;
 mod whole;

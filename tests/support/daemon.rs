@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tieline::control::{Client, Status};
+use tieline::control::{Client, DispatcherStatus, Status};
 use tieline::demo::model::{ScriptedModel, provider_config};
 use tieline::ledger::Lifecycle;
 use tokio::io::AsyncWriteExt as _;
@@ -285,15 +285,29 @@ impl World {
 
     /// Waits until nothing waits, no turn is open, and no post is on its way.
     pub(crate) async fn at_rest(&self) {
+        self.until_rest(|dispatcher| {
+            let is_busy = dispatcher.lanes.iter().any(|it| it.open_turn.is_some());
+            dispatcher.waiting == 0 && !is_busy
+        })
+        .await;
+    }
+
+    /// Waits until that is so but for what teammates do.
+    pub(crate) async fn at_rest_but_for_teammates(&self) {
+        self.until_rest(|dispatcher| {
+            let mut lanes = dispatcher.lanes.iter();
+            lanes.all(|it| it.teammate.is_some() || (it.waiting == 0 && it.open_turn.is_none()))
+        })
+        .await;
+    }
+
+    async fn until_rest(&self, is_at_rest: impl Fn(&DispatcherStatus) -> bool) {
         let client = Client::new(&self.path().join("state/control.sock"));
         let rests = async {
             loop {
                 if let Ok(status) = client.status().await
                     && status.outbox.pending + status.outbox.sending == 0
-                    && status.dispatchers.iter().all(|dispatcher| {
-                        let is_busy = dispatcher.lanes.iter().any(|it| it.open_turn.is_some());
-                        dispatcher.waiting == 0 && !is_busy
-                    })
+                    && status.dispatchers.iter().all(&is_at_rest)
                 {
                     return;
                 }
