@@ -5,6 +5,7 @@ mod broken;
 mod flow;
 mod many;
 mod stop;
+mod storm;
 
 use tieline::control::{Client, FurtherTask};
 use tieline::ledger::TEAMMATE_PREFIX;
