@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 use tieline::control::{Client, DispatcherStatus, Status};
 use tieline::demo::model::{ScriptedModel, provider_config};
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use super::codex::codex_bin;
 use super::feishu::{self, MockFeishu};
+use super::model::within;
 use super::platform::Platform;
 use super::slack::{self, MockSlack};
 
@@ -446,6 +447,27 @@ impl World {
             .filter(|line| line.contains(text))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Waits until a line of the log contains `text`.
+    pub(crate) async fn until_logged(&self, text: &str) {
+        let logged = async {
+            while self.logged(text).is_empty() {
+                // The file does not tell by itself.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within(text, logged).await;
+    }
+
+    /// Sets how large a file the daemon may write, and returns how large it was.
+    pub(crate) fn limit_files(&self, size: Option<u64>) -> Option<u64> {
+        let limit = Rlimit {
+            current: size,
+            maximum: None,
+        };
+        let before = prlimit(Some(self.daemon_pid()), Resource::Fsize, limit);
+        before.unwrap().current
     }
 
     /// Fails when a secret is anywhere that the daemon or its children have written to.
