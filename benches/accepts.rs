@@ -133,6 +133,7 @@ async fn go_through(
         buttons: Vec::new(),
         as_file: None,
         file: None,
+        reaction: None,
     };
     for post in ledger
         .settle_turn(&id, turn, Outcome::Answered, vec![answer])

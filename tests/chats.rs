@@ -8,4 +8,5 @@ pub(crate) mod events;
 pub(crate) mod kills;
 pub(crate) mod load;
 pub(crate) mod pace;
+pub(crate) mod reactions;
 pub(crate) mod teammates;

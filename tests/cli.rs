@@ -4,4 +4,5 @@ mod exit_codes;
 mod feishu;
 mod invalid;
 mod slack;
+mod teammates;
 mod workbench;

@@ -6,6 +6,7 @@ mod connection;
 mod faults;
 mod mock;
 mod pace;
+mod reactions;
 mod teammates;
 mod tools;
 mod whole;

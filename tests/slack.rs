@@ -7,5 +7,6 @@ mod faults;
 mod features;
 mod mock;
 mod pace;
+mod reactions;
 mod teammates;
 mod whole;

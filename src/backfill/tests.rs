@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use pretty_assertions::assert_eq;
 use tempfile::TempDir;
 use tieline_channel::{
-    AcceptError, Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, Event,
-    Health, Intake, Link, Message, Post, Posted, Receipt, Repeat, RunError, Said, SendError,
+    AcceptError, Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, Emoji,
+    Event, Health, Intake, Link, Message, Post, Posted, Receipt, Repeat, RunError, Said, SendError,
     Status, TextLimit, TextUnit, WireId,
 };
 use tokio::sync::{Mutex, mpsc, watch};
@@ -219,6 +219,10 @@ impl Channel for Scripted {
         Err(never())
     }
 
+    async fn react(&self, _: &Conversation, _: &WireId, _: Emoji) -> Result<(), SendError> {
+        Err(never())
+    }
+
     async fn fetch(&self, _: &Attachment, _: &Path, _: u64) -> Result<(), SendError> {
         Err(never())
     }
@@ -293,6 +297,7 @@ impl Stage {
                 edit: false,
                 delete: false,
                 status: false,
+                reactions: false,
                 buttons: false,
                 files: false,
                 max_file_bytes: 0,

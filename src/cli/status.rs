@@ -451,6 +451,7 @@ mod tests {
         翻译        degraded  12s     waiting to restart                            13        0
         ! 翻译: Codex ended (signal 9):  [31moom [0m
           flow: the skill /s/x/SKILL.md is left out: no name
+          flow: teammates: 2 working, 1 idle
 
         LANE  STATE    WAITING  TURN FOR  LAST TURN                        THREAD
         flow  running        2  4m 10s    provider-rate-limited 5m 0s ago  01a1b2c3

@@ -18,6 +18,7 @@ use crate::control::{
     Client, FurtherTask, NewTeammate, TeammateDetails, TeammateHalted, Teammates, teammate_route,
     teammates_route,
 };
+use crate::id::LaneId;
 use crate::teammates::{MAX_READ, MAX_TASK};
 
 /// How long is waited for what becomes of a worktree.
@@ -60,7 +61,7 @@ enum Action {
         workspace: String,
 
         /// What it is told beside its tasks
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
         instructions: Option<String>,
 
         /// Its model, if not the dispatcher's
@@ -70,6 +71,9 @@ enum Action {
         /// What its commands may do, if less than those of the dispatcher
         #[arg(long, value_name = "SANDBOX")]
         sandbox: Option<String>,
+
+        #[command(flatten)]
+        told: LaneArgs,
     },
     /// Give one a further task, in the same conversation
     Send {
@@ -78,6 +82,9 @@ enum Action {
 
         #[command(flatten)]
         task: TaskArgs,
+
+        #[command(flatten)]
+        told: LaneArgs,
     },
     /// Say what one does, and what came of its last tasks
     Read {
@@ -112,12 +119,20 @@ enum Action {
 #[group(required = true, multiple = false)]
 struct TaskArgs {
     /// What is to be done
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     task: Option<String>,
 
     /// The file that says what is to be done; `-` for standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+}
+
+/// Who is told what comes of it.
+#[derive(Debug, clap::Args)]
+struct LaneArgs {
+    /// The lane that is told, as `tieline status` names it; else the one that was used last
+    #[arg(long, value_name = "LANE")]
+    lane: Option<String>,
 }
 
 impl TaskArgs {
@@ -162,6 +177,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             instructions,
             model,
             sandbox,
+            told,
         } => {
             let wanted = NewTeammate {
                 name,
@@ -170,16 +186,16 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
                 instructions,
                 model,
                 sandbox,
-                lane: None,
+                lane: told.lane.map(LaneId::new),
             };
             let teammate = client.spawn(&dispatcher, &wanted).await;
             let teammate = teammate.map_err(Failure::of_request)?;
             written(args.json, &teammate, |it| joined(it, &dispatcher))?
         }
-        Action::Send { name, task } => {
+        Action::Send { name, task, told } => {
             let task = FurtherTask {
                 task: task.read()?,
-                lane: None,
+                lane: told.lane.map(LaneId::new),
             };
             let teammate = client.assign(&dispatcher, &name, &task).await;
             let teammate = teammate.map_err(Failure::of_request)?;

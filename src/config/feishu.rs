@@ -18,7 +18,7 @@ pub struct FeishuConfig {
     pub base_url: Url,
     /// Where apps are made by scanning a code; ends with a slash.
     pub accounts_url: Url,
-    /// Whether reactions tell how far a message is.
+    /// Whether reactions tell how far a message is, and the model may react.
     pub reactions: bool,
     /// What its people are spoken to in.
     pub language: Language,

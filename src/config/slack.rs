@@ -16,7 +16,7 @@ pub struct SlackConfig {
     pub bot_token: SecretSource,
     /// Where the Web API is; ends with a slash.
     pub api_url: Url,
-    /// Whether reactions tell how far a message is.
+    /// Whether reactions tell how far a message is, and the model may react.
     pub reactions: bool,
     /// What its people are spoken to in.
     pub language: Language,

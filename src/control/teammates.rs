@@ -84,7 +84,7 @@ pub struct TeammateStatus {
     pub doing: Option<DoingStatus>,
     /// How many tasks wait for it.
     pub waiting: u64,
-    /// The task that it works on, or else the last one that is over.
+    /// The task that it works on, or else the first that waits, or else the last one that is over.
     #[serde(default)]
     pub task: Option<TaskStatus>,
     /// Where it works.
@@ -160,8 +160,11 @@ pub struct TeammateDetails {
     /// How it is.
     #[serde(flatten)]
     pub teammate: TeammateStatus,
-    /// Its last tasks, oldest first.
+    /// The last tasks that it took up, oldest first.
     pub tasks: Vec<TaskDetails>,
+    /// Those that wait, in the order in which it will take them up.
+    #[serde(default)]
+    pub waiting_tasks: Vec<TaskStatus>,
 }
 
 /// A task, whole.
@@ -209,11 +212,11 @@ impl TeammateStatus {
         } = teammate;
         let name = state.as_str().to_owned();
         let doing = match state {
-            teammates::State::Working { doing, .. } => doing,
+            teammates::State::Working { doing } => doing,
             teammates::State::Idle
             | teammates::State::Waiting
             | teammates::State::Stopping
-            | teammates::State::Closed { .. } => None,
+            | teammates::State::Closed => None,
         };
         Self {
             name: record.name,
@@ -300,6 +303,7 @@ impl TeammateDetails {
         Self {
             teammate: TeammateStatus::of(details.teammate),
             tasks: tasks.collect(),
+            waiting_tasks: details.waiting.into_iter().map(TaskStatus::of).collect(),
         }
     }
 }
@@ -582,3 +586,6 @@ fn whole(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

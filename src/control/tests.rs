@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::dispatcher::Handle;
 use crate::id::{DispatcherId, LaneId, MessageId, ThreadId, TurnKey};
 use crate::intake::PairingDesk;
 use crate::ledger::{
@@ -117,7 +118,7 @@ fn message() -> MessageStatus {
     }
 }
 
-struct Fixed;
+pub(super) struct Fixed;
 
 #[async_trait]
 impl StatusSource for Fixed {
@@ -147,17 +148,25 @@ impl StatusSource for Stuck {
     }
 }
 
-struct Running {
+pub(super) struct Running {
     _directory: tempfile::TempDir,
     _ledger: LedgerThread,
-    ledger: Ledger,
-    socket: PathBuf,
+    pub(super) ledger: Ledger,
+    pub(super) socket: PathBuf,
     stop: CancellationToken,
     served: JoinHandle<()>,
 }
 
 impl Running {
     async fn start(source: Arc<dyn StatusSource>) -> Self {
+        Self::with_dispatchers(source, |_, _| Vec::new()).await
+    }
+
+    /// Starts one with the dispatchers that `make` makes of its directory and ledger.
+    pub(super) async fn with_dispatchers(
+        source: Arc<dyn StatusSource>,
+        make: impl FnOnce(&Path, &Ledger) -> Vec<Handle>,
+    ) -> Self {
         let directory = private_directory();
         let socket = directory.path().join("control.sock");
         let server = ControlServer::bind(&socket).await.unwrap();
@@ -167,7 +176,12 @@ impl Running {
         let api = Api {
             status: source,
             pairings: PairingDesk::new(ledger.clone(), Default::default()),
-            dispatchers: Arc::default(),
+            dispatchers: Arc::new(
+                make(directory.path(), &ledger)
+                    .into_iter()
+                    .map(|handle| (handle.id().clone(), handle))
+                    .collect(),
+            ),
         };
         #[expect(clippy::disallowed_methods, reason = "`end` awaits it")]
         let served = tokio::spawn(server.serve(api, stop.clone()));
@@ -181,7 +195,7 @@ impl Running {
         }
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.stop.cancel();
         timeout(LONG, self.served).await.unwrap().unwrap();
         assert!(!self.socket.exists(), "the socket file was left behind");
@@ -194,7 +208,7 @@ fn private_directory() -> tempfile::TempDir {
     directory
 }
 
-async fn raw(socket: &Path, request: &str) -> String {
+pub(super) async fn raw(socket: &Path, request: &str) -> String {
     let mut stream = UnixStream::connect(socket).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();

@@ -105,3 +105,42 @@ fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
         ..ThreadSettings::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pretty_assertions::assert_eq;
+
+    use super::*;
+    use crate::config::Prompts;
+
+    /// Returns the instructions of a dispatcher with these settings.
+    fn instructions(settings: &str) -> String {
+        let text = format!(
+            "[channels.t]\nkind = \"console\"\n\
+             [dispatchers.a]\nworkspace = \"/\"\nchannels = [\"t\"]\n{settings}"
+        );
+        let home = Some(Path::new("/home/mei"));
+        let loaded = Config::parse(&text, Path::new("/etc/tieline.toml"), home).unwrap();
+        let (_, dispatcher) = loaded.config.dispatchers.into_iter().next().unwrap();
+        thread(&dispatcher).developer_instructions.unwrap()
+    }
+
+    #[test]
+    fn a_model_is_told_of_teammates_where_there_can_be_some() {
+        let Prompts {
+            dispatcher,
+            teammates,
+            answer_final,
+            answer_tool,
+            ..
+        } = Prompts::embedded();
+        assert_eq!(
+            instructions(""),
+            format!("{dispatcher}\n\n{teammates}\n\n{answer_final}")
+        );
+        assert_eq!(
+            instructions("reply = \"tool\"\ninstructions = \"Own.\"\nteammates = { max = 0 }"),
+            format!("{dispatcher}\n\n{answer_tool}\n\nOwn.")
+        );
+    }
+}

@@ -18,7 +18,7 @@ mod stage;
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -32,8 +32,15 @@ use self::provision::{Places, Progress, Wanted, find_or_fetch};
 use self::scratch::Scratch;
 use self::script::DemoScript;
 use self::stage::Stage;
+use crate::control::{Client, Status};
 use crate::daemon::{self, Secrets};
 use crate::terminal;
+
+/// How often it is looked whether anything is under way, once the input is over.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How often in a row nothing must be: what was read last may be on its way to the daemon.
+const QUIET_LOOKS: u32 = 6;
 
 /// How a demo is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +111,10 @@ async fn converse(stage: &Stage, stop: CancellationToken) -> anyhow::Result<Outc
         .context("the demo has no console")?;
     let mut outcome = Outcome::default();
     let client = async {
-        outcome = terminal::converse(&socket, "demo", Some(stage.greeting()), &stop).await?;
+        let control = config.control_socket();
+        let rest = at_rest(&control);
+        let greeting = Some(stage.greeting());
+        outcome = terminal::converse_until(&socket, "demo", greeting, rest, &stop).await?;
         Ok(())
     };
     stage::together(
@@ -114,6 +124,26 @@ async fn converse(stage: &Stage, stop: CancellationToken) -> anyhow::Result<Outc
     )
     .await?;
     Ok(outcome)
+}
+
+/// Waits until nothing has been under way for a while: a teammate may still have something to report.
+/// Whoever asks the daemon is told how it is, and nothing by itself.
+async fn at_rest(control: &Path) {
+    let client = Client::new(control);
+    let mut quiet = 0;
+    while quiet < QUIET_LOOKS {
+        tokio::time::sleep(LOOK_EVERY).await;
+        quiet = match client.status().await {
+            Ok(status) if is_at_rest(&status) => quiet + 1,
+            Ok(_) | Err(_) => 0,
+        };
+    }
+}
+
+fn is_at_rest(status: &Status) -> bool {
+    let mut lanes = status.dispatchers.iter().flat_map(|it| &it.lanes);
+    let sends = status.outbox.pending + status.outbox.sending > 0;
+    !sends && lanes.all(|lane| lane.waiting == 0 && lane.open_turn.is_none())
 }
 
 /// Returns where the user's own Codex keeps its login.

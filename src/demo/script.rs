@@ -1,17 +1,25 @@
-//! What the demo's model says: it echoes, runs one harmless command when asked to, and can answer
-//! in two messages. It never pretends to be a real model.
+//! What the demo's model says: it echoes, runs one harmless command when asked to, can answer in two
+//! messages, and hands work to a teammate, which is this same script. It never pretends to be a real
+//! model.
 
 use async_trait::async_trait;
+use serde_json::json;
 
 use super::model::{Gone, Phase, Request, Responder, Script};
 
 /// What is run when somebody says "run": it reads nothing and writes nothing.
 const COMMAND: &str = "uname -sr";
 
+/// What a teammate does: it takes a moment, so that one sees the conversation go on meanwhile.
+const TEAMMATE_COMMAND: &str = "sleep 2; uname -sr";
+
+/// The tool by which a teammate begins.
+const SPAWN: &str = "spawn_teammate";
+
 /// Said once in a conversation.
 const INTRODUCTION: &str = "I am tieline's built-in demo model, not a real one: I echo. Say `run` \
-    and Codex runs a harmless command, or `two` for an answer in two messages. To talk to your own \
-    Codex, start `tieline demo --login`.";
+    and Codex runs a harmless command, `two` for an answer in two messages, or `team` and I hand the \
+    work to a teammate. To talk to your own Codex, start `tieline demo --login`.";
 
 /// The demo's model.
 #[derive(Debug)]
@@ -20,17 +28,30 @@ pub struct DemoScript;
 #[async_trait]
 impl Script for DemoScript {
     async fn answer(&self, request: &Request, responder: &mut Responder) -> Result<(), Gone> {
+        let said = request.last_user_text().unwrap_or_default();
+        let wish = Wish::of(said);
         if let Some(output) = request.fresh_tool_outputs().last() {
-            let answer = format!("Codex ran `{COMMAND}`, which printed: {}", output.text());
+            let answer = wish.answer(output.text().trim_end());
             return responder.message(&answer, Phase::FinalAnswer).await;
         }
-        let text = request
-            .last_user_text()
-            .map(bodies)
-            .unwrap_or_default()
-            .join("\n");
-        match Wish::of(&text) {
+        let text = bodies(said).join("\n");
+        match wish {
             Wish::Command => responder.command(COMMAND).await,
+            Wish::Task => responder.command(TEAMMATE_COMMAND).await,
+            Wish::Team => {
+                let name = format!("scout-{}", spawned(request) + 1);
+                let task = format!("Look which machine this is. The person wrote: {text}");
+                let arguments = json!({"name": name, "task": task});
+                responder.call(SPAWN, &arguments).await
+            }
+            Wish::Results => {
+                let results = fresh_results(request);
+                let answer = match results.as_slice() {
+                    [] => "Nothing new has come in.".to_owned(),
+                    results => results.join("\n\n"),
+                };
+                responder.message(&answer, Phase::FinalAnswer).await
+            }
             Wish::TwoMessages => {
                 let progress = "Thinking about it (this is the first message) …";
                 responder.message(progress, Phase::Commentary).await?;
@@ -49,26 +70,81 @@ impl Script for DemoScript {
     }
 }
 
-/// What a message asks of the demo.
+/// What is asked of the demo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
     Echo,
     Command,
     TwoMessages,
+    /// That work is handed out.
+    Team,
+    /// Work that was handed out.
+    Task,
+    /// That it looks at the results that came in.
+    Results,
 }
 
 impl Wish {
-    fn of(text: &str) -> Self {
-        let text = text.to_lowercase();
+    /// Reads what came with a turn.
+    fn of(said: &str) -> Self {
+        if said.starts_with("<task ") {
+            return Self::Task;
+        }
+        if said.starts_with("<trigger ") {
+            return Self::Results;
+        }
+        let text = bodies(said).join("\n").to_lowercase();
         let mut words = text.split(|c: char| !c.is_alphanumeric());
         words
             .find_map(|word| match word {
                 "run" => Some(Self::Command),
                 "two" | "think" => Some(Self::TwoMessages),
+                "team" | "teammate" => Some(Self::Team),
                 _ => None,
             })
             .unwrap_or(Self::Echo)
     }
+
+    /// Returns what is said once its tool has answered `output`.
+    fn answer(self, output: &str) -> String {
+        match self {
+            Self::Team if output.starts_with("started") => {
+                "I have handed that to a teammate, which works in a thread of its own. Go on writing \
+                 meanwhile; I tell you when it is done. `teammates` shows what it does."
+                    .to_owned()
+            }
+            Self::Team => format!("I could not hand it out: {output}"),
+            // What a shell says when it starts stands before it.
+            Self::Task => format!("This machine runs {}.", output.lines().last().unwrap_or_default()),
+            Self::Echo | Self::Command | Self::TwoMessages | Self::Results => {
+                format!("Codex ran `{COMMAND}`, which printed: {output}")
+            }
+        }
+    }
+}
+
+/// Returns how many teammates the model has spawned in this conversation.
+fn spawned(request: &Request) -> usize {
+    let calls = request.items().iter();
+    calls.filter(|item| item["name"] == SPAWN).count()
+}
+
+/// Returns what came of work since the model spoke last, a sentence for each.
+fn fresh_results(request: &Request) -> Vec<String> {
+    let texts = request.fresh_developer_texts().into_iter();
+    texts.filter_map(result).collect()
+}
+
+/// Returns what a `<completion …>` element says, in a sentence.
+fn result(text: &str) -> Option<String> {
+    let (tag, rest) = text.strip_prefix("<completion ")?.split_once('>')?;
+    let from = tag.split_once("from=\"")?.1.split_once('"')?.0;
+    let body = rest.strip_suffix("</completion>")?;
+    Some(format!(
+        "`{}` is done. It says: {}",
+        unescape(from),
+        plain(body)
+    ))
 }
 
 /// Returns what people wrote in a turn's text, or the agent that hands out work: the bodies of its
@@ -217,6 +293,15 @@ mod tests {
     }
 
     #[test]
+    fn a_result_is_told_in_the_words_of_who_reports_it() {
+        let text = "<completion id=\"teammate:a#1\" from=\"a\" status=\"ok\" ref=\"1\">\n\
+                    it is &lt;fine&gt;\n</completion>";
+        let told = "`a` is done. It says: it is <fine>";
+        assert_eq!(result(text).as_deref(), Some(told));
+        assert_eq!(result("<notice>nothing</notice>"), None);
+    }
+
+    #[test]
     fn wishes_are_whole_words() {
         let table = [
             ("Run!", Wish::Command),
@@ -224,6 +309,10 @@ mod tests {
             ("two", Wish::TwoMessages),
             ("let us think, then run", Wish::TwoMessages),
             ("running", Wish::Echo),
+            ("ask the team", Wish::Team),
+            ("teams", Wish::Echo),
+            ("<task ref=\"1\">\nteam\n</task>", Wish::Task),
+            ("<trigger turn=\"1\">\nrun\n</trigger>", Wish::Results),
             ("", Wish::Echo),
         ];
         for (text, expected) in table {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use thiserror::Error;
-use tieline_channel::{ChannelId, PostKind};
+use tieline_channel::{ChannelId, EventKind, PostKind, WireId};
 use tracing::{error, info};
 
 use super::Line;
@@ -29,7 +29,7 @@ use crate::codex::ServerRequests;
 use crate::codex::protocol::{Answer, ServerRequest, ServerRequestKind, ToolAnswer};
 use crate::id::{DispatcherId, LaneId, ThreadId};
 use crate::ledger::{
-    Ledger, LedgerError, MAX_CALL_NAME, NewCall, NewPost, OpenTurn, Order, SentFile,
+    Ledger, LedgerError, MAX_CALL_NAME, MessageRecord, NewCall, NewPost, OpenTurn, Order, SentFile,
 };
 use crate::outbox::{self, Reply};
 use crate::teammates::{OrderError, Roster};
@@ -44,6 +44,9 @@ const MAX_SAID: u32 = 100;
 
 /// What the model is answered when something is on its way to people.
 const POSTED: &str = "posted";
+
+/// What it is answered when an emoji is.
+const REACTED: &str = "reacted";
 
 /// What it is answered when a question is.
 const ASKED: &str = "asked; the answer will come as a message";
@@ -89,6 +92,13 @@ enum Refusal {
         .0.display()
     )]
     NoFiles(PathBuf),
+    #[error(
+        "what you answer is no message that an emoji could be put on (a result, a pressed button or a \
+         command), so nothing was done; say it in words, or leave it"
+    )]
+    NoMessage,
+    #[error("this chat takes no reactions, so nothing was done; say it in words, or leave it")]
+    NoReactions,
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
@@ -100,7 +110,7 @@ enum Refusal {
     )]
     Ledger(#[source] LedgerError),
     #[error("nothing was done: {0}")]
-    Order(#[source] OrderError),
+    Order(OrderError),
 }
 
 impl From<LedgerError> for Refusal {
@@ -132,7 +142,7 @@ struct Caller {
 /// What a call leads to.
 enum Prepared {
     /// Something is done, once.
-    Deed(Deed),
+    Deed(Box<Deed>),
     /// Nothing; the model is told something that may be otherwise the next time.
     Told(String),
 }
@@ -163,6 +173,8 @@ impl Deed {
 struct Audience<'a> {
     line: &'a Line,
     reply: Reply,
+    /// What people wrote last, if they see it as a message.
+    message: Option<WireId>,
 }
 
 #[async_trait]
@@ -285,9 +297,18 @@ impl Calls {
     async fn prepare(&self, caller: &Caller, call: Call) -> Result<Prepared, Refusal> {
         let deed = match call {
             Call::Reply { text } => {
-                let Audience { line, reply } = self.audience(caller).await?;
+                let Audience { line, reply, .. } = self.audience(caller).await?;
                 let posts = outbox::compose(&reply, &text, Some(line.capabilities()));
                 Deed::said(posts, POSTED)
+            }
+            Call::React { emoji } => {
+                let audience = self.audience(caller).await?;
+                if !audience.line.capabilities().reactions {
+                    return Err(Refusal::NoReactions);
+                }
+                let message = audience.message.ok_or(Refusal::NoMessage)?;
+                let reaction = outbox::reaction(&audience.reply, message, emoji);
+                Deed::said(vec![reaction], REACTED)
             }
             Call::AskUser { question, choices } => {
                 let Audience { reply, .. } = self.audience(caller).await?;
@@ -296,7 +317,7 @@ impl Calls {
                 Deed::said(vec![post], ASKED)
             }
             Call::SendFile { path, text } => {
-                let Audience { line, reply } = self.audience(caller).await?;
+                let Audience { line, reply, .. } = self.audience(caller).await?;
                 let capabilities = line.capabilities();
                 if !capabilities.files {
                     return Err(Refusal::NoFiles(self.workspace.join(path)));
@@ -318,7 +339,7 @@ impl Calls {
                 return self.look(caller, question).await.map(Prepared::Told);
             }
         };
-        Ok(Prepared::Deed(deed))
+        Ok(Prepared::Deed(Box::new(deed)))
     }
 
     /// Returns who hears what the model says in a turn.
@@ -340,7 +361,22 @@ impl Calls {
             kind: PostKind::Answer,
             language: line.language,
         };
-        Ok(Audience { line, reply })
+        let message = work.messages.last().and_then(written);
+        Ok(Audience {
+            line,
+            reply,
+            message,
+        })
+    }
+}
+
+/// Returns the platform's name of a message, if people see one: a press and a command have none.
+fn written(record: &MessageRecord) -> Option<WireId> {
+    match record.key.kind {
+        EventKind::Press | EventKind::Command => None,
+        EventKind::Message | EventKind::Edit | EventKind::Deletion => {
+            Some(record.message.id.clone())
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tieline_channel::{
-    Attachment, Capabilities, CaughtUp, Channel, ChannelId, ChatId, ChatKind, Conversation,
+    Attachment, Capabilities, CaughtUp, Channel, ChannelId, ChatId, ChatKind, Conversation, Emoji,
     EventKey, EventKind, Health, Intake, Message, Post, Posted, Repeat, RunError, Said, Segment,
     SendError, Sender, SenderKind, Status, TextLimit, TextUnit, ThreadKey, UserId, WireId,
 };
@@ -70,6 +70,7 @@ impl FakeChannel {
                 edit: false,
                 delete: false,
                 status: false,
+                reactions: true,
                 buttons: false,
                 files: true,
                 max_file_bytes: 1_000,
@@ -94,6 +95,11 @@ impl FakeChannel {
 
     pub(super) fn with_earlier(self, answers: Vec<EarlierAnswer>) -> Self {
         *self.earlier.lock().unwrap() = answers;
+        self
+    }
+
+    pub(super) fn without_reactions(mut self) -> Self {
+        self.capabilities.reactions = false;
         self
     }
 
@@ -239,6 +245,10 @@ impl Channel for FakeChannel {
 
     async fn show_status(&self, _: &Conversation, _: &WireId, _: &Status) -> Result<(), SendError> {
         Ok(())
+    }
+
+    async fn react(&self, _: &Conversation, _: &WireId, _: Emoji) -> Result<(), SendError> {
+        unreachable!("nothing goes out")
     }
 
     async fn fetch(

@@ -22,6 +22,7 @@ use crate::ledger::{
     Admission, Admitted, Conditions, Fate, Ledger, LedgerError, NewMessage, NewPost, NotACode,
     PairingCode, Revised,
 };
+use crate::teammates::MAX_READ;
 
 /// Takes what one channel hands in, for the dispatcher that the channel belongs to.
 pub struct ChannelIntake {
@@ -141,6 +142,21 @@ impl ChannelIntake {
                     let (channel, here) = (&self.door.channel, &message.conversation);
                     let found = whereabouts::find(&self.ledger, lane, channel, here).await?;
                     Verdict::Answer(words::whereabouts(&found, SystemTime::now(), language))
+                }
+                Some(Command::Teammates) => {
+                    let all = self.dispatcher.teammates().list().await?;
+                    Verdict::Answer(words::teammates(&all, SystemTime::now(), language))
+                }
+                Some(Command::Teammate { name, is_certain }) => {
+                    let found = self.dispatcher.teammates().find(&name, MAX_READ).await?;
+                    match found {
+                        Some(found) => {
+                            Verdict::Answer(words::teammate(&found, SystemTime::now(), language))
+                        }
+                        None if is_certain => Verdict::Answer(words::no_teammate(&name, language)),
+                        // A sentence that happens to begin so.
+                        None => Verdict::Queue,
+                    }
                 }
                 Some(Command::Pair(_))
                     if !is_admin(&self.access, &self.door, &message.sender.id) =>
@@ -263,6 +279,7 @@ impl Asked {
             buttons: Vec::new(),
             as_file: None,
             file: None,
+            reaction: None,
         }
     }
 }

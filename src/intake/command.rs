@@ -11,6 +11,15 @@ pub(super) enum Command {
     Pair(Result<PairingCode, NotACode>),
     /// `where` or `进度`: says where the messages of the conversation are.
     Where,
+    /// `teammates` or `队友`: says who works for the dispatcher, and at what.
+    Teammates,
+    /// `teammates NAME` or `队友 NAME`: says what one of them does, and what came of its last tasks.
+    Teammate {
+        /// What may be a name.
+        name: String,
+        /// It is a command also when there is no teammate of that name.
+        is_certain: bool,
+    },
     /// `help` or `帮助`: says which commands there are.
     Help,
 }
@@ -36,12 +45,33 @@ impl Command {
         if let Some(rest) = WHERE.rest_of(text) {
             return (has_slash || rest.trim().is_empty()).then_some(Self::Where);
         }
+        if let Some(rest) = TEAMMATES.rest_of(text) {
+            let words: Vec<_> = rest.split_whitespace().collect();
+            return match words.as_slice() {
+                [] => Some(Self::Teammates),
+                [name] if may_be_name(name) => Some(Self::teammate(name, has_slash)),
+                [name, ..] if has_slash => Some(Self::teammate(name, has_slash)),
+                [_, ..] => None,
+            };
+        }
         let rest: Vec<_> = PAIR.rest_of(text)?.split_whitespace().collect();
         let code = rest.concat().parse();
         let looks_like_one = code.is_ok()
             || matches!(rest.as_slice(), [only] if only.is_ascii() && only.contains(|c: char| c.is_ascii_digit()));
         (has_slash || looks_like_one).then_some(Self::Pair(code))
     }
+
+    fn teammate(name: &str, is_certain: bool) -> Self {
+        // Keyboards of telephones like capitals; names have none.
+        let name = name.to_ascii_lowercase();
+        Self::Teammate { name, is_certain }
+    }
+}
+
+/// Returns whether a word looks like the name of a teammate.
+fn may_be_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphabetic())
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 /// The word of a command. Both are understood everywhere, whatever the channel speaks.
@@ -57,6 +87,10 @@ const HELP: Word = Word {
 const WHERE: Word = Word {
     en: "where",
     zh: "进度",
+};
+const TEAMMATES: Word = Word {
+    en: "teammates",
+    zh: "队友",
 };
 const PAIR: Word = Word {
     en: "pair",
@@ -106,6 +140,12 @@ mod tests {
     fn words_are_commands_only_when_they_must_be_meant_as_such() {
         let code = || Command::Pair("ABCD-2345".parse());
         let bad = || Command::Pair(Err(NotACode));
+        let named = |name: &str, is_certain| {
+            let name = name.to_owned();
+            Some(Command::Teammate { name, is_certain })
+        };
+        let maybe = |name| named(name, false);
+        let certainly = |name| named(name, true);
         let table = [
             ("pair ABCD-2345", Some(code())),
             ("  PAIR abcd2345 ", Some(code())),
@@ -128,6 +168,23 @@ mod tests {
             ("where is it", None),
             ("进度", Some(Command::Where)),
             ("进度条怎么做", None),
+            ("teammates", Some(Command::Teammates)),
+            ("/Teammates ", Some(Command::Teammates)),
+            ("队友", Some(Command::Teammates)),
+            ("teammates flaky-2", maybe("flaky-2")),
+            ("Teammates Flaky", maybe("flaky")),
+            ("队友 flaky", maybe("flaky")),
+            ("队友flaky", maybe("flaky")),
+            ("/teammates flaky", certainly("flaky")),
+            ("／队友 flaky", certainly("flaky")),
+            ("/teammates what?", certainly("what?")),
+            ("/teammates flaky and docs", certainly("flaky")),
+            ("teammates are great", None),
+            ("teammates?", None),
+            ("teammates 2", None),
+            ("队友们在干什么", None),
+            ("队友 在干什么", None),
+            ("teammate flaky", None),
             ("please help", None),
             ("帮助", Some(Command::Help)),
             ("／帮助", Some(Command::Help)),

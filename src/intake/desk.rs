@@ -82,5 +82,6 @@ pub(super) fn welcome(paired: &Paired, languages: &Languages) -> NewPost {
         buttons: Vec::new(),
         as_file: None,
         file: None,
+        reaction: None,
     }
 }

@@ -19,9 +19,13 @@ use super::{ChannelIntake, Door};
 use crate::codex::protocol::ThreadSettings;
 use crate::codex::{LaunchConfig, Spawner};
 use crate::config::{Config, Languages};
-use crate::dispatcher::{Dispatcher, Handle, Settings};
-use crate::id::DispatcherId;
-use crate::ledger::{Ledger, LedgerSettings, LedgerThread, MessageState, flaky};
+use crate::dispatcher::{Dispatcher, Handle, Settings, Wish};
+use crate::id::{DispatcherId, LaneId, TurnKey};
+use crate::ledger::{
+    CompletionStatus, Ledger, LedgerSettings, LedgerThread, MessageState, Outcome, TaskReport,
+    flaky,
+};
+use crate::teammates::{SpawnRequest, WorkspaceRequest};
 use crate::tools;
 
 const ACCESS: &str = "direct = \"pairing\"\ngroups = \"everyone\"\n\
@@ -112,6 +116,20 @@ impl Gatehouse {
                 (post.kind, post.text, answers)
             })
             .collect()
+    }
+
+    /// Has a teammate join.
+    async fn spawn(&self, name: &str, task: &str) {
+        let request = SpawnRequest {
+            name: name.to_owned(),
+            task: task.to_owned(),
+            workspace: WorkspaceRequest::Shared,
+            instructions: None,
+            model: None,
+            sandbox: None,
+        };
+        let wish = Wish::Spawn(request);
+        self.dispatcher.fulfil(wish, None).await.unwrap();
     }
 
     async fn state(&self, id: &str) -> MessageState {
@@ -548,4 +566,90 @@ async fn where_tells_of_this_conversation_and_not_what_others_say_elsewhere() {
     assert!(told.starts_with("- 🕓 waits for "), "{told}");
     assert!(told.ends_with("next: “and then?”"), "{told}");
     assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[tokio::test]
+async fn teammates_are_told_in_the_chat_and_closed_ones_only_by_name() {
+    let gate = Gatehouse::new();
+    gate.spawn("flaky", "fix the flaky test").await;
+    gate.spawn("docs", "write the docs").await;
+    let lane = LaneId::new("flow/@flaky");
+    let turn = TurnKey::new();
+    gate.ledger.open_task(&lane, turn).await.unwrap();
+    let report = TaskReport {
+        status: CompletionStatus::Ok,
+        body: "It was the clock.".to_owned(),
+    };
+    let outcome = Outcome::Answered;
+    let settled = gate
+        .ledger
+        .settle_work(&lane, turn, outcome, report, Vec::new());
+    settled.await.unwrap();
+    let close = Wish::Close {
+        name: "flaky".to_owned(),
+        discard: false,
+    };
+    gate.dispatcher.fulfil(close, None).await.unwrap();
+
+    for (id, text) in [
+        ("1", "teammates"),
+        ("2", "Teammates Flaky"),
+        ("3", "/teammates nobody"),
+    ] {
+        gate.accept(id, says("U-listed", text)).await;
+        assert_eq!(gate.state(id).await, MessageState::Answered, "{text}");
+    }
+    let posts = gate.posts().await;
+    let told: Vec<_> = posts.iter().map(|(_, text, _)| text.as_str()).collect();
+    let [all, flaky, nobody] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert!(all.starts_with("- 🕓 `docs` waits for "), "{all}");
+    assert!(
+        all.ends_with("“write the docs”; tasks that wait: 1"),
+        "{all}"
+    );
+    assert_eq!(all.lines().count(), 1, "{all}");
+    assert!(flaky.starts_with("- 👋 `flaky` has left "), "{flaky}");
+    assert!(flaky.ends_with("“fix the flaky test” → It was the clock."));
+    assert!(nobody.starts_with("There is no teammate `nobody`."));
+}
+
+#[tokio::test]
+async fn what_only_sounds_like_a_question_for_teammates_is_for_the_model() {
+    let gate = Gatehouse::new();
+    gate.spawn("flaky", "fix the flaky test").await;
+    for (id, text) in [
+        ("1", "teammates are great"),
+        ("2", "teammates rock"),
+        ("3", "队友们在干什么"),
+    ] {
+        gate.accept(id, says("U-listed", text)).await;
+        assert_eq!(gate.state(id).await, MessageState::Queued, "{text}");
+    }
+    assert_eq!(gate.posts().await, []);
+    // A stranger learns nothing by it.
+    let receipt = gate.accept("4", says("U1", "teammates")).await;
+    assert_eq!(receipt, refused(RefusalReason::NotPaired));
+}
+
+#[tokio::test]
+async fn teammates_are_told_in_chinese_where_chinese_is_spoken() {
+    let mut gate = Gatehouse::new();
+    gate.intake.languages = in_chinese("team");
+    gate.spawn("flaky", "修好测试").await;
+    for (id, text) in [("1", "队友"), ("2", "队友 flaky"), ("3", "／队友 nobody")] {
+        gate.accept(id, says("U-listed", text)).await;
+        assert_eq!(gate.state(id).await, MessageState::Answered, "{text}");
+    }
+    let posts = gate.posts().await;
+    assert!(posts[0].1.starts_with("- 🕓 `flaky` 已等待 "), "{posts:?}");
+    assert!(
+        posts[1].1.ends_with("：“修好测试”；等待的任务：1"),
+        "{posts:?}"
+    );
+    assert!(
+        posts[2].1.starts_with("没有叫 `nobody` 的队友。"),
+        "{posts:?}"
+    );
 }

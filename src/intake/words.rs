@@ -1,5 +1,7 @@
 //! What the gate says to people, and nowhere else: in every language, side by side.
 
+mod teammates;
+
 use std::time::SystemTime;
 
 use tieline_channel::{Language, Text};
@@ -7,6 +9,8 @@ use tieline_channel::{Language, Text};
 use crate::intake::gate::MAX_MESSAGE_CHARS;
 use crate::intake::whereabouts::{Entry, Whereabouts};
 use crate::ledger::{MessageState, Paired, PairingCode, PairingError};
+
+pub(super) use self::teammates::{no_teammate, teammate, teammates};
 
 /// To somebody who is let in and wrote too much.
 pub(super) fn too_long(language: Language) -> String {
@@ -89,11 +93,13 @@ pub(super) const HELP: Text = Text {
     en: "Write to me as to a colleague; what I cannot do I will say. These words I answer myself:\n\n\
          - `help`: this list\n\
          - `where`: what became of the messages of this conversation\n\
+         - `teammates`: who works for me, and at what; `teammates NAME`: what came of the last tasks\n\
          - `pair CODE`: lets in whoever was given the code (administrators)\n\n\
          A message that begins with `!` goes before everything that waits.",
     zh: "像跟同事说话一样给我发消息就行，做不到的我会说明。下面这些由我自己来回答：\n\n\
          - `帮助`：显示这份说明\n\
          - `进度`：这个会话里的消息处理到哪一步了\n\
+         - `队友`：谁在为我工作、在做什么；`队友 NAME`：最近几项任务的结果\n\
          - `配对 CODE`：允许持有配对码的人使用（仅限管理员）\n\n\
          以 `!` 开头的消息会排到所有等待的消息前面。",
 };
@@ -106,14 +112,14 @@ pub(super) fn whereabouts(found: &Whereabouts, now: SystemTime, language: Langua
     };
     let mut lines = Vec::new();
     for entry in &found.in_turn {
-        let (age, text) = (age(entry, now, language), quoted(entry, language));
+        let (age, text) = (age(entry.since, now, language), quoted(entry, language));
         lines.push(say(
             format!("⏳ in a turn for {age}: {text}"),
             format!("⏳ 正在处理，已 {age}：{text}"),
         ));
     }
     for (place, entry) in &found.queued {
-        let (age, text) = (age(entry, now, language), quoted(entry, language));
+        let (age, text) = (age(entry.since, now, language), quoted(entry, language));
         let waiting = found.waiting;
         lines.push(if *place == 1 {
             say(
@@ -145,7 +151,7 @@ pub(super) fn whereabouts(found: &Whereabouts, now: SystemTime, language: Langua
         });
     }
     for entry in &found.settled {
-        let (age, text) = (age(entry, now, language), quoted(entry, language));
+        let (age, text) = (age(entry.since, now, language), quoted(entry, language));
         lines.push(match &entry.state {
             MessageState::Answered => say(
                 format!("✅ answered {age} ago: {text}"),
@@ -180,12 +186,9 @@ fn quoted(entry: &Entry, language: Language) -> String {
     }
 }
 
-/// Returns how long a message has been in its state, in its greatest unit.
-fn age(entry: &Entry, now: SystemTime, language: Language) -> String {
-    let seconds = now
-        .duration_since(entry.since)
-        .unwrap_or_default()
-        .as_secs();
+/// Returns how long ago it was, in its greatest unit.
+fn age(since: SystemTime, now: SystemTime, language: Language) -> String {
+    let seconds = now.duration_since(since).unwrap_or_default().as_secs();
     let (number, en, zh) = match seconds {
         0..60 => (seconds, "s", "秒"),
         60..3_600 => (seconds / 60, "min", "分钟"),

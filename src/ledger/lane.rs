@@ -140,7 +140,7 @@ pub struct OpenTurn {
     pub continuations: u32,
     /// How often it was submitted again because Codex did not have it.
     pub resubmissions: u32,
-    /// How often the model has spoken to people by a tool.
+    /// How often the model has reached people by a tool: a reaction says something, too.
     #[serde(default)]
     pub said: u32,
     /// When it was opened.

@@ -76,7 +76,7 @@ pub use self::pairing::{
     Confirmation, Guest, Host, INVITATION_LIFE, INVITATION_REPEAT, Invitation, MAX_INVITATIONS,
     NotACode, Paired, PairingCode, PairingError,
 };
-pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, SentFile};
+pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
 pub use self::settings::{LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::task::{
     Asker, NewTask, TEAMMATE_PREFIX, TaskEvent, TaskRecord, TaskReport, TaskState,

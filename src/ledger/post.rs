@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use tieline_channel::{Button, ChannelId, Conversation, PostKind, WireId};
+use tieline_channel::{Button, ChannelId, Conversation, Emoji, PostKind, WireId};
 
 use crate::id::OutboxId;
 use crate::ledger::error::IllegalTransition;
@@ -34,6 +34,18 @@ pub struct NewPost {
     /// A file that goes with it.
     #[serde(default)]
     pub file: Option<SentFile>,
+    /// It is no message, but this emoji on one; nothing else of it goes out.
+    #[serde(default)]
+    pub reaction: Option<Reaction>,
+}
+
+/// An emoji on a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// The message.
+    pub message: WireId,
+    /// The emoji.
+    pub emoji: Emoji,
 }
 
 /// A file that goes with a post: a copy of ours, which stays until the post is forgotten.
@@ -84,7 +96,7 @@ pub enum PostState {
     },
     /// The platform has it.
     Delivered {
-        /// The platform's name of it.
+        /// The platform's name of it; of a reaction, the message that it is on.
         wire: WireId,
         /// When the platform said so.
         #[serde(with = "time::millis")]

@@ -110,6 +110,10 @@ pub struct TeammateRecord {
 }
 
 /// Something that is ordered about teammates.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and it is soon taken apart"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// One joins, and is given its first task.
@@ -167,8 +171,10 @@ impl fmt::Display for Halted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
             self.is_running.then(|| "its turn ends".to_owned()),
-            (self.waiting > 0)
-                .then(|| format!("tasks that waited and will not be done: {}", self.waiting)),
+            (self.waiting > 0).then(|| {
+                let plural = if self.waiting == 1 { "" } else { "s" };
+                format!("{} waiting task{plural} will not be done", self.waiting)
+            }),
             (self.unseen > 0).then(|| {
                 format!(
                     "results not brought to you: {}; read it to see them",

@@ -6,10 +6,10 @@ use tieline_channel::{
     Channel, File, FileContent, Language, Post, PostKey, Posted, Repeat, SendError, TextLimit,
     with_choices,
 };
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::id::OutboxId;
-use crate::ledger::{Ledger, LedgerError, NewPost, OutboxEntry, PostEvent, PostState};
+use crate::ledger::{Ledger, LedgerError, NewPost, OutboxEntry, PostEvent, PostState, Reaction};
 use crate::outbox::pace::Pace;
 use crate::outbox::{doubt_about, instead_of_file, split, words};
 
@@ -87,6 +87,13 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn run(&self) -> Result<Next, LedgerError> {
+        match &self.entry.post.reaction {
+            Some(reaction) => self.react(reaction).await,
+            None => self.post().await,
+        }
+    }
+
+    async fn post(&self) -> Result<Next, LedgerError> {
         let capabilities = self.channel.capabilities();
         let mut post = as_post(self.entry);
         if !capabilities.buttons {
@@ -118,10 +125,7 @@ impl Attempt<'_> {
             let reason = "the channel takes no files".to_owned();
             return self.failed(SendError::Never { reason }, before).await;
         }
-        let event = PostEvent::Attempt {
-            at: SystemTime::now(),
-        };
-        self.ledger.advance_post(self.entry.id, event).await?;
+        self.begin().await?;
         let mut last = None;
         for post in &fitting(post, capabilities.text) {
             match self.bounded(self.channel.post(post)).await {
@@ -135,6 +139,45 @@ impl Attempt<'_> {
         }
     }
 
+    /// Puts an emoji on a message. To do that again is harmless on every platform, so that nothing
+    /// is looked up after an attempt that is unclear.
+    async fn react(&self, reaction: &Reaction) -> Result<Next, LedgerError> {
+        let is_unclear = matches!(self.entry.state, PostState::Sending { .. });
+        let before = if is_unclear {
+            Before::Unclear
+        } else {
+            Before::Absent
+        };
+        if !self.channel.capabilities().reactions {
+            let reason = "the channel takes no reactions".to_owned();
+            return self.failed(SendError::Never { reason }, before).await;
+        }
+        self.begin().await?;
+        let Reaction { message, emoji } = reaction;
+        let to = &self.entry.post.to;
+        match self.bounded(self.channel.react(to, message, *emoji)).await {
+            Ok(()) => {
+                let id = message.clone();
+                self.delivered(Posted { id }).await
+            }
+            // What is said after it does not wait for somebody to make reactions possible.
+            Err(SendError::Operator { remedy, reason }) => {
+                let reason = format!("{remedy} ({reason})");
+                self.failed(SendError::Never { reason }, before).await
+            }
+            Err(failure) => self.failed(failure, before).await,
+        }
+    }
+
+    /// Records that the platform may have it from now on.
+    async fn begin(&self) -> Result<(), LedgerError> {
+        let event = PostEvent::Attempt {
+            at: SystemTime::now(),
+        };
+        self.ledger.advance_post(self.entry.id, event).await?;
+        Ok(())
+    }
+
     async fn delivered(&self, posted: Posted) -> Result<Next, LedgerError> {
         let event = PostEvent::Delivered {
             wire: posted.id,
@@ -146,13 +189,16 @@ impl Attempt<'_> {
 
     /// Records a failure. What a file would have said is said in words when there will be no file.
     /// A post that was refused when it was repeated may be there (not every platform says so in a
-    /// way that is known), or never arrive: it is not said a second time, but people are told.
+    /// way that is known), or never arrive: it is not said a second time, but people are told. That a
+    /// reaction is not there is told nobody: it would say less than the words about it.
     async fn failed(&self, failure: SendError, before: Before) -> Result<Next, LedgerError> {
         let mut instead = Vec::new();
         if matches!(failure, SendError::Never { .. }) {
             let limit = self.channel.capabilities().text;
             instead = instead_of_file(&self.entry.post, limit, self.language);
-            if !instead.is_empty() {
+            if self.entry.post.reaction.is_some() {
+                warn!(error = %failure, "a reaction cannot be made and is given up");
+            } else if !instead.is_empty() {
                 error!(error = %failure, "a file cannot be delivered; people are told instead");
             } else if before == Before::Unclear {
                 error!(error = %failure, "whether a post was delivered will not be known");

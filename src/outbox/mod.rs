@@ -11,11 +11,11 @@ mod words;
 mod worker;
 
 use tieline_channel::{
-    Capabilities, ChannelId, Conversation, Language, PostKind, TextLimit, WireId,
+    Capabilities, ChannelId, Conversation, Emoji, Language, PostKind, TextLimit, WireId,
 };
 
 pub use self::worker::Worker;
-use crate::ledger::NewPost;
+use crate::ledger::{NewPost, Reaction};
 
 /// What a text answers, and where it goes.
 #[derive(Clone, Debug)]
@@ -47,6 +47,7 @@ impl Reply {
             buttons: Vec::new(),
             as_file: None,
             file: None,
+            reaction: None,
         }
     }
 }
@@ -93,6 +94,14 @@ fn beginning(text: &str, limit: TextLimit, language: Language) -> String {
     format!("{}{closing}", first.trim_end())
 }
 
+/// Makes the entry that puts an emoji on a message.
+pub fn reaction(reply: &Reply, message: WireId, emoji: Emoji) -> NewPost {
+    NewPost {
+        reaction: Some(Reaction { message, emoji }),
+        ..reply.template("")
+    }
+}
+
 /// Makes the post that settles messages whose sender has been told everything already.
 pub fn settling(reply: &Reply) -> NewPost {
     reply.template("")
@@ -116,8 +125,11 @@ fn instead_of_file(post: &NewPost, limit: TextLimit, language: Language) -> Vec<
 }
 
 /// Makes the post that says that `post` may be missing, so that it is not lost in silence; none if it
-/// is a notice, after which nobody would ask.
+/// is a reaction or a notice, after which nobody would ask.
 fn doubt_about(post: &NewPost, language: Language) -> Option<NewPost> {
+    if post.reaction.is_some() {
+        return None;
+    }
     match post.kind {
         PostKind::Answer | PostKind::Failure => Some(NewPost {
             reply_to: post.reply_to.clone(),
@@ -155,5 +167,6 @@ pub fn notice(channel: &ChannelId, to: &Conversation, text: &str) -> NewPost {
         buttons: Vec::new(),
         as_file: None,
         file: None,
+        reaction: None,
     }
 }

@@ -168,7 +168,7 @@ pub struct Teammate {
     pub since: SystemTime,
     /// How many tasks wait for it.
     pub waiting: usize,
-    /// The task that it works on, or else the last one that was settled.
+    /// The task that it works on, or else the first that waits, or else the last one that was settled.
     pub task: Option<TaskRecord>,
     /// The last one that was settled.
     pub last: Option<TaskRecord>,
@@ -183,18 +183,13 @@ pub enum State {
     Waiting,
     /// It works.
     Working {
-        /// Since when.
-        since: SystemTime,
         /// What it was doing when it was last heard of.
         doing: Option<Doing>,
     },
     /// It was told to end what it does.
     Stopping,
     /// It has left.
-    Closed {
-        /// When.
-        at: SystemTime,
-    },
+    Closed,
 }
 
 impl State {
@@ -205,7 +200,7 @@ impl State {
             Self::Waiting => "waiting",
             Self::Working { .. } => "working",
             Self::Stopping => "stopping",
-            Self::Closed { .. } => "closed",
+            Self::Closed => "closed",
         }
     }
 }
@@ -462,10 +457,9 @@ impl Roster {
         let open = lane.as_ref().and_then(|lane| lane.open.as_ref());
         let waiting = lane.as_ref().map_or(0, |lane| lane.assigned);
         let state = match (record.closed_at, open) {
-            (Some(at), _) => State::Closed { at },
+            (Some(_), _) => State::Closed,
             (None, Some(open)) if open.stop.is_some() => State::Stopping,
-            (None, Some(open)) => State::Working {
-                since: open.opened_at,
+            (None, Some(_)) => State::Working {
                 doing: self.0.doing.of(&record.lane),
             },
             (None, None) if lane.as_ref().is_some_and(|lane| lane.inputs() > 0) => State::Waiting,
@@ -473,15 +467,14 @@ impl Roster {
         };
         let is_at = |task: &&TaskRecord| task.state == TaskState::InTurn;
         let over = tasks.iter().filter(|task| task.state.is_settled());
-        let last = over.max_by_key(|task| task.changed_at).cloned();
-        let task = tasks.iter().find(is_at).cloned().or_else(|| last.clone());
-        let first = || tasks.iter().find(|task| task.state == TaskState::Waiting);
+        let last = over.max_by_key(|task| task.changed_at);
+        let next = tasks.iter().find(|task| task.state == TaskState::Waiting);
+        let task = tasks.iter().find(is_at).or(next).or(last).cloned();
         let since = match &state {
-            State::Idle => last.as_ref().map(|task| task.changed_at),
-            State::Waiting => first().map(|task| task.given_at),
-            State::Working { since, .. } => Some(*since),
-            State::Stopping => open.map(|open| open.opened_at),
-            State::Closed { at } => Some(*at),
+            State::Idle => last.map(|task| task.changed_at),
+            State::Waiting => next.map(|task| task.given_at),
+            State::Working { .. } | State::Stopping => open.map(|open| open.opened_at),
+            State::Closed => record.closed_at,
         };
         let used_at = lane.as_ref().map(|lane| lane.used_at);
         let since = since.or(used_at).unwrap_or(record.joined_at);
@@ -491,7 +484,7 @@ impl Roster {
             since,
             waiting,
             task,
-            last,
+            last: last.cloned(),
         };
         Ok((teammate, tasks))
     }

@@ -22,6 +22,7 @@ mod tests;
 
 use serde_json::{Value, json};
 use thiserror::Error;
+use tieline_channel::Emoji;
 
 pub use self::argument::ArgumentError;
 use self::argument::{Arguments, Kind, Parameter};
@@ -76,6 +77,11 @@ pub enum Call {
     Reply {
         /// The text, as Markdown.
         text: String,
+    },
+    /// Puts an emoji on the message that is answered.
+    React {
+        /// The emoji.
+        emoji: Emoji,
     },
     /// Sends a file of the workspace.
     SendFile {
@@ -140,6 +146,20 @@ const CHAT: &[Tool] = &[
         },
     },
     Tool {
+        name: "react",
+        description: include_str!("../../prompts/tools/react.md"),
+        parameters: &[Parameter {
+            name: "emoji",
+            about: "Which emoji, by its name.",
+            kind: Kind::Choice(&Emoji::NAMES),
+            required: true,
+        }],
+        read: |mut arguments| Call::React {
+            emoji: Emoji::named(&arguments.text("emoji"))
+                .expect("only these names are let through"),
+        },
+    },
+    Tool {
         name: "send_file",
         description: include_str!("../../prompts/tools/send_file.md"),
         parameters: &[
@@ -190,24 +210,6 @@ const CHAT: &[Tool] = &[
 ];
 
 impl Set {
-    /// Returns the set of a lane that people write to.
-    pub fn of_chats(has_teammates: bool) -> Self {
-        if has_teammates {
-            Self::Dispatching
-        } else {
-            Self::Chat
-        }
-    }
-
-    /// Returns the number that a lane remembers with a thread that is begun with these tools: 0 when
-    /// there are none.
-    pub fn version(self) -> u32 {
-        match self {
-            Self::Teammate => 0,
-            Self::Chat | Self::Dispatching => VERSION,
-        }
-    }
-
     /// Returns the tools as Codex is given them when a thread is begun.
     pub fn declaration(self) -> Vec<Value> {
         let declare = |tool: &Tool| {

@@ -5,26 +5,57 @@ use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::Sandbox;
+use crate::teammates::{SpawnRequest, WorkspaceRequest};
 
 fn read(name: &str, arguments: Value) -> Result<Call, String> {
-    let read = Set::Chat.read(name, &arguments);
+    let read = Set::Dispatching.read(name, &arguments);
     read.map_err(|error| error.to_string())
 }
 
 fn validator(name: &str) -> Validator {
-    let declared = Set::Chat.declaration();
+    let declared = Set::Dispatching.declaration();
     let tool = declared.iter().find(|tool| tool["name"] == name).unwrap();
     jsonschema::validator_for(&tool["inputSchema"]).unwrap()
 }
 
+const CHAT_TOOLS: [&str; 4] = ["reply", "react", "send_file", "ask_user"];
+
+const TEAM_TOOLS: [&str; 6] = [
+    "spawn_teammate",
+    "send_to_teammate",
+    "list_teammates",
+    "read_teammate",
+    "stop_teammate",
+    "close_teammate",
+];
+
+#[test]
+fn each_lane_has_the_tools_that_it_is_for() {
+    let both = [&CHAT_TOOLS[..], &TEAM_TOOLS].concat();
+    let table = [
+        (Set::Dispatching, &both[..]),
+        (Set::Chat, &CHAT_TOOLS),
+        (Set::Teammate, &[]),
+    ];
+    for (set, expected) in table {
+        let declared = set.declaration();
+        let names = declared.iter().map(|it| it["name"].as_str().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), expected, "{set:?}");
+        for name in &both {
+            let read = set.read(name, &json!({}));
+            let is_known = !matches!(
+                read,
+                Err(CallError::UnknownTool { .. } | CallError::NoTools)
+            );
+            assert_eq!(is_known, expected.contains(name), "{set:?} {name}");
+        }
+    }
+}
+
 #[test]
 fn every_tool_is_described_and_its_schema_is_one() {
-    let declared = Set::Chat.declaration();
-    let names: Vec<_> = declared
-        .iter()
-        .map(|it| it["name"].as_str().unwrap())
-        .collect();
-    assert_eq!(names, ["reply", "send_file", "ask_user"]);
+    let declared = Set::Dispatching.declaration();
     for tool in &declared {
         let name = &tool["name"];
         assert_eq!(tool["type"], "function", "{name}");
@@ -49,12 +80,102 @@ fn every_tool_is_described_and_its_schema_is_one() {
 #[test]
 fn calls_are_read() {
     let choices = |choices: &[&str]| choices.iter().map(|it| (*it).to_owned()).collect();
+    let whom = || "a".to_owned();
+    let look = |name: &str, count| {
+        Call::Look(TeamQuestion::Read {
+            name: name.to_owned(),
+            count,
+        })
+    };
+    let least = SpawnRequest {
+        name: whom(),
+        task: "Look.".to_owned(),
+        workspace: WorkspaceRequest::Shared,
+        instructions: None,
+        model: None,
+        sandbox: None,
+    };
     let table = [
+        (
+            "spawn_teammate",
+            json!({"name": "a", "task": "Look."}),
+            Call::Order(TeamOrder::Spawn(least.clone())),
+        ),
+        (
+            "spawn_teammate",
+            json!({"name": "a", "task": "Look.", "workspace": "shared"}),
+            Call::Order(TeamOrder::Spawn(least.clone())),
+        ),
+        (
+            "spawn_teammate",
+            json!({
+                "name": "a", "task": "Look.", "workspace": "docs/api", "model": "small",
+                "instructions": "Be brief.", "sandbox": "workspace-write",
+            }),
+            Call::Order(TeamOrder::Spawn(SpawnRequest {
+                workspace: WorkspaceRequest::Directory("docs/api".into()),
+                instructions: Some("Be brief.".to_owned()),
+                model: Some("small".to_owned()),
+                sandbox: Some(Sandbox::WorkspaceWrite),
+                ..least.clone()
+            })),
+        ),
+        (
+            "spawn_teammate",
+            json!({"name": "a", "task": "Look.", "workspace": "worktree"}),
+            Call::Order(TeamOrder::Spawn(SpawnRequest {
+                workspace: WorkspaceRequest::Worktree,
+                ..least.clone()
+            })),
+        ),
+        (
+            "send_to_teammate",
+            json!({"name": "a", "task": "More."}),
+            Call::Order(TeamOrder::Send {
+                name: whom(),
+                task: "More.".to_owned(),
+            }),
+        ),
+        ("list_teammates", json!({}), Call::Look(TeamQuestion::List)),
+        ("read_teammate", json!({"name": "a"}), look("a", 2)),
+        (
+            "read_teammate",
+            json!({"name": "a", "count": 10}),
+            look("a", 10),
+        ),
+        (
+            "stop_teammate",
+            json!({"name": "a"}),
+            Call::Order(TeamOrder::Stop { name: whom() }),
+        ),
+        (
+            "close_teammate",
+            json!({"name": "a"}),
+            Call::Order(TeamOrder::Close {
+                name: whom(),
+                discard: false,
+            }),
+        ),
+        (
+            "close_teammate",
+            json!({"name": "a", "discard": true}),
+            Call::Order(TeamOrder::Close {
+                name: whom(),
+                discard: true,
+            }),
+        ),
         (
             "reply",
             json!({"text": " **hi** "}),
             Call::Reply {
                 text: " **hi** ".to_owned(),
+            },
+        ),
+        (
+            "react",
+            json!({"emoji": "thumbs_up"}),
+            Call::React {
+                emoji: Emoji::ThumbsUp,
             },
         ),
         (
@@ -86,6 +207,15 @@ fn calls_are_read() {
         assert!(validator(name).is_valid(&arguments), "{arguments}");
         assert_eq!(read(name, arguments.clone()), Ok(expected), "{arguments}");
     }
+    // As JSON schema has it, this is a whole number.
+    let whole = json!({"name": "a", "count": 3.0});
+    assert!(validator("read_teammate").is_valid(&whole));
+    assert_eq!(read("read_teammate", whole), Ok(look("a", 3)));
+    for emoji in Emoji::ALL {
+        let arguments = json!({"emoji": emoji.name()});
+        assert!(validator("react").is_valid(&arguments), "{emoji:?}");
+        assert_eq!(read("react", arguments), Ok(Call::React { emoji }));
+    }
     // As models leave out what they need not give.
     for nothing in [Value::Null, json!(""), json!(" ")] {
         let call = read("send_file", json!({"path": "a", "text": nothing})).unwrap();
@@ -94,6 +224,17 @@ fn calls_are_read() {
             "{call:?}"
         );
     }
+    let nulls = json!({
+        "name": "a", "task": "Look.", "workspace": null, "instructions": "", "model": null, "sandbox": "",
+    });
+    assert_eq!(
+        read("spawn_teammate", nulls),
+        Ok(Call::Order(TeamOrder::Spawn(least)))
+    );
+    assert_eq!(
+        read("list_teammates", Value::Null),
+        Ok(Call::Look(TeamQuestion::List))
+    );
 }
 
 #[test]
@@ -130,6 +271,27 @@ fn arguments_that_do_not_fit_are_answered_with_what_to_do() {
             "reply",
             json!({"text": "hi", "to": "C1"}),
             "there is no `to`",
+        ),
+        ("react", json!({}), "`emoji` is missing: Which emoji"),
+        (
+            "react",
+            json!({"emoji": ""}),
+            "`emoji` is \"\" and not one of thumbs_up, ",
+        ),
+        (
+            "react",
+            json!({"emoji": "👍"}),
+            "`emoji` is \"👍\" and not one of thumbs_up, ",
+        ),
+        (
+            "react",
+            json!({"emoji": "eyes"}),
+            "`emoji` is \"eyes\" and not one of ",
+        ),
+        (
+            "react",
+            json!({"emoji": 1}),
+            "`emoji` is a number and not a text",
         ),
         ("send_file", json!({"text": "hi"}), "`path` is missing"),
         (
@@ -175,7 +337,76 @@ fn arguments_that_do_not_fit_are_answered_with_what_to_do() {
             "has an entry 2 that has 76 characters, and 75 are the most",
         ),
     ];
-    for (name, arguments, expected) in table {
+    let whom = |more: Value| {
+        let mut arguments = json!({"name": "a"});
+        let more = more.as_object().unwrap().clone();
+        arguments.as_object_mut().unwrap().extend(more);
+        arguments
+    };
+    let about_teammates = [
+        (
+            "spawn_teammate",
+            json!({}),
+            "`name` is missing: What it is called",
+        ),
+        (
+            "spawn_teammate",
+            whom(json!({})),
+            "`task` is missing: What it is to do",
+        ),
+        (
+            "spawn_teammate",
+            whom(json!({"task": "t", "sandbox": "all"})),
+            "`sandbox` is \"all\" and not one of read-only, workspace-write, danger-full-access",
+        ),
+        (
+            "spawn_teammate",
+            whom(json!({"task": "t", "sandbox": true})),
+            "`sandbox` is a truth value and not a text",
+        ),
+        (
+            "spawn_teammate",
+            whom(json!({"task": "t", "wait": true})),
+            "there is no `wait`",
+        ),
+        ("list_teammates", whom(json!({})), "there is no `name`"),
+        (
+            "read_teammate",
+            whom(json!({"count": 0})),
+            "`count` is 0, and must be a whole number from 1 to 10",
+        ),
+        (
+            "read_teammate",
+            whom(json!({"count": 11})),
+            "`count` is 11, and must be",
+        ),
+        (
+            "read_teammate",
+            whom(json!({"count": 1.5})),
+            "`count` is 1.5, and must be",
+        ),
+        (
+            "read_teammate",
+            whom(json!({"count": -1})),
+            "`count` is -1, and must be",
+        ),
+        (
+            "read_teammate",
+            whom(json!({"count": "two"})),
+            "`count` is a text and not a number",
+        ),
+        (
+            "stop_teammate",
+            json!({"name": "a".repeat(41)}),
+            "`name` has 41 characters, and 40 are the most",
+        ),
+        (
+            "close_teammate",
+            whom(json!({"discard": "yes"})),
+            "`discard` is a text and not true or false",
+        ),
+    ];
+    for (name, arguments, expected) in table.into_iter().chain(about_teammates) {
         let error = read(name, arguments.clone()).unwrap_err();
         assert!(error.contains(expected), "{arguments}: {error}");
         assert!(error.contains(&format!("Call `{name}` again")), "{error}");
@@ -191,10 +422,13 @@ fn arguments_that_do_not_fit_are_answered_with_what_to_do() {
 fn whoever_calls_something_else_is_told_what_there_is() {
     for name in ["spawn", "", "REPLY"] {
         let error = read(name, json!({"text": "hi"})).unwrap_err();
-        assert!(error.contains("reply, send_file, ask_user"), "{error}");
+        assert!(
+            error.contains("reply, react, send_file, ask_user, spawn_teammate, "),
+            "{error}"
+        );
     }
     let error = read(&"x".repeat(100_000), json!({})).unwrap_err();
-    assert!(error.len() < 300, "{}", error.len());
+    assert!(error.len() < 400, "{}", error.len());
 }
 
 #[test]

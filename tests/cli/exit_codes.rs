@@ -13,6 +13,7 @@ use pretty_assertions::assert_eq;
 use tieline::control::{
     Api, ControlServer, LedgerStatus, Messages, OutboxStatus, Status, StatusSource,
 };
+use tieline::dispatcher::Handle;
 use tieline::id::{DispatcherId, LaneId};
 use tieline::intake::PairingDesk;
 use tieline::ledger::{
@@ -266,6 +267,19 @@ async fn with_a_ledger<T: Send + 'static>(
     prepare: impl AsyncFnOnce(Ledger),
     scene: impl FnOnce(&Workbench) -> T + Send + 'static,
 ) -> T {
+    let make = async |_: &Workbench, ledger, _: &mut JoinSet<()>| {
+        prepare(ledger).await;
+        Vec::new()
+    };
+    with_dispatchers(make, scene).await
+}
+
+/// Runs `scene` while a daemon answers that has the dispatchers that `make` makes. What it spawns is
+/// ended with the scene.
+pub(super) async fn with_dispatchers<T: Send + 'static>(
+    make: impl AsyncFnOnce(&Workbench, Ledger, &mut JoinSet<()>) -> Vec<Handle>,
+    scene: impl FnOnce(&Workbench) -> T + Send + 'static,
+) -> T {
     let workbench = Workbench::configured();
     let server = ControlServer::bind(&workbench.path("state/control.sock"))
         .await
@@ -274,11 +288,13 @@ async fn with_a_ledger<T: Send + 'static>(
     let mut serving = JoinSet::new();
     let (ledger, ledger_thread) =
         Ledger::open(&workbench.path("ledger"), LedgerSettings::standard()).expect("a ledger");
-    prepare(ledger.clone()).await;
+    let mut helpers = JoinSet::new();
+    let handles = make(&workbench, ledger.clone(), &mut helpers).await;
+    let handles = handles.into_iter();
     let api = Api {
         status: Arc::new(Quiet),
         pairings: PairingDesk::new(ledger, Default::default()),
-        dispatchers: Arc::default(),
+        dispatchers: Arc::new(handles.map(|it| (it.id().clone(), it)).collect()),
     };
     serving.spawn(server.serve(api, stop.clone()));
     let result = std::thread::spawn(move || scene(&workbench));
@@ -287,6 +303,7 @@ async fn with_a_ledger<T: Send + 'static>(
     }
     stop.cancel();
     serving.join_all().await;
+    helpers.shutdown().await;
     ledger_thread.close().await;
     result.join().expect("the scene does not panic")
 }

@@ -80,7 +80,7 @@ async fn the_model_is_told_of_all_skills_and_again_by_the_next_child() {
         let shown = shown(&world);
         let expected = [
             "- brewing: How to make tea",
-            "- dispatching: How to deal with work that takes longer than a turn",
+            "- dispatching: How to hand out work well",
             "- tieline: What the chat bridge that you speak through can do",
         ];
         for skill in expected {

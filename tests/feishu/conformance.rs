@@ -252,6 +252,10 @@ impl Harness for Organisation {
         self.feishu.posts().into_iter().map(seen).collect()
     }
 
+    async fn reactions(&self, delivery: Delivery) -> Vec<String> {
+        self.feishu.reactions(&self.written(delivery).message)
+    }
+
     async fn fail_next_post(&self, failure: PostFailure) {
         let fault = match failure {
             PostFailure::Again => Fault::RateLimited(1),

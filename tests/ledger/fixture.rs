@@ -79,6 +79,7 @@ pub(crate) fn post(text: &str) -> NewPost {
         buttons: Vec::new(),
         as_file: None,
         file: None,
+        reaction: None,
     }
 }
 

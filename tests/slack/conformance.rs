@@ -243,6 +243,11 @@ impl Harness for Workspace {
         self.slack.posts().into_iter().map(seen).collect()
     }
 
+    async fn reactions(&self, delivery: Delivery) -> Vec<String> {
+        let it = self.written(delivery);
+        self.slack.reactions(&it.chat, &it.ts)
+    }
+
     async fn fail_next_post(&self, failure: PostFailure) {
         let fault = match failure {
             PostFailure::Again => Fault::RateLimited(1),

@@ -31,6 +31,13 @@ pub(crate) trait Service: Knowledge {
     /// The reactions on a message that is answered, and on one that cannot be.
     const ENDS: [&'static str; 2];
 
+    /// The method that makes a reaction.
+    const REACTS: &'static str;
+    /// What the service calls [`Emoji::Tada`](tieline_channel::Emoji::Tada).
+    const TADA: &'static str;
+    /// How a call is refused for which the app has no permission.
+    const NOT_PERMITTED: Self::Error;
+
     /// Of how many questions reactions keep up with what they show: they are limited.
     const MARKED_SOON: usize;
 
@@ -73,6 +80,9 @@ pub(crate) trait Service: Knowledge {
 
     /// Returns the time from one message to another.
     fn between(&self, earlier: &str, later: &str) -> Duration;
+
+    /// Returns which emoji a call of [`REACTS`](Self::REACTS) is about.
+    fn emoji(args: &Self::Args) -> Option<&str>;
 
     /// Returns the bot's reactions on a question.
     fn reactions(&self, asked: &Asked) -> Vec<String>;

@@ -89,6 +89,33 @@ async fn a_killed_daemon_answers_the_pending_call_as_before_and_people_read_it_o
 }
 
 #[tokio::test]
+async fn a_killed_daemon_reacts_once_though_codex_asks_again() {
+    let echo = Echo::new();
+    let mut proxied = Proxied::outside(&echo, Choices::standard()).await;
+    will_call(&echo, "once", "react", r#"{"emoji":"fire"}"#);
+    let mut answered = proxied.proxy.at_frame(To::Server, ANSWER, Mishap::Before);
+    let mut back = proxied.proxy.at_frame(To::Server, RESUME, Mishap::Hold);
+    proxied.world.platform.withhold_confirmations(true);
+    let id = proxied.world.platform.write("a", "once");
+    answered.seen().await;
+    back.seen().await;
+    // It is shown, and nobody has said so.
+    proxied.world.platform.posted("🔥").await;
+    proxied.world.kill_daemon().await;
+    proxied.world.platform.withhold_confirmations(false);
+    proxied.proxy.hold(false);
+    proxied.world.start();
+    let settling = proxied.world.platform.settled(&id).await;
+    assert_eq!(settling[0].text, "echo: once\nreacted");
+    let shown = texts(&proxied.world, "a");
+    let reactions = shown.iter().filter(|text| *text == "🔥");
+    assert_eq!(reactions.count(), 1, "{shown:#?}");
+    let repeated = proxied.world.logged("asks for a call again");
+    assert_eq!(repeated.len(), 1, "{}", proxied.world.log());
+    proxied.finish().await;
+}
+
+#[tokio::test]
 async fn a_turn_that_goes_on_after_a_crash_knows_what_it_has_said() {
     let echo = Echo::new();
     let mut proxied = Proxied::child(&echo, Choices::standard()).await;
@@ -109,7 +136,7 @@ async fn a_turn_that_goes_on_after_a_crash_knows_what_it_has_said() {
     let reminded = requests.last().unwrap().developer_texts();
     let reminded = reminded
         .iter()
-        .filter(|text| text.contains("kind=\"interrupted\"") && text.contains("reply (posted)"));
+        .filter(|text| text.contains("kind=\"interrupted\"") && text.contains("- reply: posted"));
     assert_eq!(reminded.count(), 1, "{}", world.log());
     proxied.world.finish().await;
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const TOOLS: [&str; 3] = ["reply", "send_file", "ask_user"];
+const TOOLS: [&str; 4] = ["reply", "react", "send_file", "ask_user"];
 
 #[tokio::test]
 async fn a_reply_is_there_before_the_answer_and_settles_nothing() {
@@ -25,6 +25,32 @@ async fn a_reply_is_there_before_the_answer_and_settles_nothing() {
         assert!(offered.iter().any(|it| it == tool), "{offered:?}");
     }
     world.platform.tally().assert_exactly_once();
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_emoji_is_shown_before_the_answer_and_is_no_answer() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    will_call(&echo, "thank you", "react", r#"{"emoji":"heart"}"#);
+    let id = world.platform.write("a", "thank you");
+    let settling = world.platform.settled(&id).await;
+    assert_eq!(settling[0].text, "echo: thank you\nreacted");
+    assert_eq!(texts(&world, "a"), ["❤️", "echo: thank you\nreacted"]);
+    let reaction = &world.platform.posts("a")[0];
+    assert_eq!((&*reaction.kind, reaction.settles.len()), ("notice", 0));
+    assert!(reaction.key.ends_with(&id), "{reaction:?}");
+    // Twice is once.
+    will_call(&echo, "truly", "react", r#"{"emoji":"heart"}"#);
+    echo.once(
+        "output: reacted",
+        Fault::Call("react", r#"{"emoji":"heart"}"#),
+    );
+    let id = world.platform.write("a", "truly");
+    world.platform.settled(&id).await;
+    assert_eq!(texts(&world, "a")[2..], ["❤️", "echo: truly\nreacted"]);
+    let calls = world.logged("a tool was called");
+    assert_eq!(calls.len(), 3, "{}", world.log());
     world.finish().await;
 }
 
@@ -69,6 +95,11 @@ async fn what_cannot_be_done_is_said_to_the_model_and_nobody_else() {
             "ask_user",
             r#"{"question":"So?","choices":["Yes"]}"#,
             "must have 2 to 10",
+        ),
+        (
+            "react",
+            r#"{"emoji":"eyes"}"#,
+            "`emoji` is \"eyes\" and not one of thumbs_up, ",
         ),
         (
             "send_file",

@@ -80,6 +80,24 @@ async fn with_final_answers_a_turn_may_end_without_one_after_a_reply() {
 }
 
 #[tokio::test]
+async fn an_emoji_says_enough_to_those_who_wrote() {
+    for (choices, last) in [
+        (Choices::standard(), Fault::Nothing),
+        (only_tools(), Fault::TwoMessages),
+    ] {
+        let echo = Echo::new();
+        let mut world = running(&echo, &choices).await;
+        will_call(&echo, "done, thanks", "react", r#"{"emoji":"thumbs_up"}"#);
+        echo.once("output: reacted", last);
+        let id = world.platform.write("a", "done, thanks");
+        let settling = world.platform.settled(&id).await;
+        assert_eq!((&*settling[0].kind, &*settling[0].text), ("answer", ""));
+        assert_eq!(texts(&world, "a"), ["👍", ""]);
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
 async fn a_conversation_is_told_when_what_reaches_people_changes() {
     let echo = Echo::new();
     let mut world = running(&echo, &Choices::standard()).await;

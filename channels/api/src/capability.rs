@@ -15,6 +15,8 @@ pub struct Capabilities {
     pub delete: bool,
     /// A message's status can be shown, by a reaction or otherwise.
     pub status: bool,
+    /// Emoji can be put on messages.
+    pub reactions: bool,
     /// Posts can carry buttons.
     pub buttons: bool,
     /// Files can be sent.

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::capability::Capabilities;
+use crate::emoji::Emoji;
 use crate::error::{AcceptError, RunError, SendError};
 use crate::health::Health;
 use crate::id::{ChannelId, WireId};
@@ -96,6 +97,21 @@ pub trait Channel: Send + Sync + 'static {
         at: &Conversation,
         message: &WireId,
         status: &Status,
+    ) -> Result<(), SendError>;
+
+    /// Puts an emoji on a message. Safe to repeat: one that is there already is a success.
+    ///
+    /// Called when [`Capabilities::reactions`]. Durable, unlike a status: it stays when the message
+    /// is settled.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Unclear`] whenever the platform may have taken it.
+    async fn react(
+        &self,
+        at: &Conversation,
+        message: &WireId,
+        emoji: Emoji,
     ) -> Result<(), SendError>;
 
     /// Fetches an attachment into the file `to`, which is made or replaced. `to` is whole when this

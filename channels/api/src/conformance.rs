@@ -82,6 +82,12 @@ pub trait Harness: Send + Sync + 'static {
     /// Returns what people see now of the channel's posts, in order.
     async fn posts(&self) -> Vec<Seen>;
 
+    /// Returns what people see of the channel's reactions on a message, in the platform's own words;
+    /// asked only of channels with [`Capabilities::reactions`](crate::Capabilities::reactions).
+    async fn reactions(&self, _delivery: Delivery) -> Vec<String> {
+        unreachable!("the channel has no reactions")
+    }
+
     /// Makes the platform fail at the next post.
     async fn fail_next_post(&self, failure: PostFailure);
 

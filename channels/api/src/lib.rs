@@ -8,6 +8,7 @@
 //! - [`id`]: the names of channels, chats, people and messages
 //! - [`inbound`]: what comes in
 //! - [`outbound`]: what goes out
+//! - [`emoji`]: what can be put on a message
 //! - [`capability`]: what a platform can and cannot do
 //! - [`error`]: failures, cut by what to do about them
 //! - [`health`]: whether the connection lives
@@ -23,6 +24,7 @@ pub mod capability;
 pub mod channel;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod emoji;
 mod ends;
 pub mod error;
 pub mod health;
@@ -37,6 +39,7 @@ pub mod socket;
 
 pub use crate::capability::{Capabilities, Repeat, TextLimit, TextUnit};
 pub use crate::channel::{Channel, Intake};
+pub use crate::emoji::Emoji;
 pub use crate::ends::Ends;
 pub use crate::error::{AcceptError, RunError, SendError, WithCauses};
 pub use crate::health::{Health, Link};

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use tieline_channel::socket::PrivateSocket;
 use tieline_channel::{
-    Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, Health, Intake, Message,
-    Post, Posted, Repeat, RunError, Said, SendError, Status, TextLimit, TextUnit, WireId,
-    WithCauses,
+    Attachment, Capabilities, CaughtUp, Channel, ChannelId, ChatId, Conversation, Emoji, Health,
+    Intake, Message, Post, PostKey, Posted, Repeat, RunError, Said, SendError, Status, TextLimit,
+    TextUnit, WireId, WithCauses,
 };
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -59,6 +59,7 @@ impl ConsoleChannel {
                 edit: false,
                 delete: false,
                 status: true,
+                reactions: true,
                 buttons: false,
                 files: false,
                 max_file_bytes: 0,
@@ -75,11 +76,28 @@ impl ConsoleChannel {
         &self.socket
     }
 
-    fn nobody(&self, at: &Conversation) -> SendError {
-        SendError::Again {
-            after: None,
-            reason: format!("no terminal is attached to the chat {}", at.chat),
+    /// Puts a line before every client of a chat, and waits until one has confirmed its key.
+    async fn show(&self, chat: &ChatId, key: &PostKey, line: &DaemonLine) -> Result<(), SendError> {
+        let mut shown = self.hub.show(chat, key, line).ok_or_else(|| nobody(chat))?;
+        match time::timeout(CONFIRM_WITHIN, shown.fate()).await {
+            Ok(Fate::Shown) => Ok(()),
+            Ok(Fate::Unknown) => Err(SendError::Unclear {
+                reason: "the terminal went away before it confirmed".into(),
+            }),
+            Err(_) => {
+                shown.drop_silent_clients();
+                Err(SendError::Unclear {
+                    reason: format!("no terminal confirmed within {CONFIRM_WITHIN:?}"),
+                })
+            }
         }
+    }
+}
+
+fn nobody(chat: &ChatId) -> SendError {
+    SendError::Again {
+        after: None,
+        reason: format!("no terminal is attached to the chat {chat}"),
     }
 }
 
@@ -147,23 +165,10 @@ impl Channel for ConsoleChannel {
             });
         }
         let line = DaemonLine::post(post);
-        let Some(mut shown) = self.hub.show(&post.to.chat, &post.key, &line) else {
-            return Err(self.nobody(&post.to));
-        };
-        match time::timeout(CONFIRM_WITHIN, shown.fate()).await {
-            Ok(Fate::Shown) => Ok(Posted {
-                id: WireId::new(format!("post:{}", post.key)),
-            }),
-            Ok(Fate::Unknown) => Err(SendError::Unclear {
-                reason: "the terminal went away before it confirmed".into(),
-            }),
-            Err(_) => {
-                shown.drop_silent_clients();
-                Err(SendError::Unclear {
-                    reason: format!("no terminal confirmed within {CONFIRM_WITHIN:?}"),
-                })
-            }
-        }
+        self.show(&post.to.chat, &post.key, &line).await?;
+        Ok(Posted {
+            id: WireId::new(format!("post:{}", post.key)),
+        })
     }
 
     async fn find(&self, _post: &Post, _since: SystemTime) -> Result<Option<Posted>, SendError> {
@@ -193,8 +198,18 @@ impl Channel for ConsoleChannel {
         if self.hub.mention(&at.chat, &line) {
             Ok(())
         } else {
-            Err(self.nobody(at))
+            Err(nobody(&at.chat))
         }
+    }
+
+    async fn react(
+        &self,
+        at: &Conversation,
+        message: &WireId,
+        emoji: Emoji,
+    ) -> Result<(), SendError> {
+        let (key, line) = DaemonLine::reaction(at, message, emoji);
+        self.show(&at.chat, &key, &line).await
     }
 
     async fn fetch(

@@ -35,12 +35,16 @@
 //! nothing new: what there was to say was said before. A message whose ack
 //! says `refused` or `ignored` gets no answer.
 //!
+//! An emoji that the model puts on a message is a notice with nothing but the emoji; its key says
+//! on which message: `react:thumbs_up:0199-a1`.
+//!
 //! A line of more than [`MAX_LINE`] bytes, or one that is no such object, is answered with
 //! `error`, and the conversation goes on. Members that a side does not know are passed over.
 
 use serde::{Deserialize, Serialize};
 use tieline_channel::{
-    ChatId, Post, PostKey, PostKind, Receipt, RefusalReason, Status, ThreadKey, WireId,
+    ChatId, Conversation, Emoji, Post, PostKey, PostKind, Receipt, RefusalReason, Status,
+    ThreadKey, WireId,
 };
 
 /// The version that `welcome` names. It changes when an old client would misunderstand.
@@ -200,6 +204,21 @@ impl DaemonLine {
         }
     }
 
+    /// Returns the line that shows an emoji on a message, and its key: the same for the same one, so
+    /// that a client shows it once. It may be longer than the key of a post.
+    pub(crate) fn reaction(at: &Conversation, message: &WireId, emoji: Emoji) -> (PostKey, Self) {
+        let key = PostKey::new(format!("react:{}:{message}", emoji.name()));
+        let line = Self::Post {
+            key: key.clone(),
+            thread: at.thread.clone(),
+            reply_to: None,
+            settles: Vec::new(),
+            kind: PostKind::Notice,
+            text: emoji.symbol().to_owned(),
+        };
+        (key, line)
+    }
+
     pub(crate) fn status(message: &WireId, status: &Status) -> Self {
         let (status, progress) = match status {
             Status::Received => (StatusWord::Received, None),
@@ -299,6 +318,16 @@ mod tests {
                 text: "Two files.".into(),
             },
             r#"{"type":"post","key":"b7","reply_to":"a1","settles":["a1"],"kind":"answer","text":"Two files."}"#,
+        );
+        let at = Conversation {
+            chat: ChatId::new("main"),
+            thread: None,
+        };
+        let (key, line) = DaemonLine::reaction(&at, &WireId::new("a1"), Emoji::Tada);
+        assert_eq!(key, PostKey::new("react:tada:a1"));
+        daemon_says(
+            &line,
+            r#"{"type":"post","key":"react:tada:a1","settles":[],"kind":"notice","text":"🎉"}"#,
         );
     }
 

@@ -40,6 +40,7 @@ async fn the_console_passes_the_suite() {
             ),
             ("an_edited_post_reads_anew", "edit"),
             ("a_deleted_post_is_gone", "delete"),
+            ("a_reaction_to_what_is_gone_is_never", "deletions by people"),
             ("a_file_is_fetched_as_it_was_sent", "attachments"),
             ("a_file_over_the_limit_is_not_fetched", "attachments"),
             ("a_file_that_is_gone_is_not_fetched", "attachments"),
@@ -62,7 +63,7 @@ async fn the_console_passes_the_suite() {
             ),
         ]
     );
-    assert_eq!(report.passed.len(), 26, "{:#?}", report.passed);
+    assert_eq!(report.passed.len(), 28, "{:#?}", report.passed);
 }
 
 /// Terminals that remember what they showed, as a client owes it.
@@ -287,6 +288,17 @@ impl Harness for Terminals {
 
     async fn posts(&self) -> Vec<Seen> {
         self.state().seen.clone()
+    }
+
+    async fn reactions(&self, delivery: Delivery) -> Vec<String> {
+        let state = self.state();
+        let on = format!(":m{}", delivery.0);
+        let is_one = |it: &&Seen| {
+            let key = it.key.as_ref().map_or("", |key| key.as_str());
+            key.starts_with("react:") && key.ends_with(&on)
+        };
+        let reactions = state.seen.iter().filter(is_one);
+        reactions.map(|it| it.text.clone()).collect()
     }
 
     async fn fail_next_post(&self, failure: PostFailure) {

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use tieline_channel::health::HealthBoard;
 use tieline_channel::{
-    Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, Health, Intake, Message,
-    Post, Posted, Repeat, RunError, Said, SendError, Status, TextLimit, TextUnit, WireId,
+    Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, Emoji, Health, Intake,
+    Message, Post, Posted, Repeat, RunError, Said, SendError, Status, TextLimit, TextUnit, WireId,
 };
 use tieline_net::Net;
 use tokio::sync::{Notify, watch};
@@ -32,6 +32,7 @@ pub struct FeishuChannel {
 impl FeishuChannel {
     /// Makes the channel.
     pub fn new(settings: Settings, net: Net) -> Self {
+        let reactions = settings.reactions;
         Self {
             account: Arc::new(Account::new(settings, net)),
             capabilities: Capabilities {
@@ -43,6 +44,7 @@ impl FeishuChannel {
                 edit: true,
                 delete: true,
                 status: true,
+                reactions,
                 buttons: true,
                 files: true,
                 max_file_bytes: outbound::MAX_FILE_BYTES,
@@ -113,6 +115,15 @@ impl Channel for FeishuChannel {
         status: &Status,
     ) -> Result<(), SendError> {
         self.status.show(&self.account, at, message, status).await
+    }
+
+    async fn react(
+        &self,
+        _at: &Conversation,
+        message: &WireId,
+        emoji: Emoji,
+    ) -> Result<(), SendError> {
+        outbound::react(&self.account, message, emoji).await
     }
 
     async fn fetch(

@@ -16,7 +16,8 @@ pub struct Settings {
     /// Where the Open API and discovery are: `https://open.feishu.cn` or
     /// `https://open.larksuite.com`.
     pub base_url: Url,
-    /// A reaction on a message when it is on disk, and another one when it is settled.
+    /// A reaction on a message when it is on disk, and another one when it is settled; without these,
+    /// the model cannot react either.
     pub reactions: bool,
     /// What tieline's own words are written in.
     pub language: Language,

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tieline_channel::{
-    Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, Health, Intake, Message,
-    Post, Posted, Repeat, RunError, Said, SendError, Status, TextLimit, TextUnit, WireId,
+    Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, Emoji, Health, Intake,
+    Message, Post, Posted, Repeat, RunError, Said, SendError, Status, TextLimit, TextUnit, WireId,
 };
 use tieline_net::Net;
 use tokio::sync::{Notify, watch};
@@ -36,6 +36,7 @@ pub struct SlackChannel {
 impl SlackChannel {
     /// Makes the channel.
     pub fn new(settings: Settings, net: Net) -> Self {
+        let reactions = settings.reactions;
         Self {
             account: Arc::new(Account::new(settings, net)),
             capabilities: Capabilities {
@@ -47,6 +48,7 @@ impl SlackChannel {
                 edit: true,
                 delete: true,
                 status: true,
+                reactions,
                 buttons: true,
                 files: true,
                 max_file_bytes: outbound::MAX_FILE_BYTES,
@@ -118,6 +120,15 @@ impl Channel for SlackChannel {
         status: &Status,
     ) -> Result<(), SendError> {
         self.status.show(&self.account, at, message, status).await
+    }
+
+    async fn react(
+        &self,
+        at: &Conversation,
+        message: &WireId,
+        emoji: Emoji,
+    ) -> Result<(), SendError> {
+        outbound::react(&self.account, at, message, emoji).await
     }
 
     async fn fetch(

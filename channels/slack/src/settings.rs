@@ -15,7 +15,8 @@ pub struct Settings {
     pub bot_token: SecretString,
     /// Where the Web API is, with a slash at the end: `https://slack.com/api/`.
     pub api_url: Url,
-    /// 👀 on a message when it is on disk, ✅ or ❌ when it is settled.
+    /// 👀 on a message when it is on disk, ✅ or ❌ when it is settled; without these, the model
+    /// cannot react either.
     pub reactions: bool,
     /// Each message at the top of a direct chat begins a thread of its own and is answered there,
     /// as in channels; otherwise it is answered below it.

@@ -37,7 +37,11 @@ pub(super) fn list(teammates: &[TeammateStatus], now: SystemTime) -> String {
 
 /// Writes one with its last tasks, as of `now`.
 pub(super) fn details(details: &TeammateDetails, now: SystemTime) -> String {
-    let TeammateDetails { teammate, tasks } = details;
+    let TeammateDetails {
+        teammate,
+        tasks,
+        waiting_tasks,
+    } = details;
     let mut table = rows();
     let state = format!(
         "{} for {}",
@@ -70,6 +74,15 @@ pub(super) fn details(details: &TeammateDetails, now: SystemTime) -> String {
         text.push('\n');
         text.push_str(&describe_details(task, now));
     }
+    for status in waiting_tasks {
+        let task = TaskDetails {
+            text: status.beginning.clone(),
+            status: status.clone(),
+            result: None,
+        };
+        text.push('\n');
+        text.push_str(&describe_details(&task, now));
+    }
     text
 }
 
@@ -87,8 +100,9 @@ pub(super) fn given(teammate: &TeammateStatus) -> String {
     let name = plain(&teammate.name);
     match teammate.waiting {
         0 => format!("{name} is at it\n"),
-        1 => format!("{name} has it next; it is {}\n", plain(&teammate.state)),
-        n => format!("{name} has it; {} wait before it\n", count_tasks(n - 1)),
+        1 if teammate.state == "working" => format!("{name} has it next, after what it does\n"),
+        1 => format!("{name} has it next\n"),
+        n => format!("{name} has it, after {}\n", waiting_tasks(n - 1)),
     }
 }
 
@@ -129,7 +143,7 @@ pub(super) fn closed(halted: &TeammateHalted, flags: &str) -> String {
             let reason = plain(reason.as_deref().unwrap_or("it is not known why"));
             text.push_str(&format!(
                 "its worktree {path} is kept: {reason}\n\
-                 hint: `tieline teammates close {name} --discard{flags}` removes it, with what is only there\n"
+                 `tieline teammates close {name} --discard{flags}` removes it, with what is only there\n"
             ));
         }
         Some("leaving") => text.push_str(&format!(
@@ -149,10 +163,6 @@ fn describe_halt(halted: &TeammateHalted) -> Option<String> {
     ];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("; "))
-}
-
-fn count_tasks(n: u64) -> String {
-    count(usize::try_from(n).unwrap_or(usize::MAX), "task")
 }
 
 fn waiting_tasks(n: u64) -> String {
@@ -189,13 +199,15 @@ fn describe_details(task: &TaskDetails, now: SystemTime) -> String {
     } else {
         "task"
     };
-    let mut told = format!(
-        "{what}, given {} ago, {} for {}\n{}",
-        since(status.given_at, now),
-        describe_state(status),
-        since(status.changed_at, now),
-        block(text),
-    );
+    let given = since(status.given_at, now);
+    let changed = since(status.changed_at, now);
+    let state = describe_state(status);
+    let state = match status.state.as_str() {
+        "waiting" => state,
+        "in_turn" => format!("{state} for {changed}"),
+        _ => format!("{state} {changed} ago"),
+    };
+    let mut told = format!("{what}, given {given} ago, {state}\n{}", block(text));
     if let Some(result) = result {
         told.push_str(&format!(
             "result, {}\n{}",
@@ -209,7 +221,7 @@ fn describe_details(task: &TaskDetails, now: SystemTime) -> String {
 /// Writes a text of several lines below what it is.
 fn block(text: &str) -> String {
     text.lines()
-        .map(|line| format!("    {}\n", plain(line)))
+        .map(|line| format!("    {}", plain(line)).trim_end().to_owned() + "\n")
         .collect()
 }
 
@@ -262,3 +274,6 @@ fn whole_place(workspace: &WorkspaceStatus) -> String {
 fn cut(text: &str) -> String {
     tieline_channel::cut(text, TEXT)
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,6 +119,15 @@ impl Request {
             .collect()
     }
 
+    /// Returns the texts of developers that came since the model last said or did anything.
+    pub fn fresh_developer_texts(&self) -> Vec<&str> {
+        self.fresh_items()
+            .iter()
+            .filter(|item| item["role"] == "developer")
+            .flat_map(content_texts)
+            .collect()
+    }
+
     /// Returns every text that the model itself has said.
     pub fn model_texts(&self) -> Vec<&str> {
         self.items

@@ -1,12 +1,13 @@
 //! How teammates are, in plain text for a model: short, bounded, and right in every state.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::dispatcher::envelope::Age;
 use crate::id::LaneId;
-use crate::ledger::{TaskRecord, TaskState, WorktreeFate};
-use crate::teammates::{Details, State, TaskDetails, Teammate, worktree_of};
+use crate::ledger::{TaskRecord, TaskState, Workspace, WorktreeFate};
+use crate::teammates::{Details, State, TaskDetails, Teammate};
 
 /// How many characters of tasks and results are shown of one teammate.
 const MAX_SHOWN: usize = 30_000;
@@ -25,7 +26,7 @@ pub(super) fn all(teammates: &[Teammate], reader: &LaneId, now: SystemTime) -> S
     let (open, mut closed): (Vec<_>, Vec<_>) = teammates
         .iter()
         .partition(|teammate| teammate.record.closed_at.is_none());
-    closed.sort_by_key(|teammate| std::cmp::Reverse(teammate.record.closed_at));
+    closed.sort_by_key(|teammate| Reverse(teammate.record.closed_at));
     let n_closed = closed.len();
     let mut text = match open.len() {
         0 => "There are no teammates; spawn_teammate starts one.".to_owned(),
@@ -81,21 +82,17 @@ pub(super) fn one(details: &Details, reader: &LaneId, now: SystemTime) -> String
 /// Returns what there is to say of one, a line each; the first says who it is and what it is at.
 fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
     let record = &teammate.record;
-    let current = teammate
-        .task
-        .as_ref()
-        .filter(|task| !task.state.is_settled());
-    let ends = if current.is_some() {
-        "; its turn is ending"
-    } else {
-        ""
+    let ends = match &teammate.task {
+        Some(task) if task.state == TaskState::InTurn => "; its turn is ending",
+        Some(_) | None => "",
     };
+    let since = Age(elapsed(teammate.since, now));
     let state = match &teammate.state {
         State::Idle => "idle: it can be given a task".to_owned(),
         State::Waiting => "waiting for a free place among those that work, or for Codex".to_owned(),
-        State::Working { since, doing: _ } => format!("working for {}", Age(elapsed(*since, now))),
+        State::Working { doing: _ } => format!("working for {since}"),
         State::Stopping => "stopping: its turn is ending".to_owned(),
-        State::Closed { at } => format!("closed {} ago{ends}", Age(elapsed(*at, now))),
+        State::Closed => format!("closed {since} ago{ends}"),
     };
     let waiting = match teammate.waiting {
         0 => String::new(),
@@ -103,16 +100,24 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
         more => format!("; {more} tasks wait for it"),
     };
     let mut lines = vec![format!("{}: {state}{waiting}", record.name)];
-    if let Some(task) = current {
-        lines.push(format!("task: {}", name_of(task)));
+    if let Some(task) = &teammate.task {
+        match task.state {
+            TaskState::InTurn => lines.push(format!("task: {}", name_of(task))),
+            TaskState::Waiting => lines.push(format!("next: {}", name_of(task))),
+            // The last one, of which more is said below.
+            TaskState::Done
+            | TaskState::Failed { .. }
+            | TaskState::Stopped
+            | TaskState::Unclear => {}
+        }
     }
-    if let State::Working { doing, .. } = &teammate.state {
+    if let State::Working { doing } = &teammate.state {
         lines.push(match doing {
             Some(doing) => {
                 let heard = Age(elapsed(doing.at, now));
-                format!("{heard} ago: {}", line(&doing.text))
+                format!("doing, {heard} ago: {}", line(&doing.text))
             }
-            None => "nothing was heard of it yet".to_owned(),
+            None => "doing: nothing was heard of it yet".to_owned(),
         });
     }
     if let Some(last) = &teammate.last {
@@ -126,7 +131,7 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
     if record.asker.lane != *reader {
         lines.push("its newest task is for another conversation, which is told of it".to_owned());
     }
-    lines.push(place(teammate));
+    lines.push(place(&record.workspace));
     let own = [("model", &record.model), ("sandbox", &record.sandbox)];
     for (what, own) in own {
         if let Some(own) = own {
@@ -137,24 +142,16 @@ fn lines(teammate: &Teammate, reader: &LaneId, now: SystemTime) -> Vec<String> {
 }
 
 /// Returns where one works, and what became of that place.
-fn place(teammate: &Teammate) -> String {
-    use crate::ledger::Workspace;
-
-    let Some((worktree, fate)) = worktree_of(&teammate.record.workspace) else {
-        return match &teammate.record.workspace {
-            Workspace::Directory { path } => format!("works in {}", path.display()),
-            Workspace::Shared | Workspace::Worktree { .. } => "works in your workspace".to_owned(),
-        };
+fn place(workspace: &Workspace) -> String {
+    let (path, branch, fate) = match workspace {
+        Workspace::Shared => return "works in your workspace".to_owned(),
+        Workspace::Directory { path } => return format!("works in {}", path.display()),
+        Workspace::Worktree {
+            path, branch, fate, ..
+        } => (path.display(), branch, fate),
     };
-    let (path, branch) = (worktree.path.display(), &worktree.branch);
     match fate {
-        WorktreeFate::InUse => {
-            let cwd = worktree.cwd();
-            format!(
-                "works on branch {branch}, in the worktree {}",
-                cwd.display()
-            )
-        }
+        WorktreeFate::InUse => format!("works on branch {branch}, in the worktree {path}"),
         WorktreeFate::Leaving { force: false } => format!(
             "its worktree {path} goes when nobody works in it, unless something would be lost by that; \
              branch {branch} stays"
@@ -167,7 +164,10 @@ fn place(teammate: &Teammate) -> String {
             format!("its worktree is gone; what it committed is on branch {branch}")
         }
         WorktreeFate::Kept { reason } => {
-            format!("its worktree {path} is still there, on branch {branch}: {reason}")
+            format!(
+                "its worktree {path} is still there, on branch {branch}: {reason}; to close it once more \
+                 with discard removes it"
+            )
         }
     }
 }
@@ -241,6 +241,9 @@ fn line(text: &str) -> String {
 }
 
 /// Returns how long ago it was; no time if the clock was set back.
-fn elapsed(at: SystemTime, now: SystemTime) -> std::time::Duration {
+fn elapsed(at: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(at).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,26 +1,34 @@
 //! Whom a call reaches, and how often.
 
+mod teammates;
+
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
-use tieline_channel::{Channel, EventKey, EventKind, Language, WireId};
+use tieline_channel::{Channel, Emoji, EventKey, EventKind, Language, WireId};
 
 use super::*;
 use crate::codex::DeclineAll;
+use crate::config::Sandbox;
 use crate::dispatcher::fake_channel::{FakeChannel, record};
-use crate::id::TurnKey;
+use crate::id::{MessageId, TurnKey};
 use crate::ledger::{
-    Accepted, LedgerSettings, LedgerThread, NewMessage, OutboxEntry, Outcome, Reach,
+    Accepted, CompletionStatus, LedgerSettings, LedgerThread, NewCompletion, NewMessage,
+    OutboxEntry, Outcome, Reach, Reaction,
 };
+use crate::teammates::{Rules, WhatTheyDo};
 
 struct Bench {
     calls: Calls,
     thread: LedgerThread,
     directory: tempfile::TempDir,
+    /// The lanes that were woken, in order.
+    woken: Arc<Mutex<Vec<LaneId>>>,
+    doing: WhatTheyDo,
 }
 
 impl Bench {
@@ -36,47 +44,79 @@ impl Bench {
             channel: Arc::new(FakeChannel::new()) as Arc<dyn Channel>,
             language: Language::English,
         };
+        let (woken, doing) = (Arc::<Mutex<Vec<LaneId>>>::default(), WhatTheyDo::default());
+        let rules = Rules {
+            workspace: at("work"),
+            worktrees: at("worktrees"),
+            sandbox: Sandbox::WorkspaceWrite,
+            limit: 3,
+        };
+        let wake = Arc::clone(&woken);
+        let dispatcher = DispatcherId::new("flow");
+        let teammates = Roster::new(
+            dispatcher.clone(),
+            rules,
+            ledger.clone(),
+            doing.clone(),
+            move |lane| wake.lock().unwrap().push(lane),
+        );
         let calls = Calls {
-            dispatcher: DispatcherId::new("flow"),
+            dispatcher,
             ledger,
             lines: [(ChannelId::new("team"), line)].into(),
             workspace: at("work"),
             outgoing: at("outgoing"),
+            teammates,
+            announces: true,
         };
         Self {
             calls,
             thread,
             directory,
+            woken,
+            doing,
         }
     }
 
     /// Opens a turn of a lane for a message `id`, on a thread of the lane's name.
     async fn open(&self, dispatcher: &str, lane: &str, id: &str) -> (LaneId, TurnKey) {
-        let ledger = &self.calls.ledger;
+        let message = self.accept(dispatcher, lane, EventKind::Message, id).await;
         let lane = LaneId::new(lane);
+        let turn = self.begin(&lane, vec![message]).await;
+        (lane, turn)
+    }
+
+    /// Accepts what an event of this kind says in a lane.
+    async fn accept(&self, dispatcher: &str, lane: &str, kind: EventKind, id: &str) -> MessageId {
         let mut message = record(&[]).message;
         message.id = WireId::new(id);
-        let accepted = ledger.accept(NewMessage {
+        let accepted = self.calls.ledger.accept(NewMessage {
             channel: ChannelId::new("team"),
             dispatcher: DispatcherId::new(dispatcher),
-            lane: lane.clone(),
+            lane: LaneId::new(lane),
             key: EventKey {
-                kind: EventKind::Message,
+                kind,
                 id: id.to_owned(),
             },
             message,
             received_at: std::time::SystemTime::now(),
             urgent: false,
         });
-        let Accepted::New { id: message, .. } = accepted.await.unwrap() else {
-            panic!("{id} is there already");
-        };
+        match accepted.await.unwrap() {
+            Accepted::New { id, .. } => id,
+            Accepted::Duplicate { .. } => panic!("{id} is there already"),
+        }
+    }
+
+    /// Opens a turn of a lane, on a thread of the lane's name.
+    async fn begin(&self, lane: &LaneId, messages: Vec<MessageId>) -> TurnKey {
+        let ledger = &self.calls.ledger;
         let thread = ThreadId::new(lane.as_str());
         let reach = Reach::default();
-        ledger.set_thread(&lane, thread, reach).await.unwrap();
+        ledger.set_thread(lane, thread, reach).await.unwrap();
         let turn = TurnKey::new();
-        ledger.open_turn(&lane, turn, vec![message]).await.unwrap();
-        (lane, turn)
+        ledger.open_turn(lane, turn, messages).await.unwrap();
+        turn
     }
 
     async fn close(&self, lane: &LaneId, turn: TurnKey) {
@@ -109,6 +149,11 @@ impl Bench {
         .await
     }
 
+    async fn react(&self, thread: &str, id: &str) -> (bool, String) {
+        self.call(thread, id, "react", json!({"emoji": "tada"}))
+            .await
+    }
+
     async fn posts(&self) -> Vec<OutboxEntry> {
         let channel = ChannelId::new("team");
         let posts = self.calls.ledger.undelivered(&channel, None, 1_000);
@@ -119,6 +164,10 @@ impl Bench {
         drop(self.calls);
         self.thread.close().await;
     }
+}
+
+fn reacted() -> (bool, String) {
+    (true, REACTED.to_owned())
 }
 
 fn posted() -> (bool, String) {
@@ -214,6 +263,84 @@ async fn a_question_has_buttons_and_a_refused_call_may_be_made_again() {
     let posts = bench.posts().await;
     let labels = posts[0].post.buttons.iter().map(|it| &*it.label);
     assert_eq!(labels.collect::<Vec<_>>(), ["A", "B"]);
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn an_emoji_goes_on_the_last_message_of_the_turn_and_people_have_heard_something() {
+    let bench = Bench::new();
+    let (lane, turn) = bench.open("flow", "flow/1", "m1").await;
+    let joined = bench
+        .accept("flow", "flow/1", EventKind::Message, "m2")
+        .await;
+    let ledger = &bench.calls.ledger;
+    ledger.join_turn(&lane, turn, joined).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(bench.react("flow/1", "c1").await, reacted());
+    }
+    let posts = bench.posts().await;
+    assert_eq!(posts.len(), 1, "{posts:#?}");
+    let post = &posts[0].post;
+    let reaction = Reaction {
+        message: WireId::new("m2"),
+        emoji: Emoji::Tada,
+    };
+    assert_eq!(post.reaction, Some(reaction));
+    assert_eq!(post.to, record(&[]).message.conversation);
+    assert_eq!((&*post.text, post.settles.len()), ("", 0));
+    // So that nobody is told that they were told nothing.
+    let open = ledger.lane(&lane).await.unwrap().unwrap().open;
+    assert_eq!(open.unwrap().said, 1);
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn without_a_message_or_reactions_no_emoji_is_promised() {
+    let mut bench = Bench::new();
+    for (lane, kind) in [
+        ("flow/press", EventKind::Press),
+        ("flow/command", EventKind::Command),
+    ] {
+        let message = bench.accept("flow", lane, kind, lane).await;
+        let lane = LaneId::new(lane);
+        bench.begin(&lane, vec![message]).await;
+        let (success, text) = bench.react(lane.as_str(), "c1").await;
+        assert!(
+            !success && text.contains("no message that an emoji"),
+            "{text}"
+        );
+    }
+
+    // A result is brought up to where somebody wrote before.
+    let (lane, turn) = bench.open("flow", "flow/1", "m1").await;
+    bench.close(&lane, turn).await;
+    let ledger = &bench.calls.ledger;
+    let completion = ledger.report(NewCompletion {
+        dispatcher: DispatcherId::new("flow"),
+        lane: lane.clone(),
+        name: "build-1".to_owned(),
+        from: "ci".to_owned(),
+        status: CompletionStatus::Ok,
+        body: "green".to_owned(),
+        origin: None,
+    });
+    let completion = completion.await.unwrap().id;
+    let opened = ledger.open_trigger(&lane, TurnKey::new(), vec![completion]);
+    opened.await.unwrap();
+    let (success, text) = bench.react("flow/1", "c1").await;
+    assert!(
+        !success && text.contains("no message that an emoji"),
+        "{text}"
+    );
+    assert_eq!(bench.reply("flow/1", "c2").await, posted());
+    assert_eq!(bench.posts().await.len(), 1);
+
+    bench.open("flow", "flow/2", "m2").await;
+    let line = bench.calls.lines.values_mut().next().unwrap();
+    line.channel = Arc::new(FakeChannel::new().without_reactions());
+    let (success, text) = bench.react("flow/2", "c1").await;
+    assert!(!success && text.contains("takes no reactions"), "{text}");
+    assert_eq!(bench.posts().await.len(), 1);
     bench.finish().await;
 }
 

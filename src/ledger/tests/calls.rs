@@ -1,13 +1,13 @@
 //! Calls of tools: done once while their turn is open.
 
 use pretty_assertions::assert_eq;
-use tieline_channel::{ChannelId, ChatId, Conversation};
+use tieline_channel::{ChannelId, ChatId, Conversation, Emoji, WireId};
 
 use super::fixture::{accept, lane};
 use crate::id::{DispatcherId, LaneId, OutboxId, ThreadId, TurnKey};
 use crate::ledger::{
     CallRecord, Done, Ledger, LedgerError, LedgerSettings, LostThread, NewCall, NewPost, Outcome,
-    Reach, SentFile,
+    Reach, Reaction, SentFile,
 };
 use crate::outbox;
 
@@ -177,4 +177,35 @@ async fn a_thread_leads_to_the_lane_that_has_it_now() {
     );
     drop(ledger);
     thread.close().await;
+}
+
+#[tokio::test]
+async fn a_reaction_is_an_entry_like_others_and_those_from_before_there_were_any_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Ledger::open(directory.path(), LedgerSettings::standard()).unwrap();
+    let (ledger, thread) = open();
+    let turn = open_turn(&ledger, "m1").await;
+    let reaction = NewPost {
+        reaction: Some(Reaction {
+            message: WireId::new("m1"),
+            emoji: Emoji::Heart,
+        }),
+        ..post("")
+    };
+    let made = ledger.do_call(call(turn, "a", vec![reaction.clone()]));
+    made.await.unwrap();
+    drop(ledger);
+    thread.close().await;
+    let (ledger, thread) = open();
+    let channel = ChannelId::new("team");
+    let entries = ledger.undelivered(&channel, None, 100).await.unwrap();
+    let posts: Vec<_> = entries.into_iter().map(|entry| entry.post).collect();
+    assert_eq!(posts, [reaction]);
+    drop(ledger);
+    thread.close().await;
+
+    let mut older = serde_json::to_value(post("older")).unwrap();
+    older.as_object_mut().unwrap().remove("reaction").unwrap();
+    let read: NewPost = serde_json::from_value(older).unwrap();
+    assert_eq!(read, post("older"));
 }

@@ -421,10 +421,7 @@ async fn a_call_that_orders_something_is_carried_out_once_or_not_at_all() {
     );
     let stop = Order::Stop(halt("a", Some(lane())));
     let done = it.ledger.do_call(call("3", stop)).await.unwrap();
-    assert_eq!(
-        done.receipt,
-        "started; tasks that waited and will not be done: 1"
-    );
+    assert_eq!(done.receipt, "started; 1 waiting task will not be done");
     let record = it.ledger.lane(&lane()).await.unwrap().unwrap();
     assert_eq!(record.open.unwrap().said, 0, "people have heard nothing");
     it.close().await;

@@ -4,6 +4,7 @@ mod bench;
 mod files;
 mod platform;
 mod random;
+mod reactions;
 
 use std::io;
 use std::sync::atomic::Ordering;

@@ -49,8 +49,15 @@ async fn without_reactions_there_are_none() {
         .await;
     let asked = scene.slack.ask(&scene.mei, &scene.ops, "quietly");
     scene.slack.all_answered(&[asked]).await;
+    let call = model::Fault::Call("react", r#"{"emoji":"tada"}"#);
+    scene.echo.once("again", call);
     let more = scene.slack.ask(&scene.mei, &scene.ops, "again");
     scene.slack.all_answered(&[more]).await;
+    let answer = scene.said("again").await;
+    assert!(
+        answer.visible().contains("takes no reactions"),
+        "{answer:#?}"
+    );
     assert_eq!(scene.slack.count_calls("reactions.add"), 0);
     scene
         .slack

@@ -11,7 +11,9 @@ use tieline_net::Net;
 use super::super::daemon::Choices;
 use super::super::mock::{Answer, Place};
 use super::super::service::Service;
-use super::{APP_ID, APP_SECRET, Asked, EventId, MockFeishu, Options, State, content, observe};
+use super::{
+    APP_ID, APP_SECRET, Args, Asked, EventId, MockFeishu, Options, State, content, observe,
+};
 
 impl Service for State {
     type Options = Options;
@@ -30,6 +32,9 @@ impl Service for State {
     const REFUSES: bool = true;
     const THREADS_DIRECT: bool = false;
     const ENDS: [&'static str; 2] = ["DONE", "CrossMark"];
+    const REACTS: &'static str = "reactions.create";
+    const TADA: &'static str = "PARTY";
+    const NOT_PERMITTED: i64 = 99_991_672;
     const MARKED_SOON: usize = 200;
 
     async fn start(options: Options) -> MockFeishu {
@@ -118,6 +123,10 @@ impl Service for State {
     fn between(&self, earlier: &str, later: &str) -> Duration {
         let at = |message: &str| self.messages[message].at_ms;
         Duration::from_millis(at(later).saturating_sub(at(earlier)))
+    }
+
+    fn emoji(args: &Args) -> Option<&str> {
+        args.get("reaction_type")?["emoji_type"].as_str()
     }
 
     fn reactions(&self, asked: &Asked) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! What a mock knows, behind one lock; who waits for it to change, and the tasks that serve it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub(crate) trait Knowledge: Sized + Send + 'static {
     /// What a call is made with.
     type Args: 'static;
     /// What a refusal is called.
-    type Error: Clone + Send + 'static;
+    type Error: Clone + fmt::Debug + Send + 'static;
     /// The kinds of what is delivered.
     type Kind: Send + 'static;
     /// How it was delivered.

@@ -11,6 +11,7 @@ use tieline_slack::{Settings, SlackChannel};
 use super::super::daemon::Choices;
 use super::super::mock::{Answer, Place};
 use super::super::service::Service;
+use super::api::Args;
 use super::delivery::name_of;
 use super::{APP_TOKEN, Asked, BOT_TOKEN, EventId, MockSlack, Options, State, limits, observe};
 
@@ -25,6 +26,9 @@ impl Service for State {
     const REFUSES: bool = false;
     const THREADS_DIRECT: bool = true;
     const ENDS: [&'static str; 2] = ["white_check_mark", "x"];
+    const REACTS: &'static str = "reactions.add";
+    const TADA: &'static str = "tada";
+    const NOT_PERMITTED: &'static str = "missing_scope";
     const MARKED_SOON: usize = 5;
 
     async fn start(options: Options) -> MockSlack {
@@ -113,6 +117,10 @@ impl Service for State {
     fn between(&self, earlier: &str, later: &str) -> Duration {
         let micros = |ts: &str| -> u64 { ts.replace('.', "").parse().expect("a ts") };
         Duration::from_micros(micros(later).saturating_sub(micros(earlier)))
+    }
+
+    fn emoji(args: &Args) -> Option<&str> {
+        args.text("name")
     }
 
     fn reactions(&self, asked: &Asked) -> Vec<String> {

@@ -1,10 +1,11 @@
 //! What goes out: shown once, and an honest word on whether it was.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use super::bench::{Bench, NASTY, message, within};
 use super::{Check, Need, PostFailure, check};
-use crate::{Repeat, SendError, Status};
+use crate::{Emoji, Repeat, SendError, Status};
 
 pub(super) const CHECKS: &[Check] = &[
     check!(a_post_appears_where_it_was_sent_with_an_id),
@@ -38,6 +39,13 @@ pub(super) const CHECKS: &[Check] = &[
     check!(an_edited_post_reads_anew, Need::Edit),
     check!(a_deleted_post_is_gone, Need::Delete),
     check!(a_status_is_no_post, Need::Status),
+    check!(a_reaction_that_is_there_is_a_success, Need::Reactions),
+    check!(each_emoji_is_another_reaction, Need::Reactions),
+    check!(
+        a_reaction_to_what_is_gone_is_never,
+        Need::Reactions,
+        Need::Deletions
+    ),
 ];
 
 async fn a_post_appears_where_it_was_sent_with_an_id(bench: &Bench) {
@@ -219,4 +227,45 @@ async fn a_status_is_no_post(bench: &Bench) {
     }
     bench.harness.settle().await;
     assert!(bench.seen().await.is_empty());
+}
+
+async fn a_reaction_that_is_there_is_a_success(bench: &Bench) {
+    let delivery = bench.deliver("hello").await;
+    for _ in 0..3 {
+        assert_eq!(react(bench, Emoji::ThumbsUp).await, Ok(()));
+        assert_eq!(bench.harness.reactions(delivery).await.len(), 1);
+    }
+}
+
+async fn each_emoji_is_another_reaction(bench: &Bench) {
+    let delivery = bench.deliver("hello").await;
+    for emoji in Emoji::ALL {
+        assert_eq!(react(bench, emoji).await, Ok(()), "{emoji:?}");
+    }
+    let seen: BTreeSet<_> = bench
+        .harness
+        .reactions(delivery)
+        .await
+        .into_iter()
+        .collect();
+    assert_eq!(seen.len(), Emoji::ALL.len(), "{seen:?}");
+}
+
+async fn a_reaction_to_what_is_gone_is_never(bench: &Bench) {
+    let delivery = bench.deliver("not meant").await;
+    bench.taken(1).await;
+    bench.harness.take_back(delivery).await;
+    let result = react(bench, Emoji::Heart).await;
+    let is_never = matches!(result, Err(SendError::Never { .. }));
+    assert!(is_never, "{result:?}");
+}
+
+/// Puts an emoji on the first message that was taken.
+async fn react(bench: &Bench, emoji: Emoji) -> Result<(), SendError> {
+    let events = bench.taken(1).await;
+    let message = message(&events[0]);
+    let reacting = bench
+        .channel
+        .react(&message.conversation, &message.id, emoji);
+    within("reacting", reacting).await
 }

@@ -90,8 +90,8 @@ pub const SCOPES: &[Scope] = &[
         name: "im:message.reactions:write_only",
         need: Need::Useful,
         purpose: Text {
-            en: "showing by a reaction that a message is worked on",
-            zh: "用表情回复显示消息的处理状态",
+            en: "reactions: how far a message is, and those of the model",
+            zh: "用表情回复显示消息的处理状态，以及模型的表情回复",
         },
         covered_by: &["im:message"],
     },

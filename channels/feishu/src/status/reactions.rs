@@ -279,8 +279,17 @@ fn mark(id: Option<String>, name: &'static str) -> Mark {
 #[cfg(test)]
 mod tests {
     use pretty_assertions::assert_eq;
+    use tieline_channel::Emoji;
 
     use super::*;
+
+    #[test]
+    fn no_mark_is_one_of_the_reactions_that_are_to_stay() {
+        for emoji in Emoji::ALL {
+            let name = crate::outbound::emoji_name(emoji);
+            assert!(![RECEIVED, WORKING, DONE, FAILED].contains(&name), "{name}");
+        }
+    }
 
     const WORK: Status = Status::Working { progress: None };
 

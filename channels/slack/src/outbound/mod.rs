@@ -4,11 +4,13 @@
 //! - `body`: the forms that a message can have, from the best to the plainest
 //! - `upload`: posts that carry a file
 //! - `find`: whether a post is there whose answer was lost
+//! - `react`: emoji on messages
 
 mod body;
 mod find;
 mod markdown;
 mod mrkdwn;
+mod react;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,9 @@ use tieline_channel::{Conversation, Post, PostKind, Posted, SendError, WireId};
 use tracing::{info, warn};
 
 use self::body::Body;
+#[cfg(test)]
+pub(crate) use self::react::name as emoji_name;
+pub(crate) use self::react::react;
 pub(crate) use self::upload::MAX_FILE_BYTES;
 use crate::account::Account;
 use crate::web::{CallError, Form, Method, Urgency};

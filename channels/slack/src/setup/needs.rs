@@ -66,7 +66,7 @@ pub const SCOPES: &[Scope] = &[
     later("reactions:read", "understanding reactions"),
     useful(
         "reactions:write",
-        "reactions that tell how far a message is",
+        "reactions: how far a message is, and those of the model",
     ),
     useful("users:read", "the names of people"),
 ];

@@ -174,8 +174,17 @@ impl Reactions {
 #[cfg(test)]
 mod tests {
     use pretty_assertions::assert_eq;
+    use tieline_channel::Emoji;
 
     use super::*;
+
+    #[test]
+    fn no_mark_is_one_of_the_reactions_that_are_to_stay() {
+        for emoji in Emoji::ALL {
+            let name = crate::outbound::emoji_name(emoji);
+            assert!(![RECEIVED, DONE, FAILED].contains(&name), "{name}");
+        }
+    }
 
     fn want(reactions: &mut Reactions, message: &str, status: &Status) {
         reactions.want(&ChatId::new("C1"), &WireId::new(message), status);

@@ -134,6 +134,7 @@ impl Bench {
             buttons: Vec::new(),
             as_file: None,
             file: None,
+            reaction: None,
         }
     }
 

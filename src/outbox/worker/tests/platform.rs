@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tieline_channel::{
-    Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, File, Health, Intake,
-    Link, Message, Post, PostKey, Posted, Repeat, RunError, Said, SendError, Status, TextLimit,
-    TextUnit, WireId,
+    Attachment, Capabilities, CaughtUp, Channel, ChannelId, Conversation, Emoji, File, Health,
+    Intake, Link, Message, Post, PostKey, PostKind, Posted, Repeat, RunError, Said, SendError,
+    Status, TextLimit, TextUnit, WireId,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,7 @@ pub(super) enum Answer {
 pub(super) enum Kind {
     Post,
     Find,
+    React,
 }
 
 /// A call that was made.
@@ -100,6 +101,13 @@ impl Platform {
         Arc::new(Self::made(repeat, script))
     }
 
+    /// Makes a platform that takes no reactions.
+    pub(super) fn without_reactions() -> Arc<Self> {
+        let mut platform = Self::made(Repeat::Findable, |_, _| Answer::Take);
+        platform.capabilities.reactions = false;
+        Arc::new(platform)
+    }
+
     /// Makes a platform that takes files.
     pub(super) fn with_files(
         repeat: Repeat,
@@ -124,6 +132,7 @@ impl Platform {
                 edit: false,
                 delete: false,
                 status: false,
+                reactions: true,
                 buttons: false,
                 files: false,
                 max_file_bytes: 0,
@@ -322,6 +331,29 @@ impl Channel for Platform {
 
     async fn show_status(&self, _: &Conversation, _: &WireId, _: &Status) -> Result<(), SendError> {
         unreachable!("a worker only posts")
+    }
+
+    /// One that is there is not put there again, whatever happens to a repeated post.
+    async fn react(&self, at: &Conversation, on: &WireId, emoji: Emoji) -> Result<(), SendError> {
+        assert!(self.capabilities.reactions, "it takes no reactions");
+        let text = format!("{} on {on}", emoji.symbol());
+        let reaction = Post {
+            key: PostKey::new(text.clone()),
+            to: at.clone(),
+            reply_to: None,
+            settles: Vec::new(),
+            kind: PostKind::Notice,
+            text,
+            buttons: Vec::new(),
+            file: None,
+        };
+        let (answer, _in_call) = self.begin(Kind::React, &reaction);
+        let put = || {
+            if self.find_shown(&reaction).is_none() {
+                self.take(&reaction);
+            }
+        };
+        self.give(answer, put).await
     }
 
     async fn fetch(&self, _: &Attachment, _: &Path, _: u64) -> Result<(), SendError> {

@@ -21,7 +21,18 @@ const EMOJI: &[&str] = &[
     "question",
     "thumbsup",
     "+1",
+    "thumbsdown",
+    "-1",
+    "ok_hand",
+    "heart",
+    "joy",
+    "cry",
+    "thinking_face",
+    "pray",
     "tada",
+    "clap",
+    "muscle",
+    "fire",
 ];
 
 pub(super) fn add_reaction(state: &mut State, args: &Args) -> Answer {
