@@ -4,6 +4,7 @@
 mod broken;
 mod flow;
 mod many;
+mod ordered;
 mod stop;
 mod storm;
 

@@ -6,22 +6,22 @@ use crate::support::slack::{Options, Slack};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_answer_comes_where_it_was_asked_for_when_all_is_there() {
-    for sessions in [Sessions::Thread, Sessions::Shared] {
+    let with = |sessions| {
         let options = Options::default().hasty();
         teammates::one_answer_comes_where_it_was_asked_for_when_all_is_there::<Slack>(
             options, sessions,
         )
-        .await;
-    }
+    };
+    tokio::join!(with(Sessions::Thread), with(Sessions::Shared));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_answer_comes_although_the_daemon_is_killed_between_the_results() {
-    for sessions in [Sessions::Thread, Sessions::Shared] {
+    let with = |sessions| {
         let options = Options::default().hasty();
         teammates::one_answer_comes_although_the_daemon_is_killed_between_the_results::<Slack>(
             options, sessions,
         )
-        .await;
-    }
+    };
+    tokio::join!(with(Sessions::Thread), with(Sessions::Shared));
 }
