@@ -15,6 +15,8 @@ use crate::support::proxy::{Mishap, To};
 
 const INITIALIZE: &str = "\"initialize\"";
 const INJECT: &str = "\"thread/inject_items\"";
+/// What codex answers when something is injected.
+const INJECTED: &str = "\"result\":{}";
 const TURN_COMPLETED: &str = "\"turn/completed\"";
 const TURN_START: &str = "\"turn/start\"";
 
@@ -205,7 +207,16 @@ async fn the_connection_breaks_around_the_injection_and_the_result_is_told_once(
         heard_of(&proxied.world, "worker", number).await;
         proxied.world.at_rest().await;
     }
-    let results = (1..=4).map(|number| result("worker", number));
+    // Codex has it, and the daemon does not know.
+    let mut sent = proxied.proxy.at_frame(To::Server, INJECT, Mishap::None);
+    assign(&client, "the last step.").await;
+    sent.seen().await;
+    let proxy = &proxied.proxy;
+    let mut answered = proxy.at_frame(To::Daemon, INJECTED, Mishap::Before);
+    answered.seen().await;
+    heard_of(&proxied.world, "worker", 5).await;
+    proxied.world.at_rest().await;
+    let results = (1..=5).map(|number| result("worker", number));
     assert_told_once(&proxied.world, results);
     proxied.finish().await;
 }
@@ -222,14 +233,15 @@ async fn the_daemon_is_killed_around_the_injection_and_the_result_is_told_once()
     proxied.world.start();
     heard_of(&proxied.world, "worker", 1).await;
     proxied.world.at_rest().await;
-    // Once the rollout has it, the daemon may or may not have recorded that.
+    // Codex has it, and the daemon does not live to know.
     let client = Client::new(&proxied.world.path().join("state/control.sock"));
+    let mut sent = proxied.proxy.at_frame(To::Server, INJECT, Mishap::None);
     assign(&client, "second").await;
-    proxied
-        .world
-        .until_rollout_has("<completion id=\\\"teammate:worker#2\\\"")
-        .await;
+    sent.seen().await;
+    let mut answered = proxied.proxy.at_frame(To::Daemon, INJECTED, Mishap::Hold);
+    answered.seen().await;
     proxied.world.kill_daemon().await;
+    proxied.proxy.hold(false);
     proxied.world.start();
     heard_of(&proxied.world, "worker", 2).await;
     proxied.world.at_rest().await;
