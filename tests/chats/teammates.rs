@@ -1,10 +1,23 @@
 //! Work that is asked for in a thread, done by two teammates, and answered there, once.
 
+use std::io::Write as _;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
 use crate::support::crowd::{Crowd, Sessions};
 use crate::support::foreman::{Foreman, SharedJob};
 use crate::support::mock::Asked;
-use crate::support::model::{TRIGGER, completions_in, completions_told, within};
+use crate::support::model::{Hold, TRIGGER, completions_in, completions_told, within};
+use crate::support::random::{Random, seed};
 use crate::support::service::Service;
+
+/// How many people have work shared out while everything is killed, and how often it is.
+const JOBS: usize = 8;
+const KILLS: usize = 16;
+
+/// A chat, and a thread in it.
+type Place = (String, Option<String>);
 
 /// Something that was asked for and is under way.
 struct Job {
@@ -76,18 +89,7 @@ fn is_answered<S: Service>(crowd: &Crowd<S, Foreman>, job: &Job) -> bool {
 async fn finish<S: Service>(crowd: Crowd<S, Foreman>, jobs: &[Job]) {
     crowd.answered().await;
     crowd.world.at_rest().await;
-    let posts: Vec<_> = crowd.service.shared.look(|state| {
-        let places = state.answers().into_iter();
-        places
-            .flat_map(|((chat, thread), answers)| {
-                let place = (chat.to_owned(), thread.map(str::to_owned));
-                answers
-                    .into_iter()
-                    .map(move |answer| (place.clone(), plain(&answer.text)))
-            })
-            .collect()
-    });
-    let mut elsewhere = posts;
+    let mut elsewhere = posts(&crowd);
     for job in jobs {
         let [left, right] = &job.shared.names;
         let expected = [
@@ -98,8 +100,7 @@ async fn finish<S: Service>(crowd: Crowd<S, Foreman>, jobs: &[Job]) {
             job.end(1),
             format!("both parts are done: {}", job.asked.marker),
         ];
-        let (chat, thread) = job.asked.place();
-        let place = (chat.to_owned(), thread.map(str::to_owned));
+        let place = place_of(&job.asked);
         let here = elsewhere.extract_if(.., |(it, _)| *it == place);
         let here: Vec<_> = here.map(|(_, text)| text).collect();
         assert_eq!(here.len(), expected.len(), "{here:#?}");
@@ -190,6 +191,77 @@ pub(crate) async fn one_answer_comes_although_the_daemon_is_killed_between_the_r
         jobs.push(job);
     }
     finish(crowd, &jobs).await;
+}
+
+/// Daemon and codex are killed while people have work shared out.
+pub(crate) async fn one_answer_comes_whatever_is_killed<S: Service>(
+    options: S::Options,
+    sessions: Sessions,
+) {
+    let seed = seed();
+    let mut random = Random(seed);
+    let mut crowd = Crowd::<S, _>::start_under(options, sessions, Foreman::default()).await;
+    let mut names = Vec::new();
+    for round in 0..KILLS {
+        if round < JOBS {
+            let shared = crowd.script.shares_out(&crowd.next_marker());
+            let holds = shared.halves.iter().chain([&shared.handed_out]);
+            holds.for_each(Hold::release);
+            crowd.open();
+            names.push((crowd.asked.len() - 1, shared.names));
+        }
+        // The moment of the fault is what is random here.
+        tokio::time::sleep(Duration::from_micros(random.below(700_000))).await;
+        if random.below(2) == 0 {
+            crowd.kill_daemon().await;
+            crowd.world.start();
+        } else {
+            crowd.world.signal_app_server(Signal::KILL);
+        }
+    }
+    crowd.answered().await;
+    crowd.world.at_rest().await;
+    let tally = crowd.service.tally(&crowd.asked);
+    let line = format!(
+        "seed {seed}: {} asked, {} answered, {} unclear\n",
+        tally.asked, tally.answered, tally.unclear
+    );
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    let posts = posts(&crowd);
+    for (asked, names) in names {
+        let here = place_of(&crowd.asked[asked]);
+        for name in names {
+            let about = posts.iter().filter(|(_, text)| {
+                // Two lines of it are about the name: that it was handed out, and how it ended.
+                text.starts_with('🧩') && text.contains(&name)
+            });
+            let about: Vec<_> = about.collect();
+            assert!(about.iter().all(|(place, _)| *place == here), "{about:#?}");
+            let handed = about.iter().filter(|(_, text)| text.contains("Handed to"));
+            assert_eq!((handed.count(), about.len()), (1, 2), "{about:#?}");
+        }
+    }
+    let told = completions_told(&crowd.world.model);
+    assert_eq!(told.len(), 2 * JOBS, "{told:#?}");
+    assert!(told.values().all(|times| *times == 1), "{told:#?}");
+    crowd.finish().await;
+}
+
+/// Returns everything that was posted, and where.
+fn posts<S: Service>(crowd: &Crowd<S, Foreman>) -> Vec<(Place, String)> {
+    crowd.service.shared.look(|state| {
+        let mut posts = Vec::new();
+        for ((chat, thread), answers) in state.answers() {
+            let place = (chat.to_owned(), thread.map(str::to_owned));
+            let texts = answers.iter().map(|answer| plain(&answer.text));
+            posts.extend(texts.map(|text| (place.clone(), text)));
+        }
+        posts
+    })
+}
+
+fn place_of(asked: &Asked) -> Place {
+    (asked.chat.clone(), asked.thread.clone())
 }
 
 fn n_triggers<S: Service>(crowd: &Crowd<S, Foreman>) -> usize {

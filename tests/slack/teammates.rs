@@ -25,3 +25,9 @@ async fn one_answer_comes_although_the_daemon_is_killed_between_the_results() {
     };
     tokio::join!(with(Sessions::Thread), with(Sessions::Shared));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_answer_comes_whatever_is_killed() {
+    let options = Options::default().hasty();
+    teammates::one_answer_comes_whatever_is_killed::<Slack>(options, Sessions::Thread).await;
+}

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 use tieline::demo::model::{Gone, Phase, Request, Responder, Script};
 
 use super::model::{Gate, Hold, TRIGGER, completions_in, echo_of};
@@ -44,12 +44,12 @@ pub(crate) struct SharedJob {
 impl SharedJob {
     /// Returns what the person is told when both have begun.
     pub(crate) fn under_way(&self) -> String {
-        under_way(2, &self.names.each_ref().map(String::as_str))
+        under_way(&self.names.each_ref().map(String::as_str))
     }
 }
 
-fn under_way(begun: usize, [left, right]: &[&str; 2]) -> String {
-    format!("{begun} have begun: {left} and {right}")
+fn under_way([left, right]: &[&str; 2]) -> String {
+    format!("under way: {left} and {right}")
 }
 
 impl Foreman {
@@ -88,36 +88,62 @@ impl Job {
         format!("both parts are done: {}", self.marker)
     }
 
-    /// Returns whether both teammates have reported, and nobody was told.
+    /// Returns whether both teammates have reported, and nobody was told before this turn.
     fn is_ripe(&self, request: &Request) -> bool {
         let told = completions_in(request.items());
         let has_reported = |half: &Half| {
             let name = format!("teammate:{}#", half.name);
             told.iter().any(|it| it.starts_with(&name))
         };
-        let said = request.model_texts();
-        self.halves.iter().all(has_reported) && !said.contains(&&*self.answer())
+        let answer = self.answer();
+        let is_answer = |item: &Value| {
+            item["role"] == "assistant" && item["content"][0]["text"].as_str() == Some(&answer)
+        };
+        let is_trigger = |item: &Value| {
+            let text = item["content"][0]["text"].as_str().unwrap_or_default();
+            item["role"] == "user" && text.starts_with(TRIGGER)
+        };
+        let items = request.items();
+        let turn = items.iter().rposition(is_trigger).unwrap_or(items.len());
+        self.halves.iter().all(has_reported) && !items[..turn].iter().any(is_answer)
     }
 
-    /// Hands it out, all at once, and then says so.
+    /// Hands it out, all at once and again what was cut off, and then says so.
     async fn hand_out(&self, request: &Request, responder: &mut Responder) -> Result<(), Gone> {
-        let outputs = request.fresh_tool_outputs();
-        if outputs.is_empty() {
-            for Half { name, task, .. } in &self.halves {
-                let arguments = json!({"name": name, "task": task});
-                responder.call("spawn_teammate", &arguments).await?;
-            }
+        let halves = self.halves.iter();
+        let missing: Vec<_> = halves.filter(|half| !half.has_begun(request)).collect();
+        for Half { name, task, .. } in &missing {
+            let arguments = json!({"name": name, "task": task});
+            responder.call("spawn_teammate", &arguments).await?;
+        }
+        if !missing.is_empty() {
             return Ok(());
         }
-        let begun = outputs.iter().filter(|it| it.text().starts_with("started"));
-        let text = under_way(
-            begun.count(),
-            &self.halves.each_ref().map(|half| &*half.name),
-        );
+        let text = under_way(&self.halves.each_ref().map(|half| &*half.name));
         let mut message = responder.begin(Phase::FinalAnswer).await?;
         message.say(&text).await?;
         message.until(self.handed_out.pass()).await?;
         message.end().await
+    }
+}
+
+impl Half {
+    /// Returns whether a call has said that the teammate has begun, or is there already.
+    fn has_begun(&self, request: &Request) -> bool {
+        let outputs = request.tool_outputs();
+        let is_good = |call: &Value| {
+            outputs.iter().any(|output| {
+                let text = output.text();
+                let is_there = text.starts_with("started") || text.contains(&self.name);
+                call["call_id"] == output.call_id && is_there
+            })
+        };
+        let calls = request.items().iter();
+        let mut calls = calls.filter(|item| item["type"] == "function_call");
+        calls.any(|call| {
+            let arguments = call["arguments"].as_str().unwrap_or_default();
+            arguments.contains(&self.task) && is_good(call)
+        })
     }
 }
 
