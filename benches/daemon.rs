@@ -8,6 +8,8 @@
 
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[path = "support/times.rs"]
+mod times;
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -20,6 +22,7 @@ use tieline::demo::model::provider_config;
 use support::codex::codex_bin;
 use support::daemon::{Choices, World};
 use support::model::Echo;
+use times::report;
 
 /// How many turns are timed.
 const TURNS: usize = 200;
@@ -48,21 +51,6 @@ fn main() {
         lives().await;
         memory().await;
     });
-}
-
-fn report(name: &str, times: &mut [Duration]) -> Duration {
-    times.sort();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    println!(
-        "{name:24} {:7.2} ms {:7.2} ms",
-        millis(at(0.5)),
-        millis(at(0.95))
-    );
-    at(0.5)
-}
-
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
 }
 
 /// Turns of a client that does nothing but ask.

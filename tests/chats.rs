@@ -9,3 +9,4 @@ pub(crate) mod kills;
 pub(crate) mod load;
 pub(crate) mod pace;
 pub(crate) mod reactions;
+pub(crate) mod teammates;

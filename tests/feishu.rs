@@ -7,5 +7,6 @@ mod faults;
 mod mock;
 mod pace;
 mod reactions;
+mod teammates;
 mod tools;
 mod whole;

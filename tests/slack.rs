@@ -8,4 +8,5 @@ mod features;
 mod mock;
 mod pace;
 mod reactions;
+mod teammates;
 mod whole;

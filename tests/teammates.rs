@@ -4,7 +4,9 @@
 mod broken;
 mod flow;
 mod many;
+mod ordered;
 mod stop;
+mod storm;
 
 use tieline::control::{Client, FurtherTask};
 use tieline::ledger::TEAMMATE_PREFIX;
@@ -73,4 +75,35 @@ async fn assign(client: &Client, task: &str) {
         lane: None,
     };
     client.assign("test", "worker", &task).await.unwrap();
+}
+
+/// Makes the workspace of a world a repository with a commit.
+fn make_repository(world: &World) {
+    git(world, &["init", "-q", "-b", "main"]);
+    std::fs::write(world.path().join("work/a.txt"), "content").unwrap();
+    git(world, &["add", "."]);
+    git(world, &["commit", "-q", "-m", "first"]);
+}
+
+/// Runs git in the workspace of a world.
+fn git(world: &World, arguments: &[&str]) -> String {
+    let work = world.path().join("work");
+    let output = std::process::Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
+        .args(arguments)
+        .current_dir(&work)
+        .env("HOME", &work)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Returns how many requests have `text` as what was asked last.
+fn told_of(world: &World, text: &str) -> usize {
+    let requests = world.model.requests();
+    requests
+        .iter()
+        .filter(|request| request.last_user_text().is_some_and(|it| it.contains(text)))
+        .count()
 }

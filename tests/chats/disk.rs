@@ -1,7 +1,5 @@
 //! A full disk.
 
-use rustix::process::{Resource, Rlimit, prlimit};
-
 use crate::support::crowd::Crowd;
 use crate::support::mock::delivery::TAKEN;
 use crate::support::service::Service;
@@ -15,7 +13,7 @@ pub(crate) async fn what_cannot_be_kept_is_not_acknowledged_and_answered_once_wh
     let places = crowd.open_all(3, 1);
     crowd.answered().await;
 
-    let before = limit(&crowd, Some(0));
+    let before = crowd.world.limit_files(Some(0));
     let n_before = crowd.asked.len();
     crowd.ask_all(&places);
     let asked = crowd.asked[n_before..].iter();
@@ -36,18 +34,8 @@ pub(crate) async fn what_cannot_be_kept_is_not_acknowledged_and_answered_once_wh
     );
     assert_eq!(!acks.is_empty(), S::REFUSES, "{acks:#?}");
 
-    limit(&crowd, before);
+    crowd.world.limit_files(before);
     crowd.answered().await;
     crowd.marked().await;
     crowd.finish().await;
-}
-
-/// Sets how large a file the daemon may write, and returns how large it was.
-fn limit<S: Service>(crowd: &Crowd<S>, size: Option<u64>) -> Option<u64> {
-    let limit = Rlimit {
-        current: size,
-        maximum: None,
-    };
-    let before = prlimit(Some(crowd.world.daemon_pid()), Resource::Fsize, limit);
-    before.unwrap().current
 }

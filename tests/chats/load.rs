@@ -21,7 +21,7 @@ pub(crate) async fn two_hundred_messages_a_second_are_acknowledged_in_time_withi
     crowd.answered().await;
     // Every session is at work as long as messages come, so that all of them have to wait.
     let holds: Vec<_> = (n_places..2 * n_places)
-        .map(|number| crowd.echo.hold(&marker(number), Point::Start))
+        .map(|number| crowd.script.hold(&marker(number), Point::Start))
         .collect();
     let mut pace = tokio::time::interval(Duration::from_millis(5));
     for number in 0..messages {

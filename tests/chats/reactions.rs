@@ -27,7 +27,7 @@ fn meddle<S: Service>(
 
 /// Asks what the model answers with a reaction and with words.
 fn ask<S: Service>(crowd: &mut Crowd<S>) -> Asked {
-    crowd.echo.once(&marker(crowd.asked.len()), REACT);
+    crowd.script.once(&marker(crowd.asked.len()), REACT);
     crowd.open();
     crowd.asked.last().unwrap().clone()
 }

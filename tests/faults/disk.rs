@@ -1,7 +1,5 @@
 //! A full disk: nothing is acknowledged that is not kept, and it heals without a restart.
 
-use rustix::process::{Resource, Rlimit, prlimit};
-
 use super::*;
 
 #[tokio::test]
@@ -11,7 +9,7 @@ async fn full_nothing_is_acknowledged_and_when_there_is_space_it_goes_on() {
     let warm = world.platform.write("a", "while there is space");
     world.platform.settled(&warm).await;
 
-    let before = limit(&world, Some(0));
+    let before = world.limit_files(Some(0));
     let id = world.platform.write("a", "into a full disk");
     world.platform.refused_to_record(&id).await;
     assert!(
@@ -19,7 +17,7 @@ async fn full_nothing_is_acknowledged_and_when_there_is_space_it_goes_on() {
         "acknowledged although it is not on disk"
     );
 
-    limit(&world, before);
+    world.limit_files(before);
     world.platform.acked(&id).await;
     assert_eq!(
         world.platform.settled(&id).await[0].text,
@@ -28,19 +26,4 @@ async fn full_nothing_is_acknowledged_and_when_there_is_space_it_goes_on() {
     world.platform.tally().assert_exactly_once();
     assert_told_once(&world, &["while there is space", "into a full disk"]);
     world.finish().await;
-}
-
-/// Sets how large a file the daemon may write, and returns how large it was.
-fn limit(world: &World, size: Option<u64>) -> Option<u64> {
-    let pid = world.daemon_pid();
-    let before = prlimit(
-        Some(pid),
-        Resource::Fsize,
-        Rlimit {
-            current: size,
-            maximum: None,
-        },
-    )
-    .unwrap();
-    before.current
 }

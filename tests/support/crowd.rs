@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tieline::demo::model::{Script, ScriptedModel};
+
 use super::daemon::{Choices, World};
 use super::mock::{Asked, EventId, Mock};
 use super::model::{Echo, told};
@@ -11,10 +13,10 @@ use super::service::Service;
 /// How long an acknowledgement may take before a service delivers again.
 const ACK_DEADLINE: Duration = Duration::from_secs(3);
 
-/// Many people who ask, and the daemon that answers.
-pub(crate) struct Crowd<S: Service> {
+/// Many people who ask, and the daemon that answers by a model that says what `M` has it say.
+pub(crate) struct Crowd<S: Service, M = Echo> {
     pub(crate) service: Mock<S>,
-    pub(crate) echo: Echo,
+    pub(crate) script: M,
     pub(crate) world: World,
     pub(crate) asked: Vec<Asked>,
     mei: String,
@@ -29,6 +31,7 @@ pub(crate) struct Crowd<S: Service> {
 pub(crate) enum Sessions {
     Thread,
     Chat,
+    Shared,
 }
 
 /// Where questions are asked.
@@ -47,10 +50,18 @@ impl<S: Service> Crowd<S> {
     }
 
     pub(crate) async fn start_with(options: S::Options, sessions: Sessions) -> Self {
+        Self::start_under(options, sessions, Echo::new()).await
+    }
+}
+
+impl<S: Service, M: Script + Clone> Crowd<S, M> {
+    /// Starts a daemon with a model that says what `script` has it say.
+    pub(crate) async fn start_under(options: S::Options, sessions: Sessions, script: M) -> Self {
         let service = S::start(options).await;
         let name = match sessions {
             Sessions::Thread => "thread",
             Sessions::Chat => "chat",
+            Sessions::Shared => "shared",
         };
         let choices = Choices {
             dispatcher: format!(
@@ -59,15 +70,15 @@ impl<S: Service> Crowd<S> {
             ..Choices::standard()
         };
         let choices = S::join(&service, choices);
-        let echo = Echo::new();
-        let mut world = World::new(echo.start().await, &choices);
+        let model = ScriptedModel::start(script.clone()).await;
+        let mut world = World::new(model.expect("a free port on loopback"), &choices);
         world.start();
         world.ready(0).await;
         service.wait_for_connections(1).await;
         Self {
             mei: S::person(&service, "Mei"),
             service,
-            echo,
+            script,
             world,
             asked: Vec::new(),
             sessions,
@@ -94,7 +105,7 @@ impl<S: Service> Crowd<S> {
         let person = S::person(&self.service, "Somebody");
         let place = Place::Direct(person);
         self.ask(&place);
-        if !S::THREADS_DIRECT || self.sessions == Sessions::Chat {
+        if !S::THREADS_DIRECT || self.sessions != Sessions::Thread {
             return place;
         }
         if let Some(asked) = self.asked.last_mut() {
@@ -136,7 +147,7 @@ impl<S: Service> Crowd<S> {
     }
 
     /// Returns what only the next question says.
-    fn next_marker(&self) -> String {
+    pub(crate) fn next_marker(&self) -> String {
         marker(self.asked.len())
     }
 

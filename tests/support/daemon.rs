@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
-use tieline::control::{Client, Status};
+use tieline::control::{Client, DispatcherStatus, Status};
 use tieline::demo::model::{ScriptedModel, provider_config};
 use tieline::ledger::Lifecycle;
 use tokio::io::AsyncWriteExt as _;
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use super::codex::codex_bin;
 use super::feishu::{self, MockFeishu};
+use super::model::within;
 use super::platform::Platform;
 use super::slack::{self, MockSlack};
 
@@ -285,15 +286,29 @@ impl World {
 
     /// Waits until nothing waits, no turn is open, and no post is on its way.
     pub(crate) async fn at_rest(&self) {
+        self.until_rest(|dispatcher| {
+            let is_busy = dispatcher.lanes.iter().any(|it| it.open_turn.is_some());
+            dispatcher.waiting == 0 && !is_busy
+        })
+        .await;
+    }
+
+    /// Waits until that is so but for what teammates do.
+    pub(crate) async fn at_rest_but_for_teammates(&self) {
+        self.until_rest(|dispatcher| {
+            let mut lanes = dispatcher.lanes.iter();
+            lanes.all(|it| it.teammate.is_some() || (it.waiting == 0 && it.open_turn.is_none()))
+        })
+        .await;
+    }
+
+    async fn until_rest(&self, is_at_rest: impl Fn(&DispatcherStatus) -> bool) {
         let client = Client::new(&self.path().join("state/control.sock"));
         let rests = async {
             loop {
                 if let Ok(status) = client.status().await
                     && status.outbox.pending + status.outbox.sending == 0
-                    && status.dispatchers.iter().all(|dispatcher| {
-                        let is_busy = dispatcher.lanes.iter().any(|it| it.open_turn.is_some());
-                        dispatcher.waiting == 0 && !is_busy
-                    })
+                    && status.dispatchers.iter().all(&is_at_rest)
                 {
                     return;
                 }
@@ -432,6 +447,27 @@ impl World {
             .filter(|line| line.contains(text))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Waits until a line of the log contains `text`.
+    pub(crate) async fn until_logged(&self, text: &str) {
+        let logged = async {
+            while self.logged(text).is_empty() {
+                // The file does not tell by itself.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within(text, logged).await;
+    }
+
+    /// Sets how large a file the daemon may write, and returns how large it was.
+    pub(crate) fn limit_files(&self, size: Option<u64>) -> Option<u64> {
+        let limit = Rlimit {
+            current: size,
+            maximum: None,
+        };
+        let before = prlimit(Some(self.daemon_pid()), Resource::Fsize, limit);
+        before.unwrap().current
     }
 
     /// Fails when a secret is anywhere that the daemon or its children have written to.

@@ -7,6 +7,7 @@ pub(crate) mod crowd;
 pub(crate) mod daemon;
 pub(crate) mod fake_app_server;
 pub(crate) mod feishu;
+pub(crate) mod foreman;
 pub(crate) mod mock;
 pub(crate) mod model;
 pub(crate) mod platform;

@@ -205,7 +205,7 @@ fn fresh_completions(request: &Request) -> Vec<String> {
 }
 
 /// Returns the names of the completions among items of a history, in order.
-fn completions_in(items: &[Value]) -> Vec<String> {
+pub(crate) fn completions_in(items: &[Value]) -> Vec<String> {
     let developer = items.iter().filter(|item| item["role"] == "developer");
     let parts = developer
         .filter_map(|item| item["content"].as_array())
@@ -317,6 +317,11 @@ async fn play(fault: Fault, echo: &str, responder: &mut Responder) -> Result<(),
 pub(crate) struct Hold(Arc<Gate>);
 
 impl Hold {
+    /// Makes the handle of a gate.
+    pub(super) fn of(gate: &Arc<Gate>) -> Self {
+        Self(Arc::clone(gate))
+    }
+
     /// Waits until the answer has come to the point where it is held.
     pub(crate) async fn reached(&self) {
         let mut reached = self.0.reached.subscribe();
@@ -332,14 +337,16 @@ impl Hold {
     }
 }
 
+/// Where an answer is held until it may go on.
 #[derive(Debug, Default)]
-struct Gate {
+pub(super) struct Gate {
     reached: watch::Sender<bool>,
     open: watch::Sender<bool>,
 }
 
 impl Gate {
-    async fn pass(&self) {
+    /// Tells that this is reached, and waits until it is open.
+    pub(super) async fn pass(&self) {
         self.reached.send_replace(true);
         let mut open = self.open.subscribe();
         open.wait_for(|open| *open).await.expect("the gate lives");

@@ -131,22 +131,7 @@ async fn a_task_that_fails_is_reported_as_such() {
 async fn a_worktree_is_made_for_its_teammate_and_removed_when_nothing_is_lost() {
     let echo = Echo::new();
     let mut world = World::new(echo.start().await, &Choices::standard());
-    let work = world.path().join("work");
-    let git = |arguments: &[&str]| {
-        let output = std::process::Command::new("git")
-            .args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
-            .args(arguments)
-            .current_dir(&work)
-            .env("HOME", &work)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    git(&["init", "-q", "-b", "main"]);
-    std::fs::write(work.join("a.txt"), "content").unwrap();
-    git(&["add", "."]);
-    git(&["commit", "-q", "-m", "first"]);
+    make_repository(&world);
     world.start();
 
     echo.once(
@@ -175,16 +160,7 @@ async fn a_worktree_is_made_for_its_teammate_and_removed_when_nothing_is_lost() 
         }
     })
     .await;
-    assert!(git(&["branch", "--list", "tieline/smith"]).contains("smith"));
-    assert_eq!(git(&["status", "--porcelain"]), "");
+    assert!(git(&world, &["branch", "--list", "tieline/smith"]).contains("smith"));
+    assert_eq!(git(&world, &["status", "--porcelain"]), "");
     world.finish().await;
-}
-
-/// Returns how many requests have `text` as what was asked last.
-fn told_of(world: &World, text: &str) -> usize {
-    let requests = world.model.requests();
-    requests
-        .iter()
-        .filter(|request| request.last_user_text().is_some_and(|it| it.contains(text)))
-        .count()
 }
