@@ -285,10 +285,7 @@ async fn beginning_of(reader: Option<impl AsyncRead + Unpin>) -> io::Result<Stri
 }
 
 /// Returns the entries that begin with `beginning`, of which only few are expected.
-async fn entries_of(
-    reader: Option<impl AsyncRead + Unpin>,
-    beginning: &str,
-) -> io::Result<String> {
+async fn entries_of(reader: Option<impl AsyncRead + Unpin>, beginning: &str) -> io::Result<String> {
     let mut kept = Vec::new();
     let Some(reader) = reader else {
         return Ok(String::new());

@@ -801,10 +801,7 @@ async fn submodules_keep_a_worktree_only_for_what_would_be_lost() {
     place.git_in(&submodule, &["branch", "-D", "fix"]);
     let reason = "it has files in 1 submodule, which may be changed";
     assert_eq!(left(&worktree).await, kept(reason));
-    place.git_in(
-        &worktree.path,
-        &["submodule", "--quiet", "deinit", "--all"],
-    );
+    place.git_in(&worktree.path, &["submodule", "--quiet", "deinit", "--all"]);
     assert_eq!(left(&worktree).await, Left::Removed);
     assert_eq!(place.worktrees(), 1);
 }
@@ -828,9 +825,10 @@ async fn nothing_is_run_that_the_settings_of_a_submodule_name() {
     fs::write(submodule.join(".git/info/attributes"), "* filter=evil").unwrap();
     // Of the same size, so that git has to look.
     fs::write(submodule.join("README"), "EMDAER").unwrap();
-    let reason = "it has files in 1 submodule, which may be changed";
-    assert_eq!(left(&worktree).await, kept(reason));
+    let left = left(&worktree).await;
     assert!(!mark.exists(), "what the submodule names was run");
+    let reason = "it has files in 1 submodule, which may be changed";
+    assert_eq!(left, kept(reason));
     make(&worktree).await.unwrap();
     assert_eq!(leave(&worktree, true).await.unwrap(), Left::Removed);
     assert!(!mark.exists(), "what the submodule names was run");

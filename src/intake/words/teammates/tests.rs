@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tieline_channel::Conversation;
 use tieline_channel::language::assert_speaks_both;
 
 use super::*;
 use crate::id::{DispatcherId, LaneId, TaskId, TeammateId};
-use crate::ledger::{Asker, TeammateRecord};
+use crate::ledger::{Asker, Origin, TeammateRecord};
 use crate::teammates::Doing;
 
 fn now() -> SystemTime {
@@ -20,6 +21,29 @@ fn asker() -> Asker {
     Asker {
         lane: LaneId::new("flow"),
         origin: None,
+    }
+}
+
+/// Whoever asks where everything was asked for.
+fn here() -> Viewer {
+    Viewer {
+        channel: ChannelId::new("team"),
+        chat: ChatId::new("C1"),
+        lane: LaneId::new("flow"),
+        is_admin: false,
+    }
+}
+
+fn asked_in(channel: &str, chat: &str) -> Asker {
+    Asker {
+        lane: LaneId::new("flow"),
+        origin: Some(Origin {
+            channel: ChannelId::new(channel),
+            conversation: Conversation {
+                chat: ChatId::new(chat),
+                thread: None,
+            },
+        }),
     }
 }
 
@@ -131,8 +155,8 @@ fn silent(mut teammate: Teammate) -> Teammate {
 #[test]
 fn everybody_who_is_there_is_listed_with_what_they_are_at() {
     let quiet: Vec<_> = everybody().into_iter().map(silent).collect();
-    assert_speaks_both(|language| teammates(&quiet, now(), language));
-    insta::assert_snapshot!(teammates(&everybody(), now(), Language::English), @r"
+    assert_speaks_both(|language| teammates(&quiet, &here(), now(), language));
+    insta::assert_snapshot!(teammates(&everybody(), &here(), now(), Language::English), @r"
     - ⏳ `flaky` works for 4 min: “fix the flaky test”; 9 s ago: running 'cargo test'; tasks that wait: 2
     - ⏳ `reader` works for 5 s: “read it all”
     - 🕓 `docs` waits for 30 s: “write the docs”; tasks that wait: 1
@@ -140,7 +164,7 @@ fn everybody_who_is_there_is_listed_with_what_they_are_at() {
     - 💤 `lazy` is idle for 2 h, last: “greet”
     - 💤 `new` is idle for 1 d
     ");
-    insta::assert_snapshot!(teammates(&everybody(), now(), Language::Chinese), @r"
+    insta::assert_snapshot!(teammates(&everybody(), &here(), now(), Language::Chinese), @r"
     - ⏳ `flaky` 正在工作，已 4 分钟：“fix the flaky test”；9 秒前：running 'cargo test'；等待的任务：2
     - ⏳ `reader` 正在工作，已 5 秒：“read it all”
     - 🕓 `docs` 已等待 30 秒：“write the docs”；等待的任务：1
@@ -153,8 +177,8 @@ fn everybody_who_is_there_is_listed_with_what_they_are_at() {
 #[test]
 fn nobody_is_said_to_be_nobody() {
     let gone = [mate("gone", State::Closed, 60)];
-    assert_speaks_both(|language| teammates(&gone, now(), language));
-    insta::assert_snapshot!(teammates(&gone, now(), Language::English), @"- Nobody works for me at the moment.");
+    assert_speaks_both(|language| teammates(&gone, &here(), now(), language));
+    insta::assert_snapshot!(teammates(&gone, &here(), now(), Language::English), @"- Nobody works for me at the moment.");
     assert_speaks_both(|language| no_teammate("flaky", language));
     insta::assert_snapshot!(
         no_teammate("`flaky", Language::English),
@@ -170,7 +194,7 @@ fn a_list_is_cut_and_says_so() {
             ..mate(&format!("m{n}"), State::Waiting, 1)
         })
         .collect();
-    let told = teammates(&crowd, now(), Language::English);
+    let told = teammates(&crowd, &here(), now(), Language::English);
     assert_eq!(told.lines().count(), LISTED + 1);
     assert!(told.ends_with("\n- and 80 more"), "{told}");
     assert!(told.chars().count() < 3_000, "{told}");
@@ -216,14 +240,14 @@ fn with_results() -> Details {
 
 #[test]
 fn one_is_told_with_its_last_results_and_without_paths() {
-    insta::assert_snapshot!(teammate(&with_results(), now(), Language::English), @r"
+    insta::assert_snapshot!(teammate(&with_results(), &here(), now(), Language::English), @r"
     - 👋 `gone` has left 1 min ago
     - 🌿 its worktree was kept, for it has what is nowhere else; its branch: `tieline/x`
     - ⚠️ failed (`provider-rate-limited`) 2 h ago: “find out” → The provider has had enough.
     - ✅ done 11 min ago: (results that came in) → It was the 'clock': rust let now = 0;
     - ⏹️ stopped 1 min ago: “and then”
     ");
-    insta::assert_snapshot!(teammate(&with_results(), now(), Language::Chinese), @r"
+    insta::assert_snapshot!(teammate(&with_results(), &here(), now(), Language::Chinese), @r"
     - 👋 `gone` 已于 1 分钟前离开
     - 🌿 它的工作树保留了下来，因为里面有别处没有的内容；它的分支：`tieline/x`
     - ⚠️ 2 小时前失败（`provider-rate-limited`）：“find out” → The provider has had enough.
@@ -241,7 +265,7 @@ fn long_results_are_cut() {
             body: "long ".repeat(10_000),
         });
     }
-    let told = teammate(&found, now(), Language::English);
+    let told = teammate(&found, &here(), now(), Language::English);
     assert!(told.chars().count() < 1_800, "{told}");
 }
 
@@ -270,6 +294,90 @@ fn every_state_of_a_task_and_fate_of_a_worktree_is_told_in_both_languages() {
             waiting: Vec::new(),
         };
         found.teammate.record.workspace = worktree_with(fate);
-        assert_speaks_both(|language| teammate(&found, now(), language));
+        assert_speaks_both(|language| teammate(&found, &here(), now(), language));
     }
+}
+
+#[test]
+fn what_was_asked_for_in_another_chat_is_told_to_nobody_but_administrators() {
+    let is_told = |asker: &Asker, viewer: &Viewer| {
+        let doing = Some(Doing {
+            text: "reading SECRET".to_owned(),
+            at: ago(1),
+        });
+        let begun = TaskRecord {
+            asker: asker.clone(),
+            ..task("do SECRET", TaskState::InTurn, 5)
+        };
+        let over = TaskRecord {
+            asker: asker.clone(),
+            ..task("try SECRET", TaskState::Done, 9)
+        };
+        let mut at_work = Teammate {
+            task: Some(begun),
+            ..mate("x", State::Working { doing }, 5)
+        };
+        let secrets = |teammate: &Teammate, language| {
+            let found = Details {
+                teammate: teammate.clone(),
+                tasks: vec![details(
+                    over.clone(),
+                    Some((CompletionStatus::Ok, "It is SECRET.")),
+                )],
+                waiting: Vec::new(),
+            };
+            let told = teammates(&[teammate.clone()], viewer, now(), language)
+                + &super::teammate(&found, viewer, now(), language);
+            told.matches("SECRET").count()
+        };
+        let counts = [Language::English, Language::Chinese].map(|it| secrets(&at_work, it));
+        // Woken by results, it works for whoever asked last.
+        at_work.task = None;
+        at_work.record.asker = asker.clone();
+        let woken = secrets(&at_work, Language::English);
+        (counts, woken)
+    };
+    let everything = ([6, 6], 4);
+    let nothing = ([0, 0], 0);
+    assert_eq!(is_told(&asked_in("team", "C1"), &here()), everything);
+    assert_eq!(is_told(&asked_in("team", "C2"), &here()), nothing);
+    assert_eq!(is_told(&asked_in("office", "C1"), &here()), nothing);
+    let admin = Viewer {
+        is_admin: true,
+        ..here()
+    };
+    assert_eq!(is_told(&asked_in("team", "C2"), &admin), everything);
+    // On the machine, for this conversation or another.
+    assert_eq!(is_told(&asker(), &here()), everything);
+    let elsewhere = Viewer {
+        lane: LaneId::new("flow/2"),
+        ..here()
+    };
+    assert_eq!(is_told(&asker(), &elsewhere), nothing);
+}
+
+#[test]
+fn of_what_was_asked_for_elsewhere_the_state_is_told() {
+    let elsewhere = |state, seconds| TaskRecord {
+        asker: asked_in("team", "C2"),
+        ..task("never told", state, seconds)
+    };
+    let report = Some((CompletionStatus::Ok, "never told"));
+    let found = Details {
+        teammate: Teammate {
+            task: Some(elsewhere(TaskState::InTurn, 5)),
+            ..mate("flaky", State::Working { doing: None }, 5)
+        },
+        tasks: vec![details(elsewhere(TaskState::Done, 60), report)],
+        waiting: Vec::new(),
+    };
+    assert_speaks_both(|language| teammate(&found, &here(), now(), language));
+    insta::assert_snapshot!(teammate(&found, &here(), now(), Language::English), @r"
+    - ⏳ `flaky` works for 5 s: (asked for in another conversation)
+    - ✅ done 1 min ago: (asked for in another conversation)
+    ");
+    insta::assert_snapshot!(teammate(&found, &here(), now(), Language::Chinese), @r"
+    - ⏳ `flaky` 正在工作，已 5 秒：（在其他对话中交办）
+    - ✅ 1 分钟前完成：（在其他对话中交办）
+    ");
 }
