@@ -98,6 +98,7 @@ fn describe(receipt: &CompletionReceipt, dispatcher: &str) -> String {
         "delivered" => format!("{dispatcher} has dealt with it"),
         "failed" => format!("{dispatcher} could not be made to deal with it; see its log"),
         "unclear" => format!("whether {dispatcher} has dealt with it is not known"),
+        "withdrawn" => format!("{dispatcher} is not told of it any more"),
         other => other.to_owned(),
     };
     if receipt.repeated {

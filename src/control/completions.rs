@@ -52,7 +52,8 @@ pub struct CompletionReport {
 pub struct CompletionReceipt {
     /// Its producer's name of it.
     pub id: String,
-    /// How far it is: `waiting`, `in_turn`, `delivered`, `failed` or `unclear`.
+    /// How far it is: `waiting`, `in_turn`, `delivered`, `failed`, `unclear`, or `withdrawn`: nobody is
+    /// told of it any more.
     pub state: String,
     /// It had been reported before.
     pub repeated: bool,

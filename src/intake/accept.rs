@@ -129,6 +129,13 @@ impl ChannelIntake {
         };
         let language = self.languages.of(&self.door.channel);
         let answer = |text: Text| Verdict::Answer(text.within(language).to_owned());
+        let is_admin = is_admin(&self.access, &self.door, &message.sender.id);
+        let viewer = || words::Viewer {
+            channel: self.door.channel.clone(),
+            chat: message.conversation.chat.clone(),
+            lane: lane.clone(),
+            is_admin,
+        };
         let verdict = if is_too_long(message) {
             // Last, for its sender is allowed to know.
             Verdict::Refuse(RefusalReason::TooLong)
@@ -145,25 +152,22 @@ impl ChannelIntake {
                 }
                 Some(Command::Teammates) => {
                     let all = self.dispatcher.teammates().list().await?;
-                    Verdict::Answer(words::teammates(&all, lane, SystemTime::now(), language))
+                    let now = SystemTime::now();
+                    Verdict::Answer(words::teammates(&all, &viewer(), now, language))
                 }
                 Some(Command::Teammate { name, is_certain }) => {
                     let found = self.dispatcher.teammates().find(&name, MAX_READ).await?;
                     match found {
                         Some(found) => {
                             let now = SystemTime::now();
-                            Verdict::Answer(words::teammate(&found, lane, now, language))
+                            Verdict::Answer(words::teammate(&found, &viewer(), now, language))
                         }
                         None if is_certain => Verdict::Answer(words::no_teammate(&name, language)),
                         // A sentence that happens to begin so.
                         None => Verdict::Queue,
                     }
                 }
-                Some(Command::Pair(_))
-                    if !is_admin(&self.access, &self.door, &message.sender.id) =>
-                {
-                    answer(words::ONLY_ADMINS)
-                }
+                Some(Command::Pair(_)) if !is_admin => answer(words::ONLY_ADMINS),
                 Some(Command::Pair(Ok(code))) => Verdict::Pair(code),
                 Some(Command::Pair(Err(NotACode))) => answer(words::NOT_A_CODE),
             }

@@ -22,8 +22,8 @@ use crate::config::{Config, Languages};
 use crate::dispatcher::{Dispatcher, Handle, Settings, Wish};
 use crate::id::{DispatcherId, LaneId, TurnKey};
 use crate::ledger::{
-    CompletionStatus, Ledger, LedgerSettings, LedgerThread, MessageState, Outcome, TaskReport,
-    flaky,
+    Asker, CompletionStatus, Ledger, LedgerSettings, LedgerThread, MessageState, Origin, Outcome,
+    TaskReport, flaky,
 };
 use crate::teammates::{SpawnRequest, WorkspaceRequest};
 use crate::tools;
@@ -118,8 +118,17 @@ impl Gatehouse {
             .collect()
     }
 
-    /// Has a teammate join.
+    /// Has a teammate join, for the conversation that people write in here.
     async fn spawn(&self, name: &str, task: &str) {
+        let conversation = message("U-listed").conversation;
+        let channel = ChannelId::new("team");
+        let asker = Asker {
+            lane: self.dispatcher.lane_of(&channel, &conversation),
+            origin: Some(Origin {
+                channel,
+                conversation,
+            }),
+        };
         let request = SpawnRequest {
             name: name.to_owned(),
             task: task.to_owned(),
@@ -128,8 +137,9 @@ impl Gatehouse {
             model: None,
             sandbox: None,
         };
-        let wish = Wish::Spawn(request);
-        self.dispatcher.fulfil(wish, None).await.unwrap();
+        let teammates = self.dispatcher.teammates();
+        let order = teammates.spawn(request, asker).await.unwrap();
+        teammates.carry_out(order).await.unwrap();
     }
 
     async fn state(&self, id: &str) -> MessageState {
@@ -673,4 +683,25 @@ async fn teammates_are_told_in_chinese_where_chinese_is_spoken() {
         posts[2].1.starts_with("没有叫 `nobody` 的队友。"),
         "{posts:?}"
     );
+}
+
+#[tokio::test]
+async fn administrators_are_told_of_what_was_asked_for_in_another_chat_and_nobody_else() {
+    let gate = Gatehouse::new();
+    gate.spawn("flaky", "fix the flaky test").await;
+    for (id, user) in [("1", "U-listed"), ("2", "U-admin")] {
+        let mut question = says(user, "teammates flaky");
+        question.conversation.chat = ChatId::new(user);
+        gate.accept(id, question).await;
+    }
+    let posts = gate.posts().await;
+    let [(_, listed, _), (_, admin, _)] = posts.as_slice() else {
+        panic!("{posts:?}");
+    };
+    assert!(
+        listed.contains("(asked for in another conversation)"),
+        "{listed}"
+    );
+    assert!(!listed.contains("fix the flaky test"), "{listed}");
+    assert!(admin.contains("fix the flaky test"), "{admin}");
 }

@@ -10,7 +10,7 @@ use crate::intake::gate::MAX_MESSAGE_CHARS;
 use crate::intake::whereabouts::{Entry, Whereabouts};
 use crate::ledger::{MessageState, Paired, PairingCode, PairingError};
 
-pub(super) use self::teammates::{no_teammate, teammate, teammates};
+pub(super) use self::teammates::{Viewer, no_teammate, teammate, teammates};
 
 /// To somebody who is let in and wrote too much.
 pub(super) fn too_long(language: Language) -> String {

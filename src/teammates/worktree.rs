@@ -33,7 +33,8 @@ pub use error::WorktreeError;
 use files::{doomed, is_empty, make_room, remove_all};
 use git::Call;
 use repository::{
-    CheckedOut, Registered, Repository, commits_only_in_submodules, has_commit, uncommitted_changes,
+    CheckedOut, Registered, Repository, commits_only_in_submodules, filled_submodules, has_commit,
+    uncommitted_changes,
 };
 use turn::Turn;
 
@@ -142,8 +143,9 @@ pub async fn make(worktree: &Worktree) -> Result<(), WorktreeError> {
 ///
 /// Lost would be: changes that are not committed and files that are not ignored; commits that are
 /// checked out and on no branch; commits in submodules that no remote has. Kept is also what somebody
-/// has locked, and what has commits on its branch that no other branch has, for somebody still has to
-/// look at them.
+/// has locked, what has commits on its branch that no other branch has, for somebody still has to
+/// look at them, and what has a submodule with files in it: a git that compared those would do what the
+/// submodule's settings say, which whoever worked there may have written.
 ///
 /// # Errors
 ///
@@ -285,6 +287,12 @@ async fn reason_to_stay(
         let commits = counted(commits, "commit");
         return Ok(Some(format!(
             "its submodules have {commits} that no remote has"
+        )));
+    }
+    if let submodules @ 1.. = filled_submodules(&worktree.path, &git_dir).await? {
+        let submodules = counted(submodules as u64, "submodule");
+        return Ok(Some(format!(
+            "it has files in {submodules}, which may be changed"
         )));
     }
     let branch = &worktree.branch;

@@ -25,6 +25,7 @@ async fn prompted(prompts: &[(&str, &str)]) -> World {
 async fn a_file_replaces_what_the_model_is_told_and_instructions_still_follow() {
     let own = [
         ("dispatcher.md", "You are a teapot.\n"),
+        ("teammates.md", "Ask the kettle.\n"),
         ("answer-final.md", "Whistle.\n"),
     ];
     let mut world = prompted(&own).await;
@@ -33,7 +34,7 @@ async fn a_file_replaces_what_the_model_is_told_and_instructions_still_follow() 
     let request = world.model.requests().remove(0);
     let texts = request.developer_texts();
     assert!(
-        texts.contains(&"You are a teapot.\n\nWhistle.\n\nBe brief."),
+        texts.contains(&"You are a teapot.\n\nAsk the kettle.\n\nWhistle.\n\nBe brief."),
         "{texts:?}"
     );
     assert!(!texts.concat().contains("behind a chat bot"), "{texts:?}");

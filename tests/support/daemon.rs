@@ -41,6 +41,8 @@ pub(crate) struct World {
 /// What may differ between worlds.
 #[derive(Clone, Debug)]
 pub(crate) struct Choices {
+    /// What commands may do.
+    pub(crate) sandbox: &'static str,
     /// More lines of `[dispatchers.test]`.
     pub(crate) dispatcher: String,
     /// In place of the child that the daemon starts.
@@ -62,6 +64,7 @@ pub(crate) struct Choices {
 impl Choices {
     pub(crate) fn standard() -> Self {
         Self {
+            sandbox: "read-only",
             dispatcher: "sessions = \"chat\"\nrestart = { base = \"20ms\", max = \"100ms\" }\n"
                 .to_owned(),
             transport: None,
@@ -138,8 +141,12 @@ impl World {
         for name in ["work", "home"] {
             fs::create_dir(at.join(name)).unwrap();
         }
+        // The world is in a directory that otherwise may be written to in any sandbox but the narrowest.
+        let closed = ["exclude_slash_tmp", "exclude_tmpdir_env_var"]
+            .map(|it| format!("sandbox_workspace_write.{it}=true"));
         let settings: Vec<String> = provider_config(&model.base_url())
-            .iter()
+            .into_iter()
+            .chain(closed)
             .map(|it| format!("{it:?}"))
             .collect();
         let transport = choices.transport.as_deref().unwrap_or("unix");
@@ -147,13 +154,14 @@ impl World {
             "[daemon]\nstate_dir = {state:?}\nlog = \"info,tieline=debug\"\n\n\
              [codex]\nbin = {bin:?}\nhome = {home:?}\ntransport = {transport:?}\nconfig = [{settings}]\n\n\
              [channels.term]\nkind = \"console\"\n{console}\n\
-             [dispatchers.test]\nworkspace = {work:?}\nchannels = {channels:?}\nsandbox = \"read-only\"\n{more}\n{tables}",
+             [dispatchers.test]\nworkspace = {work:?}\nchannels = {channels:?}\nsandbox = {sandbox:?}\n{more}\n{tables}",
             state = at.join("state"),
             bin = choices.bin.as_deref().unwrap_or_else(|| codex_bin()),
             home = at.join("home"),
             work = at.join("work"),
             settings = settings.join(", "),
             channels = choices.channels,
+            sandbox = choices.sandbox,
             more = choices.dispatcher,
             console = choices.console,
             tables = choices.tables,

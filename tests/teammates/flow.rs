@@ -164,3 +164,110 @@ async fn a_worktree_is_made_for_its_teammate_and_removed_when_nothing_is_lost() 
     assert_eq!(git(&world, &["status", "--porcelain"]), "");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn changes_that_nobody_can_commit_are_taken_over_from_a_worktree() {
+    let echo = Echo::new();
+    let choices = Choices {
+        sandbox: "workspace-write",
+        ..Choices::standard()
+    };
+    let mut world = World::new(echo.start().await, &choices);
+    make_repository(&world);
+    world.start();
+
+    let change = "echo changed > a.txt; echo new > b.txt; git commit -q -a -m change \
+                  && echo committed || echo refused";
+    echo.once("change it", Fault::Command(change));
+    let arguments =
+        serde_json::json!({"name": "smith", "task": "change it", "workspace": "worktree"});
+    will_call(&echo, "begin", "spawn_teammate", arguments);
+    let id = world.platform.write("a", "begin");
+    world.platform.settled(&id).await;
+    heard_of(&world, "smith", 1).await;
+    let told = instructions_of(&world, "<task ");
+    assert!(told.contains("leave your changes uncommitted"), "{told}");
+    let told = instructions_of(&world, "<trigger ");
+    assert!(told.contains("refused"), "{told}");
+
+    // As the skill says.
+    let place = world.path().join("state/worktrees/test/smith");
+    let take_over = format!(
+        "worktree={}; cd \"$(git rev-parse --show-toplevel)\"; \
+         git -C \"$worktree\" diff --binary HEAD | git apply && \
+         git -C \"$worktree\" ls-files --others --exclude-standard -z | \
+         tar -C \"$worktree\" --null -T - -cf - | tar -xf - && echo taken over",
+        place.display()
+    );
+    echo.once("take it over", Fault::Command(take_over.leak()));
+    let id = world.platform.write("a", "take it over");
+    let settling = world.platform.settled(&id).await;
+    assert!(settling[0].text.contains("taken over"), "{settling:#?}");
+    assert_eq!(
+        git(&world, &["status", "--porcelain"]),
+        " M a.txt\n?? b.txt\n"
+    );
+    assert_eq!(
+        std::fs::read_to_string(world.path().join("work/a.txt")).unwrap(),
+        "changed\n"
+    );
+
+    // Until then nothing is lost by closing it.
+    let close = serde_json::json!({"name": "smith"});
+    will_call(&echo, "enough", "close_teammate", close);
+    let id = world.platform.write("a", "enough");
+    let settling = world.platform.settled(&id).await;
+    assert!(settling[0].text.contains("take that over"), "{settling:#?}");
+    world.at_rest().await;
+    assert!(place.exists());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_leads_elsewhere_is_no_way_out_of_the_sandbox() {
+    let echo = Echo::new();
+    let choices = Choices {
+        sandbox: "workspace-write",
+        ..Choices::standard()
+    };
+    let mut world = World::new(echo.start().await, &choices);
+    let [docs, outside] = ["work/docs", "outside"].map(|it| world.path().join(it));
+    for directory in [&docs, &outside] {
+        std::fs::create_dir(directory).unwrap();
+    }
+    world.start();
+    let write = format!(
+        "touch '{}' && echo written || echo refused",
+        docs.join("note").display()
+    )
+    .leak();
+    echo.once("write a note", Fault::Command(write));
+    let arguments =
+        serde_json::json!({"name": "worker", "task": "write a note", "workspace": "docs"});
+    will_call(&echo, "begin", "spawn_teammate", arguments);
+    let id = world.platform.write("a", "begin");
+    world.platform.settled(&id).await;
+    heard_of(&world, "worker", 1).await;
+    let told = instructions_of(&world, "<trigger ");
+    assert!(told.contains("written"), "{told}");
+
+    std::fs::rename(&docs, world.path().join("work/moved")).unwrap();
+    std::os::unix::fs::symlink(&outside, &docs).unwrap();
+    echo.once("write another", Fault::Command(write));
+    let client = Client::new(&world.path().join("state/control.sock"));
+    assign(&client, "write another").await;
+    heard_of(&world, "worker", 2).await;
+    let told = instructions_of(&world, "<trigger ");
+    assert!(told.contains("refused"), "{told}");
+    assert!(!outside.join("note").exists());
+    world.finish().await;
+}
+
+/// Returns how many requests have `text` as what was asked last.
+fn told_of(world: &World, text: &str) -> usize {
+    let requests = world.model.requests();
+    requests
+        .iter()
+        .filter(|request| request.last_user_text().is_some_and(|it| it.contains(text)))
+        .count()
+}

@@ -60,6 +60,8 @@ prompts! {
     teammate_lost = "teammate-lost.md";
     /// That it is to deal with completions: the input of a turn that is begun for them.
     trigger = "trigger.md";
+    /// The same, for a teammate.
+    teammate_trigger = "teammate-trigger.md";
 }
 
 impl Prompts {
@@ -159,7 +161,7 @@ mod tests {
            |
          6 | prompts = "~/own"
            |           ^^^^^^^
-           = hint: known prompts: dispatcher.md, answer-final.md, answer-tool.md, teammates.md, teammate.md, restarted.md, interrupted.md, thread-lost.md, teammate-lost.md, trigger.md
+           = hint: known prompts: dispatcher.md, answer-final.md, answer-tool.md, teammates.md, teammate.md, restarted.md, interrupted.md, thread-lost.md, teammate-lost.md, trigger.md, teammate-trigger.md
         "#);
     }
 

@@ -117,7 +117,8 @@ impl Calls {
         let fate = if discard {
             "its worktree goes with all that is not committed"
         } else {
-            "its worktree goes unless something would be lost by that, which read_teammate says"
+            "its worktree goes unless something would be lost by that; then it is kept, and read_teammate \
+             says what: take that over before you discard it"
         };
         Ok(format!("{closed}; {fate}; branch {branch} stays"))
     }

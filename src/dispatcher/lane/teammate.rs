@@ -104,25 +104,38 @@ impl Lane {
             return Ok(settings.thread.clone());
         };
         let own = self.context.ledger.instructions(teammate.id).await?;
+        let sandbox = self.sandbox_of(teammate);
         let mut instructions = vec![
             settings.config.prompts.teammate.clone(),
-            about(teammate, &settings.config.workspace),
+            about(teammate, sandbox, &settings.config.workspace),
         ];
         instructions.extend(settings.config.instructions.clone());
         instructions.extend(own);
         Ok(ThreadSettings {
-            cwd: Some(self.directory_of(teammate)),
+            cwd: Some(match (&teammate.workspace, sandbox) {
+                // It is also what its commands may write to, looked up anew for each of them: in the
+                // place of a directory that others may write to, there may be a way out by then.
+                (Workspace::Directory { .. }, Sandbox::WorkspaceWrite) => {
+                    settings.config.workspace.clone()
+                }
+                _ => self.directory_of(teammate),
+            }),
             model: teammate.model.clone().or(settings.thread.model.clone()),
-            sandbox: match teammate.sandbox.as_deref().and_then(Sandbox::named) {
-                // The configuration may have become narrower since.
-                Some(own) if !own.is_wider_than(settings.config.sandbox) => Some(sandbox_mode(own)),
-                Some(_) | None => settings.thread.sandbox,
-            },
+            sandbox: Some(sandbox_mode(sandbox)),
             developer_instructions: Some(instructions.join("\n\n")),
             ..settings.thread.clone()
         })
     }
 
+    /// Returns what its commands may do: the configuration may have become narrower since it joined.
+    fn sandbox_of(&self, teammate: &TeammateRecord) -> Sandbox {
+        let allowed = self.context.settings.config.sandbox;
+        let own = teammate.sandbox.as_deref().and_then(Sandbox::named);
+        own.filter(|own| !own.is_wider_than(allowed))
+            .unwrap_or(allowed)
+    }
+
+    /// Returns where its work lies.
     fn directory_of(&self, teammate: &TeammateRecord) -> PathBuf {
         match (&teammate.workspace, worktree_of(&teammate.workspace)) {
             (_, Some((worktree, _))) => worktree.cwd(),
@@ -357,20 +370,109 @@ fn failed(kind: &str, reason: String) -> Outcome {
 }
 
 /// Returns what a teammate is told about itself.
-fn about(teammate: &TeammateRecord, dispatcher: &Path) -> String {
+fn about(teammate: &TeammateRecord, sandbox: Sandbox, dispatcher: &Path) -> String {
     let name = &teammate.name;
-    let place = match &teammate.workspace {
-        Workspace::Shared => {
+    let dispatcher = dispatcher.display();
+    let place = match (&teammate.workspace, sandbox) {
+        (Workspace::Shared, _) => {
             "You work in the same directory as the agent that you work for, and perhaps as other \
              teammates: change only what your task is about."
                 .to_owned()
         }
-        Workspace::Directory { path } => format!("You work in {}.", path.display()),
-        Workspace::Worktree { branch, .. } => format!(
+        (Workspace::Directory { path }, Sandbox::WorkspaceWrite) => format!(
+            "You work in {path}. Your commands begin in {dispatcher}, the directory of the agent that you \
+             work for: go to yours first, and change nothing outside of it.",
+            path = path.display()
+        ),
+        (Workspace::Directory { path }, Sandbox::ReadOnly | Sandbox::DangerFullAccess) => {
+            format!("You work in {}.", path.display())
+        }
+        (Workspace::Worktree { branch, .. }, sandbox) => format!(
             "You work in a git worktree of your own, on the branch `{branch}`; the agent that you work \
-             for works in {}.",
-            dispatcher.display()
+             for works in {dispatcher}. {}",
+            match sandbox {
+                Sandbox::DangerFullAccess => "Commit what you have done to your branch.",
+                Sandbox::WorkspaceWrite =>
+                    "The sandbox lets nobody commit there: leave your changes uncommitted, say in your \
+                     report that they are, and name the files. The agent that you work for takes them over.",
+                Sandbox::ReadOnly => "The sandbox lets you change nothing: report what you find.",
+            }
         ),
     };
     format!("Your name is `{name}`. {place}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::id::{DispatcherId, TeammateId};
+
+    #[test]
+    fn a_teammate_is_told_where_it_works_and_whether_it_can_commit() {
+        let path = PathBuf::from("/code/docs");
+        let worktree = Workspace::Worktree {
+            repository: PathBuf::from("/code"),
+            path: PathBuf::from("/state/worktrees/flow/a"),
+            branch: "tieline/a".to_owned(),
+            inside: PathBuf::new(),
+            fate: WorktreeFate::InUse,
+        };
+        let directory = Workspace::Directory { path };
+        let told = |workspace: &Workspace, sandbox| {
+            let teammate = TeammateRecord {
+                id: TeammateId::new(),
+                dispatcher: DispatcherId::new("flow"),
+                name: "a".to_owned(),
+                lane: LaneId::new("flow/@a"),
+                workspace: workspace.clone(),
+                model: None,
+                sandbox: None,
+                results: 0,
+                asker: Asker {
+                    lane: LaneId::new("flow"),
+                    origin: None,
+                },
+                joined_at: SystemTime::UNIX_EPOCH,
+                closed_at: None,
+            };
+            about(&teammate, sandbox, Path::new("/code"))
+        };
+        for (workspace, sandbox, expected) in [
+            (
+                &worktree,
+                Sandbox::DangerFullAccess,
+                "Commit what you have done",
+            ),
+            (
+                &worktree,
+                Sandbox::WorkspaceWrite,
+                "leave your changes uncommitted",
+            ),
+            (
+                &worktree,
+                Sandbox::ReadOnly,
+                "The sandbox lets you change nothing",
+            ),
+            (
+                &directory,
+                Sandbox::DangerFullAccess,
+                "You work in /code/docs.",
+            ),
+            (
+                &directory,
+                Sandbox::WorkspaceWrite,
+                "Your commands begin in /code,",
+            ),
+            (&directory, Sandbox::ReadOnly, "You work in /code/docs."),
+        ] {
+            let told = told(workspace, sandbox);
+            assert!(told.contains(expected), "{sandbox}: {told}");
+            let speaks_of_commits = told.contains("commit") || told.contains("Commit");
+            let may_write = sandbox != Sandbox::ReadOnly;
+            let has_branch = matches!(workspace, Workspace::Worktree { .. });
+            assert_eq!(speaks_of_commits, has_branch && may_write, "{told}");
+        }
+    }
 }

@@ -138,7 +138,11 @@ impl Lane {
                 .await?;
         }
         let prompts = &self.context.settings.config.prompts;
-        let trigger = envelope::render_trigger(open.key, &prompts.trigger);
+        let prompt = match &self.teammate {
+            Some(_) => &prompts.teammate_trigger,
+            None => &prompts.trigger,
+        };
+        let trigger = envelope::render_trigger(open.key, prompt);
         let input = vec![UserInput::text(trigger)];
         let client_id = Some(open.key.to_string());
         self.drive(open, work, Begin::Start { input, client_id })

@@ -1,13 +1,15 @@
-//! What people are told of teammates. Everything is cut: a chat is no place for a report. What was asked
-//! for in another conversation is not told at all, only that there is something.
+//! What people are told of teammates. Everything is cut: a chat is no place for a report. What was
+//! asked for in another chat, perhaps a private one, is not told at all.
 
 use std::time::SystemTime;
 
-use tieline_channel::{Language, cut};
+use tieline_channel::{ChannelId, ChatId, Language, cut};
 
 use super::age;
 use crate::id::LaneId;
-use crate::ledger::{CompletionStatus, TaskRecord, TaskReport, TaskState, Workspace, WorktreeFate};
+use crate::ledger::{
+    Asker, CompletionStatus, TaskRecord, TaskReport, TaskState, Workspace, WorktreeFate,
+};
 use crate::teammates::{Details, State, TaskDetails, Teammate};
 
 /// How many teammates are listed.
@@ -25,10 +27,37 @@ const DOING: usize = 100;
 /// How much is told of a result, in characters.
 const RESULT: usize = 400;
 
+/// Who asks, and where.
+#[derive(Clone, Debug)]
+pub(in crate::intake) struct Viewer {
+    /// The channel.
+    pub(in crate::intake) channel: ChannelId,
+    /// The chat, in which all its people read the answer.
+    pub(in crate::intake) chat: ChatId,
+    /// The lane of the conversation.
+    pub(in crate::intake) lane: LaneId,
+    /// An administrator is told everything.
+    pub(in crate::intake) is_admin: bool,
+}
+
+impl Viewer {
+    /// Returns whether somebody may know what was asked for.
+    fn may_know(&self, asker: &Asker) -> bool {
+        self.is_admin
+            || match &asker.origin {
+                Some(origin) => {
+                    origin.channel == self.channel && origin.conversation.chat == self.chat
+                }
+                // On the machine, for a conversation that is told what came of it.
+                None => asker.lane == self.lane,
+            }
+    }
+}
+
 /// To whoever asks who works for the dispatcher. Those that have left are passed over.
 pub(in crate::intake) fn teammates(
     all: &[Teammate],
-    reader: &LaneId,
+    viewer: &Viewer,
     now: SystemTime,
     language: Language,
 ) -> String {
@@ -38,7 +67,7 @@ pub(in crate::intake) fn teammates(
     let mut lines: Vec<_> = open
         .by_ref()
         .take(LISTED)
-        .map(|teammate| line(teammate, reader, now, language))
+        .map(|teammate| line(teammate, viewer, now, language))
         .collect();
     let more = open.count();
     if more > 0 {
@@ -59,7 +88,7 @@ pub(in crate::intake) fn teammates(
 /// To whoever asks for one of them.
 pub(in crate::intake) fn teammate(
     found: &Details,
-    reader: &LaneId,
+    viewer: &Viewer,
     now: SystemTime,
     language: Language,
 ) -> String {
@@ -68,18 +97,17 @@ pub(in crate::intake) fn teammate(
         tasks,
         waiting: _,
     } = found;
-    let mut lines = vec![line(teammate, reader, now, language)];
+    let mut lines = vec![line(teammate, viewer, now, language)];
     lines.extend(worktree(&teammate.record.workspace, language));
     let settled: Vec<_> = tasks
         .iter()
         .filter(|task| task.record.state.is_settled())
-        .filter(|task| teammate.is_told(&task.record.asker, reader))
         .collect();
     let first = settled.len().saturating_sub(RESULTS);
     lines.extend(
         settled[first..]
             .iter()
-            .map(|task| result(task, now, language)),
+            .map(|task| result(task, viewer, now, language)),
     );
     listed(&lines)
 }
@@ -96,16 +124,14 @@ pub(in crate::intake) fn no_teammate(name: &str, language: Language) -> String {
 }
 
 /// Says what one is at.
-fn line(teammate: &Teammate, reader: &LaneId, now: SystemTime, language: Language) -> String {
+fn line(teammate: &Teammate, viewer: &Viewer, now: SystemTime, language: Language) -> String {
     let name = &teammate.record.name;
     let age = age(teammate.since, now, language);
-    let task = teammate.task.as_ref().map(|task| {
-        if teammate.is_told(&task.asker, reader) {
-            quoted(task, language)
-        } else {
-            elsewhere(language).to_owned()
-        }
-    });
+    let task = teammate.task.as_ref();
+    // Results wake it for whoever has given it the newest task.
+    let begun = task.filter(|task| task.state == TaskState::InTurn);
+    let doer = begun.map_or(&teammate.record.asker, |task| &task.asker);
+    let task = task.map(|task| quoted(task, viewer, language));
     let task = task.unwrap_or_default();
     let say = |en: String, zh: String| match language {
         Language::English => en,
@@ -118,7 +144,7 @@ fn line(teammate: &Teammate, reader: &LaneId, now: SystemTime, language: Languag
                 format!("⏳ `{name}` 正在工作，已 {age}：{task}"),
             );
             if let Some(doing) = doing
-                && teammate.is_told(teammate.doing_for(), reader)
+                && viewer.may_know(doer)
             {
                 let text = one_line(&doing.text, DOING);
                 let ago = super::age(doing.at, now, language);
@@ -188,10 +214,10 @@ fn worktree(workspace: &Workspace, language: Language) -> Option<String> {
 }
 
 /// Says what came of a task.
-fn result(task: &TaskDetails, now: SystemTime, language: Language) -> String {
+fn result(task: &TaskDetails, viewer: &Viewer, now: SystemTime, language: Language) -> String {
     let TaskDetails { record, report, .. } = task;
     let age = age(record.changed_at, now, language);
-    let task = quoted(record, language);
+    let task = quoted(record, viewer, language);
     let say = |en: String, zh: String| match language {
         Language::English => en,
         Language::Chinese => zh,
@@ -215,6 +241,7 @@ fn result(task: &TaskDetails, now: SystemTime, language: Language) -> String {
         ),
     };
     match report {
+        Some(_) if !viewer.may_know(&record.asker) => {}
         Some(TaskReport {
             status: CompletionStatus::Ok | CompletionStatus::Failed,
             body,
@@ -229,16 +256,12 @@ fn result(task: &TaskDetails, now: SystemTime, language: Language) -> String {
     line
 }
 
-/// Says that a task is nothing for this conversation.
-fn elsewhere(language: Language) -> &'static str {
-    match language {
-        Language::English => "(for another conversation)",
-        Language::Chinese => "（来自其他会话）",
-    }
-}
-
-fn quoted(task: &TaskRecord, language: Language) -> String {
+fn quoted(task: &TaskRecord, viewer: &Viewer, language: Language) -> String {
     match (task.is_woken, language) {
+        _ if !viewer.may_know(&task.asker) => match language {
+            Language::English => "(asked for in another conversation)".to_owned(),
+            Language::Chinese => "（在其他对话中交办）".to_owned(),
+        },
         (true, Language::English) => "(results that came in)".to_owned(),
         (true, Language::Chinese) => "（收到的结果）".to_owned(),
         (false, _) => format!("“{}”", one_line(&task.beginning, TASK)),

@@ -1,7 +1,9 @@
 //! The `git` program, as everything here calls it.
 //!
 //! A teammate may have written whatever it likes into its worktree, and git is not confined as the
-//! teammate is: no hook and no file system monitor that a repository names is run.
+//! teammate is: no hook and no file system monitor that a repository names is run, and git is not sent
+//! into submodules, which have settings of their own. Filters are those of the repository's settings,
+//! whatever the worktree asks for.
 
 use std::ffi::OsStr;
 use std::io;
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -55,6 +57,7 @@ const REPOSITORY_VARIABLES: [&str; 19] = [
 pub(super) struct Call {
     command: Command,
     name: &'static str,
+    only: Option<&'static str>,
 }
 
 /// How a call ended.
@@ -120,7 +123,17 @@ impl Call {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        Self { command, name }
+        Self {
+            command,
+            name,
+            only: None,
+        }
+    }
+
+    /// Keeps of what it prints only the entries that begin so, each with the NUL that ends it.
+    pub(super) fn only(mut self, beginning: &'static str) -> Self {
+        self.only = Some(beginning);
+        self
     }
 
     /// Lets the turn last as long as git and everything that it starts, even if we end before.
@@ -156,7 +169,7 @@ impl Call {
     ///
     /// When it cannot be made, or a lock is in the way.
     pub(super) async fn answer(mut self) -> Result<Answer, WorktreeError> {
-        let name = self.name;
+        let (name, only) = (self.name, self.only);
         let failed = |source| WorktreeError::NotRun { name, source };
         let mut child = match self.command.spawn() {
             Ok(child) => child,
@@ -169,7 +182,13 @@ impl Call {
         let mut group = KillOnDrop(child.id().and_then(raw));
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let everything = async {
-            let (printed, said) = tokio::try_join!(beginning_of(stdout), beginning_of(stderr))?;
+            let printed = async {
+                match only {
+                    None => beginning_of(stdout).await,
+                    Some(beginning) => entries_of(stdout, beginning).await,
+                }
+            };
+            let (printed, said) = tokio::try_join!(printed, beginning_of(stderr))?;
             Ok((printed, said, child.wait().await?))
         };
         let (mut printed, said, status) = timeout(DEADLINE, everything)
@@ -265,6 +284,23 @@ async fn beginning_of(reader: Option<impl AsyncRead + Unpin>) -> io::Result<Stri
     Ok(String::from_utf8_lossy(&kept).into_owned())
 }
 
+/// Returns the entries that begin with `beginning`, of which only few are expected.
+async fn entries_of(reader: Option<impl AsyncRead + Unpin>, beginning: &str) -> io::Result<String> {
+    let mut kept = Vec::new();
+    let Some(reader) = reader else {
+        return Ok(String::new());
+    };
+    let mut reader = BufReader::new(reader);
+    let mut entry = Vec::new();
+    while reader.read_until(0, &mut entry).await? > 0 {
+        if entry.starts_with(beginning.as_bytes()) {
+            kept.append(&mut entry);
+        }
+        entry.clear();
+    }
+    Ok(String::from_utf8_lossy(&kept).into_owned())
+}
+
 /// A process group that is not to outlive its usefulness. Its leader must not have been reaped.
 struct KillOnDrop(Option<Pid>);
 
@@ -354,6 +390,15 @@ are terminated then try again.";
         let kept = beginning_of(Some(&mut reader)).await.unwrap();
         assert_eq!(kept.len(), MAX_OUTPUT as usize);
         assert!(reader.is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_the_entries_that_are_asked_for_are_kept_however_many_others_there_are() {
+        let others = "100644 x\tfile\0".repeat(MAX_OUTPUT as usize / 8);
+        let printed = format!("160000 a\tone\0{others}160000 b\ttwo\n2\0");
+        let mut reader = printed.as_bytes();
+        let kept = entries_of(Some(&mut reader), "160000 ").await.unwrap();
+        assert_eq!(kept, "160000 a\tone\0160000 b\ttwo\n2\0");
     }
 
     #[test]

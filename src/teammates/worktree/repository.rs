@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 
 use tokio::fs;
 
+use super::files::is_empty;
 use super::git::Call;
 use super::{Turn, WorktreeError};
 
 /// What git writes into the lock of a worktree that is not whole yet.
 const INITIALIZING: &str = "initializing";
+
+/// How git shows what is staged for a submodule: its mode is that of no file.
+const SUBMODULE: &str = "160000 ";
 
 /// A repository in which it is our turn.
 pub(super) struct Repository {
@@ -184,17 +188,38 @@ pub(super) async fn has_commit(directory: &Path, revision: &str) -> Result<bool,
     Ok(answer.is_ok)
 }
 
-/// Returns how many changes there are that no commit has; ignored files are none.
+/// Returns how many changes there are that no commit has; ignored files are none. Of submodules it is
+/// only seen which commit they have.
 pub(super) async fn uncommitted_changes(
     tree: &Path,
     git_dir: &Path,
 ) -> Result<usize, WorktreeError> {
-    // Whatever the repository's own settings hide.
+    // Whatever the repository's own settings hide. In a submodule, git would start another git, which
+    // does what the settings say that are there: those are the teammate's.
     let status = Call::in_tree(tree, git_dir, "status --porcelain")
-        .args(["--untracked-files=normal", "--ignore-submodules=none"])
+        .args(["--untracked-files=normal", "--ignore-submodules=dirty"])
         .run()
         .await?;
     Ok(status.lines().count())
+}
+
+/// Returns how many submodules have anything in their directories. Whether that is changed, nobody can
+/// say without a git that trusts what is there.
+pub(super) async fn filled_submodules(tree: &Path, git_dir: &Path) -> Result<usize, WorktreeError> {
+    let submodules = Call::in_tree(tree, git_dir, "ls-files --stage -z")
+        .only(SUBMODULE)
+        .run()
+        .await?;
+    let mut filled = 0;
+    for entry in submodules.split_terminator('\0') {
+        let path = entry.split_once('\t').map_or("", |(_, path)| path);
+        // One that is no Unicode is not found as it is shown: better kept than lost.
+        let is_readable = !path.contains(char::REPLACEMENT_CHARACTER);
+        if !is_readable || !is_empty(&tree.join(path)).await {
+            filled += 1;
+        }
+    }
+    Ok(filled)
 }
 
 /// Returns how many commits of a worktree's submodules are on no remote: those are in the worktree's

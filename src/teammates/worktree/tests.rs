@@ -799,8 +799,39 @@ async fn submodules_keep_a_worktree_only_for_what_would_be_lost() {
     assert_eq!(left(&worktree).await, reason);
 
     place.git_in(&submodule, &["branch", "-D", "fix"]);
+    let reason = "it has files in 1 submodule, which may be changed";
+    assert_eq!(left(&worktree).await, kept(reason));
+    place.git_in(&worktree.path, &["submodule", "--quiet", "deinit", "--all"]);
     assert_eq!(left(&worktree).await, Left::Removed);
     assert_eq!(place.worktrees(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_run_that_the_settings_of_a_submodule_name() {
+    let place = Place::new();
+    let library = Place::new();
+    let library = library.repository();
+    let library = library.to_str().unwrap();
+    place.git(&["submodule", "--quiet", "add", library, "library"]);
+    place.git(&["commit", "-q", "-m", "library"]);
+    let worktree = place.made("a").await;
+    // A repository of its own, as anybody can make it who may write there.
+    place.git_in(&worktree.path, &["clone", "-q", library, "library"]);
+    let submodule = worktree.path.join("library");
+    let mark = place.path().join("mark");
+    let filter = format!("touch '{}'; cat", mark.display());
+    place.git_in(&submodule, &["config", "filter.evil.clean", &filter]);
+    place.git_in(&submodule, &["config", "core.fsmonitor", &filter]);
+    fs::write(submodule.join(".git/info/attributes"), "* filter=evil").unwrap();
+    // Of the same size, so that git has to look.
+    fs::write(submodule.join("README"), "EMDAER").unwrap();
+    let left = left(&worktree).await;
+    assert!(!mark.exists(), "what the submodule names was run");
+    let reason = "it has files in 1 submodule, which may be changed";
+    assert_eq!(left, kept(reason));
+    make(&worktree).await.unwrap();
+    assert_eq!(leave(&worktree, true).await.unwrap(), Left::Removed);
+    assert!(!mark.exists(), "what the submodule names was run");
 }
 
 #[tokio::test]

@@ -192,7 +192,9 @@ fn what_became_of_a_worktree_is_told() {
         (
             WorktreeFate::Kept { reason },
             "its worktree /state/worktrees/flow/a is still there, on branch tieline/a: 2 files are not \
-             committed; to close it once more with discard removes it",
+             committed; take that over (`git -C /state/worktrees/flow/a diff HEAD`, and what \
+             `git -C /state/worktrees/flow/a status` shows; the skill dispatching says how), and only then \
+             close it once more with discard, which destroys what is not committed",
         ),
     ];
     for (fate, expected) in table {

@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tieline_channel::Conversation;
 use tieline_channel::language::assert_speaks_both;
 
 use super::*;
 use crate::id::{DispatcherId, LaneId, TaskId, TeammateId};
-use crate::ledger::{Asker, TeammateRecord};
+use crate::ledger::{Asker, Origin, TeammateRecord};
 use crate::teammates::Doing;
 
 fn now() -> SystemTime {
@@ -16,15 +17,33 @@ fn ago(seconds: u64) -> SystemTime {
     now() - Duration::from_secs(seconds)
 }
 
-/// Where the work was asked for, and where it is asked about.
-fn here() -> LaneId {
-    LaneId::new("flow/team/C1")
-}
-
 fn asker() -> Asker {
     Asker {
-        lane: here(),
+        lane: LaneId::new("flow"),
         origin: None,
+    }
+}
+
+/// Whoever asks where everything was asked for.
+fn here() -> Viewer {
+    Viewer {
+        channel: ChannelId::new("team"),
+        chat: ChatId::new("C1"),
+        lane: LaneId::new("flow"),
+        is_admin: false,
+    }
+}
+
+fn asked_in(channel: &str, chat: &str) -> Asker {
+    Asker {
+        lane: LaneId::new("flow"),
+        origin: Some(Origin {
+            channel: ChannelId::new(channel),
+            conversation: Conversation {
+                chat: ChatId::new(chat),
+                thread: None,
+            },
+        }),
     }
 }
 
@@ -280,41 +299,85 @@ fn every_state_of_a_task_and_fate_of_a_worktree_is_told_in_both_languages() {
 }
 
 #[test]
-fn what_was_asked_for_elsewhere_is_not_told_but_that_there_is_work_is() {
-    let other = LaneId::new("flow/team/D7");
-    let all: Vec<_> = everybody();
-    for language in [Language::English, Language::Chinese] {
-        let told = teammates(&all, &other, now(), language);
-        for secret in [
-            "fix the",
-            "cargo",
-            "read it",
-            "write the",
-            "count the",
-            "greet",
-        ] {
-            assert!(!told.contains(secret), "{secret}: {told}");
-        }
-        assert_eq!(told.lines().count(), all.len() - 1, "{told}");
-        let told = teammate(&with_results(), &other, now(), language);
-        assert_eq!(told.lines().count(), 2, "who it is, and its branch: {told}");
-    }
-    insta::assert_snapshot!(teammates(&all[..1], &other, now(), Language::English), @"- ⏳ `flaky` works for 4 min: (for another conversation); tasks that wait: 2");
-    // A turn that results have led to is for who asked last.
-    let mut woken = all[0].clone();
-    woken.task = None;
-    let told = teammates(&[woken.clone()], &other, now(), Language::English);
-    assert!(!told.contains("cargo"), "{told}");
-    let told = teammates(&[woken], &here(), now(), Language::English);
-    assert!(told.contains("cargo"), "{told}");
-    // What was asked for in no conversation, on the command line for example, is told in all.
-    let mut theirs = all[0].clone();
-    if let Some(task) = &mut theirs.task {
-        task.asker.lane = LaneId::new("flow");
-    }
-    let told = teammates(&[theirs], &other, now(), Language::English);
-    assert!(
-        told.contains("fix the flaky test") && told.contains("cargo"),
-        "{told}"
-    );
+fn what_was_asked_for_in_another_chat_is_told_to_nobody_but_administrators() {
+    let is_told = |asker: &Asker, viewer: &Viewer| {
+        let doing = Some(Doing {
+            text: "reading SECRET".to_owned(),
+            at: ago(1),
+        });
+        let begun = TaskRecord {
+            asker: asker.clone(),
+            ..task("do SECRET", TaskState::InTurn, 5)
+        };
+        let over = TaskRecord {
+            asker: asker.clone(),
+            ..task("try SECRET", TaskState::Done, 9)
+        };
+        let mut at_work = Teammate {
+            task: Some(begun),
+            ..mate("x", State::Working { doing }, 5)
+        };
+        let secrets = |teammate: &Teammate, language| {
+            let found = Details {
+                teammate: teammate.clone(),
+                tasks: vec![details(
+                    over.clone(),
+                    Some((CompletionStatus::Ok, "It is SECRET.")),
+                )],
+                waiting: Vec::new(),
+            };
+            let told = teammates(&[teammate.clone()], viewer, now(), language)
+                + &super::teammate(&found, viewer, now(), language);
+            told.matches("SECRET").count()
+        };
+        let counts = [Language::English, Language::Chinese].map(|it| secrets(&at_work, it));
+        // Woken by results, it works for whoever asked last.
+        at_work.task = None;
+        at_work.record.asker = asker.clone();
+        let woken = secrets(&at_work, Language::English);
+        (counts, woken)
+    };
+    let everything = ([6, 6], 4);
+    let nothing = ([0, 0], 0);
+    assert_eq!(is_told(&asked_in("team", "C1"), &here()), everything);
+    assert_eq!(is_told(&asked_in("team", "C2"), &here()), nothing);
+    assert_eq!(is_told(&asked_in("office", "C1"), &here()), nothing);
+    let admin = Viewer {
+        is_admin: true,
+        ..here()
+    };
+    assert_eq!(is_told(&asked_in("team", "C2"), &admin), everything);
+    // On the machine, for this conversation or another.
+    assert_eq!(is_told(&asker(), &here()), everything);
+    let elsewhere = Viewer {
+        lane: LaneId::new("flow/2"),
+        ..here()
+    };
+    assert_eq!(is_told(&asker(), &elsewhere), nothing);
+}
+
+#[test]
+fn of_what_was_asked_for_elsewhere_the_state_is_told() {
+    let elsewhere = |state, seconds| TaskRecord {
+        asker: asked_in("team", "C2"),
+        ..task("never told", state, seconds)
+    };
+    let report = Some((CompletionStatus::Ok, "never told"));
+    let found = Details {
+        teammate: Teammate {
+            task: Some(elsewhere(TaskState::InTurn, 5)),
+            ..mate("flaky", State::Working { doing: None }, 5)
+        },
+        tasks: vec![details(elsewhere(TaskState::Done, 60), report)],
+        waiting: Vec::new(),
+    };
+    assert_speaks_both(|language| teammate(&found, &here(), now(), language));
+    insta::assert_snapshot!(teammate(&found, &here(), now(), Language::English), @r"
+    - ⏳ `flaky` works for 5 s: (asked for in another conversation)
+    - ✅ done 1 min ago: (asked for in another conversation)
+    ");
+    insta::assert_snapshot!(teammate(&found, &here(), now(), Language::Chinese), @r"
+    - ⏳ `flaky` 正在工作，已 5 秒：（在其他对话中交办）
+    - ✅ 1 分钟前完成：（在其他对话中交办）
+    ");
 }
