@@ -192,22 +192,6 @@ pub struct Teammate {
     pub last: Option<TaskRecord>,
 }
 
-impl Teammate {
-    /// Returns whether the people of a lane may read what `asker` has given it: not when that was done
-    /// in another conversation, which may be a private one. What was asked for in none is for all.
-    pub fn is_told(&self, asker: &Asker, reader: &LaneId) -> bool {
-        asker.lane == *reader || asker.lane.as_str() == self.record.dispatcher.as_str()
-    }
-
-    /// Returns who has asked for what it does at this moment, or has last asked for anything.
-    pub fn doing_for(&self) -> &Asker {
-        match &self.task {
-            Some(task) if task.state == TaskState::InTurn => &task.asker,
-            Some(_) | None => &self.record.asker,
-        }
-    }
-}
-
 /// What a teammate is at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
