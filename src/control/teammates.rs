@@ -560,9 +560,10 @@ fn refused(error: &OrderError) -> ApiError {
             ),
             RosterError::Unknown { .. } => (Is::NOT_FOUND, "`tieline teammates` lists them"),
         },
-        OrderError::Ledger(LedgerError::TooLarge { .. }) => {
-            (Is::BAD_REQUEST, "choose shorter names")
-        }
+        OrderError::TooLarge { .. } => (
+            Is::BAD_REQUEST,
+            "choose shorter names; long instructions and tasks are no problem",
+        ),
         OrderError::Ledger(error) => return not_read(error),
     };
     ApiError::new(status, whole(error)).hint(hint)

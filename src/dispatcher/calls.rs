@@ -23,6 +23,7 @@ use thiserror::Error;
 use tieline_channel::{ChannelId, EventKind, PostKind, WireId};
 use tracing::{error, info};
 
+use self::teammates::MAX_ORDERS;
 use super::Line;
 use super::lane::Work;
 use crate::codex::ServerRequests;
@@ -85,6 +86,11 @@ enum Refusal {
          somebody writes"
     )]
     TooMuch,
+    #[error(
+        "nothing was done: this turn has called tools {MAX_ORDERS} times, after which it orders nothing \
+         more about teammates; end your turn, and go on when a result is brought to you or somebody writes"
+    )]
+    TooManyOrders,
     #[error("the chat is not connected any more; say it in your final answer")]
     NotConnected,
     #[error(
@@ -117,7 +123,9 @@ impl From<LedgerError> for Refusal {
     fn from(failure: LedgerError) -> Self {
         match failure {
             LedgerError::TurnNotOpen { .. } => Self::NoTurn,
-            LedgerError::Roster(problem) => Self::Order(problem.into()),
+            problem @ (LedgerError::Roster(_) | LedgerError::TooLarge { .. }) => {
+                Self::Order(problem.into())
+            }
             other => Self::Ledger(other),
         }
     }

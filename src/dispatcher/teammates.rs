@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::Handle;
 use super::report::NoListener;
 use crate::id::LaneId;
-use crate::ledger::{Asker, LedgerError, Order, Ordered};
+use crate::ledger::{Asker, LedgerError, Order, Ordered, Stop};
 use crate::teammates::{OrderError, Roster, SpawnRequest};
 
 /// Something that a person wants of a teammate.
@@ -66,19 +66,27 @@ impl From<NoListener> for WishError {
 
 impl Handle {
     /// Fulfils a wish: it is on disk when this returns. `lane` is told what comes of a task; without,
-    /// the one that was used last is. Goes on when it is dropped, for whoever asks may break off.
+    /// the one that was used last is. Whoever asks may break off: until the order is ready nothing has
+    /// begun, and nothing comes of it, for git may take long to say whether it can be. From then on it
+    /// goes on when this is dropped.
     ///
     /// # Errors
     ///
     /// When it cannot be fulfilled, is not on disk, or the lane cannot be told.
     pub async fn fulfil(&self, wish: Wish, lane: Option<LaneId>) -> Result<Ordered, WishError> {
-        let handle = self.clone();
-        let fulfilled = self.reports.spawn(async move {
-            let order = handle.order(wish, lane).await?;
-            Ok(handle.teammates().carry_out(order).await?)
-        });
+        let order = self.order(wish, lane).await?;
+        let roster = self.teammates().clone();
+        let fulfilled = self
+            .reports
+            .spawn(async move { Ok(roster.carry_out(order).await?) });
         let closed = || OrderError::Ledger(LedgerError::Closed);
         fulfilled.await.unwrap_or_else(|_| Err(closed().into()))
+    }
+
+    /// Returns how many orders and results are on their way to disk: a daemon that stops waits for them.
+    #[cfg(test)]
+    pub(crate) fn n_reports(&self) -> usize {
+        self.reports.len()
     }
 
     /// Returns the order for a wish.
@@ -88,8 +96,8 @@ impl Handle {
         Ok(match wish {
             Wish::Spawn(request) => roster.spawn(request, self.asker(lane).await?).await?,
             Wish::Assign { name, task } => roster.send(name, task, self.asker(lane).await?)?,
-            Wish::Stop { name } => roster.stop(name, None),
-            Wish::Close { name, discard } => roster.close(name, None, discard),
+            Wish::Stop { name } => roster.stop(name, Stop::by_person()),
+            Wish::Close { name, discard } => roster.close(name, Stop::by_person(), discard),
         })
     }
 

@@ -318,7 +318,8 @@ impl Ledger {
     ) -> Result<Vec<OutboxId>, LedgerError> {
         let lane = lane.clone();
         self.call(move |transaction| {
-            transaction.settle_turn(&lane, key, &outcome, None, None, posts)
+            let settled = transaction.settle_turn(&lane, key, &outcome, None, None, posts)?;
+            Ok(settled.posts)
         })
         .await
     }
@@ -339,13 +340,14 @@ impl Ledger {
     ) -> Result<Vec<OutboxId>, LedgerError> {
         let lane = lane.clone();
         self.call(move |transaction| {
-            transaction.settle_turn(&lane, key, &outcome, Some(back), None, posts)
+            let settled = transaction.settle_turn(&lane, key, &outcome, Some(back), None, posts)?;
+            Ok(settled.posts)
         })
         .await
     }
 
     /// Closes the open turn of a teammate's lane as [`settle_turn`](Self::settle_turn) does, and
-    /// reports what came of it to whoever asked.
+    /// reports what came of it to whoever asked. Returns the lane that is told: it is to be woken.
     ///
     /// # Errors
     ///
@@ -357,10 +359,12 @@ impl Ledger {
         outcome: Outcome,
         report: TaskReport,
         posts: Vec<NewPost>,
-    ) -> Result<Vec<OutboxId>, LedgerError> {
+    ) -> Result<Option<LaneId>, LedgerError> {
         let lane = lane.clone();
         self.call(move |transaction| {
-            transaction.settle_turn(&lane, key, &outcome, None, Some(report), posts)
+            let settled =
+                transaction.settle_turn(&lane, key, &outcome, None, Some(report), posts)?;
+            Ok(settled.told)
         })
         .await
     }

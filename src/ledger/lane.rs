@@ -153,6 +153,20 @@ pub struct OpenTurn {
 pub struct Stop {
     /// The lane whose model wants it; a person, if none.
     pub by: Option<LaneId>,
+    /// The conversation in which it was asked for, if it was in one: its people know. Those of another
+    /// one do not, also when it has the same lane.
+    #[serde(default)]
+    pub origin: Option<Origin>,
+}
+
+impl Stop {
+    /// Returns that a person wants it who was in no conversation.
+    pub fn by_person() -> Self {
+        Self {
+            by: None,
+            origin: None,
+        }
+    }
 }
 
 /// How far an open turn is.

@@ -10,10 +10,15 @@ use thiserror::Error;
 use crate::id::{DispatcherId, LaneId, TeammateId};
 use crate::ledger::error::LedgerError;
 use crate::ledger::handle::Ledger;
+use crate::ledger::lane::{Origin, Stop};
 use crate::ledger::task::{Asker, NewTask};
 
 /// How many tasks may wait for one teammate.
 pub const MAX_WAITING_TASKS: usize = 16;
+
+/// How many of those that have left are remembered of a dispatcher. The oldest are forgotten beyond
+/// that, but none that has left something unfinished.
+pub(super) const MAX_CLOSED: usize = 100;
 
 /// A teammate that is to join a dispatcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +128,8 @@ pub enum Order {
     /// One ends what it does and forgets what waits.
     Stop(Halt),
     /// One stops, and leaves. What is remembered of it stays readable. One that has left and whose
-    /// worktree was kept can be closed again with `force`: then that goes too.
+    /// worktree was kept, or is not gone yet, can be closed again with `force`: then that goes whatever
+    /// is in it.
     Close {
         /// Which it is.
         halt: Halt,
@@ -142,6 +148,18 @@ pub struct Halt {
     /// The lane whose model wants it, which is then not told how its own tasks ended; a person, if
     /// none.
     pub by: Option<LaneId>,
+    /// The conversation in which it was asked for, if it was in one.
+    pub origin: Option<Origin>,
+}
+
+impl Halt {
+    /// Returns what the turn is told that ends by it.
+    pub(super) fn stop(&self) -> Stop {
+        Stop {
+            by: self.by.clone(),
+            origin: self.origin.clone(),
+        }
+    }
 }
 
 /// What an order has led to.
@@ -294,7 +312,8 @@ impl Ledger {
             .await
     }
 
-    /// Notes what became of a teammate's worktree.
+    /// Notes what became of a teammate's worktree, of which `wanted` was to become this. Nothing if
+    /// something else is to become of it by now: that is still to be done.
     ///
     /// # Errors
     ///
@@ -302,9 +321,10 @@ impl Ledger {
     pub async fn worktree_left(
         &self,
         id: TeammateId,
-        fate: WorktreeFate,
+        wanted: WorktreeFate,
+        became: WorktreeFate,
     ) -> Result<(), LedgerError> {
-        self.call(move |transaction| transaction.worktree_left(id, fate))
+        self.call(move |transaction| transaction.worktree_left(id, &wanted, became))
             .await
     }
 }

@@ -70,8 +70,8 @@ impl Value {
     }
 }
 
-/// How long a reason is kept, in bytes of JSON.
-const MAX_REASON: usize = 512;
+/// How long a reason is kept, in bytes of JSON, but for the sign that it was cut.
+pub(super) const MAX_REASON: usize = 512;
 
 /// Cuts text that explains something to what a value has room for, on one line.
 pub(super) fn cut_reason(text: &str) -> String {

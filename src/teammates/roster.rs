@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
+use tracing::warn;
 
 use super::doing::{Doing, WhatTheyDo};
 use super::worktree::{self, Worktree, WorktreeError};
 use crate::config::Sandbox;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{
-    Asker, Halt, Ledger, LedgerError, NewTask, NewTeammate, Order, Ordered, RosterError,
-    TaskRecord, TaskReport, TaskState, TeammateRecord, Workspace, WorktreeFate,
+    Asker, CompletionStatus, Halt, Ledger, LedgerError, NewTask, NewTeammate, Order, Ordered,
+    RosterError, Stop, TaskRecord, TaskReport, TaskState, TeammateRecord, Workspace, WorktreeFate,
 };
 
 /// How many characters the name of a teammate may have.
@@ -30,6 +31,9 @@ pub const MAX_MODEL: usize = 100;
 
 /// How long git may take to say whether there can be a worktree: whoever asks waits for it.
 const PLAN_WITHIN: Duration = Duration::from_secs(30);
+
+/// What is read instead of a text that the disk has lost.
+const LOST: &str = "(This text is lost: the file that had it cannot be read any more.)";
 
 /// How many of its last tasks are read at a time.
 pub const MAX_READ: usize = 10;
@@ -143,6 +147,19 @@ pub enum OrderError {
     /// The teammates are not such that it could be.
     #[error(transparent)]
     Roster(#[from] RosterError),
+    /// There is no room in the ledger for what is to be remembered of it.
+    #[error(
+        "what is to be remembered of it does not fit ({what}: {bytes} bytes, and {limit} are the most): \
+         use shorter names, or a workspace with a shorter path"
+    )]
+    TooLarge {
+        /// What has no room.
+        what: &'static str,
+        /// How long it would be.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
     /// It is not on disk.
     #[error(transparent)]
     Ledger(LedgerError),
@@ -152,6 +169,7 @@ impl From<LedgerError> for OrderError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::Roster(error) => Self::Roster(error),
+            LedgerError::TooLarge { what, bytes, limit } => Self::TooLarge { what, bytes, limit },
             error => Self::Ledger(error),
         }
     }
@@ -348,17 +366,16 @@ impl Roster {
         Ok(Order::Assign(self.task(name, task, asker)))
     }
 
-    /// Returns the order by which a teammate ends what it does and forgets what waits; `by` is the lane
-    /// whose model wants it, if one does.
-    pub fn stop(&self, name: String, by: Option<LaneId>) -> Order {
-        Order::Stop(self.halt(name, by))
+    /// Returns the order by which a teammate ends what it does and forgets what waits.
+    pub fn stop(&self, name: String, stop: Stop) -> Order {
+        Order::Stop(self.halt(name, stop))
     }
 
     /// Returns the order by which a teammate leaves. With `force` its worktree goes also when something
     /// would be lost by that.
-    pub fn close(&self, name: String, by: Option<LaneId>, force: bool) -> Order {
+    pub fn close(&self, name: String, stop: Stop, force: bool) -> Order {
         Order::Close {
-            halt: self.halt(name, by),
+            halt: self.halt(name, stop),
             force,
         }
     }
@@ -410,7 +427,8 @@ impl Roster {
         })
     }
 
-    /// As [`read`](Self::read), for whoever only guesses that there is one of that name.
+    /// As [`read`](Self::read), for whoever only guesses that there is one of that name. A text that the
+    /// disk has lost is replaced by words that say so.
     ///
     /// # Errors
     ///
@@ -426,16 +444,41 @@ impl Roster {
         let first = others.len().saturating_sub(count.clamp(1, MAX_READ));
         let mut tasks = Vec::new();
         for record in others.drain(first..) {
-            tasks.push(TaskDetails {
-                text: self.0.ledger.task_text(record.id).await?,
-                report: self.0.ledger.task_report(record.id).await?,
-                record,
-            });
+            tasks.extend(self.details(record).await?);
         }
         Ok(Some(Details {
             teammate,
             tasks,
             waiting,
+        }))
+    }
+
+    /// Returns a task with its texts; `None` if it was forgotten in this moment.
+    async fn details(&self, record: TaskRecord) -> Result<Option<TaskDetails>, LedgerError> {
+        let text = match self.0.ledger.task_text(record.id).await {
+            Ok(text) => text,
+            Err(LedgerError::UnknownTask(_)) => return Ok(None),
+            Err(failure @ LedgerError::Damaged { .. }) => {
+                warn!(task = %record.id, error = %failure, "the text of a task is lost");
+                LOST.to_owned()
+            }
+            Err(failure) => return Err(failure),
+        };
+        let report = match self.0.ledger.task_report(record.id).await {
+            Ok(report) => report,
+            Err(failure @ LedgerError::Damaged { .. }) => {
+                warn!(task = %record.id, error = %failure, "what came of a task is lost");
+                Some(TaskReport {
+                    status: status_of(&record.state),
+                    body: LOST.to_owned(),
+                })
+            }
+            Err(failure) => return Err(failure),
+        };
+        Ok(Some(TaskDetails {
+            record,
+            text,
+            report,
         }))
     }
 
@@ -505,11 +548,12 @@ impl Roster {
         }
     }
 
-    fn halt(&self, name: String, by: Option<LaneId>) -> Halt {
+    fn halt(&self, name: String, stop: Stop) -> Halt {
         Halt {
             dispatcher: self.0.dispatcher.clone(),
             name,
-            by,
+            by: stop.by,
+            origin: stop.origin,
         }
     }
 
@@ -562,6 +606,15 @@ pub fn worktree_of(workspace: &Workspace) -> Option<(Worktree, &WorktreeFate)> {
     }
 }
 
+/// Returns how a task ended whose result is lost.
+fn status_of(state: &TaskState) -> CompletionStatus {
+    match state {
+        TaskState::Waiting | TaskState::InTurn | TaskState::Done => CompletionStatus::Ok,
+        TaskState::Failed { .. } | TaskState::Unclear => CompletionStatus::Failed,
+        TaskState::Stopped => CompletionStatus::Stopped,
+    }
+}
+
 fn check_name(name: &str) -> Result<(), OrderError> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let begins_well = name.starts_with(|c: char| c.is_ascii_lowercase());
@@ -584,3 +637,6 @@ fn check_text(what: &'static str, text: &str, max: usize) -> Result<(), OrderErr
     };
     Err(OrderError::Text { what, problem })
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,7 @@ async fn tidy_up(ledger: Ledger, id: TeammateId) {
         let Some(Workspace::Worktree { fate, .. }) = record.map(|it| it.workspace) else {
             return;
         };
-        let fate = match fate {
+        let became = match fate {
             WorktreeFate::InUse | WorktreeFate::Kept { .. } => {
                 // The ledger is asked, for it does not tell by itself.
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -86,7 +86,8 @@ async fn tidy_up(ledger: Ledger, id: TeammateId) {
                 reason: "it has uncommitted changes".to_owned(),
             },
         };
-        ledger.worktree_left(id, fate).await.expect("a ledger");
+        let noted = ledger.worktree_left(id, fate, became).await;
+        noted.expect("a ledger");
     }
 }
 

@@ -202,7 +202,9 @@ async fn answers_read_as_designed() {
     let kept = WorktreeFate::Kept {
         reason: "it has changes".to_owned(),
     };
-    running.ledger.worktree_left(id, kept).await.unwrap();
+    let leaving = WorktreeFate::Leaving { force: false };
+    let left = running.ledger.worktree_left(id, leaving, kept);
+    left.await.unwrap();
 
     let mut answer: Value = client.get(&teammates_route("flow")).await.unwrap();
     // Moments and temporary places, as names.
@@ -293,12 +295,12 @@ async fn a_kept_worktree_of_one_that_has_left_can_still_be_let_go() {
     let fate = |halted: TeammateHalted| halted.teammate.workspace.fate;
     let closed = client.close("flow", "x", false).await.unwrap();
     assert_eq!(fate(closed).as_deref(), Some("leaving"));
-    // It is about to go as it is.
-    assert_refused(client.close("flow", "x", true).await, 409, "is closed");
     let kept = WorktreeFate::Kept {
         reason: "it has changes".to_owned(),
     };
-    running.ledger.worktree_left(id, kept).await.unwrap();
+    let leaving = WorktreeFate::Leaving { force: false };
+    let left = running.ledger.worktree_left(id, leaving, kept);
+    left.await.unwrap();
     assert_refused(client.close("flow", "x", false).await, 409, "is closed");
     let closed = client.close("flow", "x", true).await.unwrap();
     assert_eq!(fate(closed).as_deref(), Some("leaving"));
@@ -308,6 +310,55 @@ async fn a_kept_worktree_of_one_that_has_left_can_still_be_let_go() {
     };
     assert_eq!(fate, WorktreeFate::Leaving { force: true });
     running.end().await;
+}
+
+#[tokio::test]
+async fn a_worktree_that_is_about_to_go_can_be_let_go_with_all_that_is_in_it() {
+    let running = start().await;
+    let client = Client::new(&running.socket);
+    let id = spawn_in_a_worktree(&running.ledger, "x").await;
+    client.close("flow", "x", false).await.unwrap();
+    client.close("flow", "x", true).await.unwrap();
+    let record = running.ledger.teammate(id).await.unwrap().unwrap();
+    let Workspace::Worktree { fate, .. } = record.workspace else {
+        panic!("it has no worktree");
+    };
+    assert_eq!(fate, WorktreeFate::Leaving { force: true });
+    assert_refused(client.close("flow", "x", false).await, 409, "is closed");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_a_bad_request() {
+    let running = start().await;
+    let client = Client::new(&running.socket);
+    let refused = client.assign("flow", &"x".repeat(600), &further("t")).await;
+    assert_refused(refused, 400, "does not fit (the teammate's name: 600 bytes");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_wish_that_git_still_thinks_about_holds_nothing_up_and_is_given_up_with_its_asker() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, thread) =
+        Ledger::open(&directory.path().join("ledger"), LedgerSettings::standard()).unwrap();
+    let handle = dispatcher(directory.path(), &ledger, "flow", "");
+    let wish = Wish::Spawn(SpawnRequest {
+        name: "flaky".to_owned(),
+        task: "fix it".to_owned(),
+        workspace: WorkspaceRequest::Worktree,
+        instructions: None,
+        model: None,
+        sandbox: None,
+    });
+    tokio::select! {
+        biased;
+        done = handle.fulfil(wish, None) => panic!("it was too quick: {done:?}"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(handle.n_reports(), 0);
+    drop((handle, ledger));
+    thread.close().await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::{Caller, Calls, Deed, Refusal, describe};
 use crate::dispatcher::lane::Work;
 use crate::dispatcher::words;
-use crate::ledger::{Asker, LedgerError, NewPost, NewTask, NewTeammate, Order, Workspace};
+use crate::ledger::{Asker, LedgerError, NewPost, NewTask, NewTeammate, Order, Stop, Workspace};
 use crate::outbox;
 use crate::tools::{TeamOrder, TeamQuestion};
 
@@ -19,29 +19,40 @@ const STOPPED: &str = "stopped: it can be given other work, and you are brought 
 /// How many calls a turn may make until people are no longer told of work that is handed out.
 const MAX_ANNOUNCED: usize = 50;
 
+/// How many calls a turn may make until it orders nothing more: one that has lost its way must not
+/// start and close teammates without end.
+pub(super) const MAX_ORDERS: usize = 100;
+
 impl Calls {
     /// Makes an order ready. What comes of it does not reach people by itself, so it needs nobody who
     /// would hear of it.
     pub(super) async fn order(&self, caller: &Caller, order: TeamOrder) -> Result<Deed, Refusal> {
-        let by = Some(caller.lane.clone());
+        let n_calls = self.n_calls(caller).await?;
+        if n_calls >= MAX_ORDERS {
+            return Err(Refusal::TooManyOrders);
+        }
+        let asker = self.asker(caller).await?;
+        let stop = Stop {
+            by: Some(asker.lane.clone()),
+            origin: asker.origin.clone(),
+        };
         let order = match order {
-            TeamOrder::Spawn(request) => {
-                let asker = self.asker(caller).await?;
-                self.teammates.spawn(request, asker).await?
-            }
-            TeamOrder::Send { name, task } => {
-                let asker = self.asker(caller).await?;
-                self.teammates.send(name, task, asker)?
-            }
-            TeamOrder::Stop { name } => self.teammates.stop(name, by),
-            TeamOrder::Close { name, discard } => self.teammates.close(name, by, discard),
+            TeamOrder::Spawn(request) => self.teammates.spawn(request, asker).await?,
+            TeamOrder::Send { name, task } => self.teammates.send(name, task, asker)?,
+            TeamOrder::Stop { name } => self.teammates.stop(name, stop),
+            TeamOrder::Close { name, discard } => self.teammates.close(name, stop, discard),
+        };
+        let announced = |task: &NewTask| match n_calls {
+            // It has lost its way: the chat is not flooded with it.
+            MAX_ANNOUNCED.. => Vec::new(),
+            _ => self.announcement(task).into_iter().collect(),
         };
         let (posts, receipt) = match &order {
-            Order::Spawn(new, task) => (self.announcement(caller, task).await?, begun(new)),
+            Order::Spawn(new, task) => (announced(task), begun(new)),
             Order::Assign(task) => {
                 let pushed = pushed(&task.teammate);
                 let receipt = format!("given, and done after what it has already; {pushed}");
-                (self.announcement(caller, task).await?, receipt)
+                (announced(task), receipt)
             }
             Order::Stop(_) => (Vec::new(), STOPPED.to_owned()),
             Order::Close { halt, force } => (Vec::new(), self.farewell(&halt.name, *force).await?),
@@ -73,7 +84,7 @@ impl Calls {
         }
     }
 
-    /// Returns who gives a task in a turn.
+    /// Returns who orders something in a turn.
     async fn asker(&self, caller: &Caller) -> Result<Asker, LedgerError> {
         let work = Work::load(&self.ledger, &caller.lane, &caller.open).await?;
         Ok(Asker {
@@ -82,28 +93,18 @@ impl Calls {
         })
     }
 
+    /// Returns how many calls of a turn were carried out.
+    async fn n_calls(&self, caller: &Caller) -> Result<usize, LedgerError> {
+        let turn = caller.open.key;
+        Ok(self.ledger.done_calls(&caller.lane, turn).await?.len())
+    }
+
     /// Returns what people are told of a task that is handed out; nothing if nobody is to hear of it.
-    async fn announcement(
-        &self,
-        caller: &Caller,
-        task: &NewTask,
-    ) -> Result<Vec<NewPost>, LedgerError> {
-        let origin = task.asker.origin.as_ref().filter(|_| self.announces);
-        let line = origin.and_then(|origin| self.lines.get(&origin.channel));
-        let (Some(origin), Some(line)) = (origin, line) else {
-            return Ok(Vec::new());
-        };
-        let calls = self
-            .ledger
-            .done_calls(&caller.lane, caller.open.key)
-            .await?;
-        if calls.len() >= MAX_ANNOUNCED {
-            // It has lost its way: the chat is not flooded with it.
-            return Ok(Vec::new());
-        }
+    fn announcement(&self, task: &NewTask) -> Option<NewPost> {
+        let origin = task.asker.origin.as_ref().filter(|_| self.announces)?;
+        let line = self.lines.get(&origin.channel)?;
         let text = words::handed_out(&task.teammate, &task.text, line.language);
-        let notice = outbox::notice(&origin.channel, &origin.conversation, &text);
-        Ok(vec![notice])
+        Some(outbox::notice(&origin.channel, &origin.conversation, &text))
     }
 
     /// Returns what a model is told when it has let one go.

@@ -146,7 +146,6 @@ impl Lane {
             None => self.report(&work, &outcome, told),
             Some(_) => None,
         };
-        let asker = report.as_ref().and(self.asker(&work)).cloned();
         let posts = match back {
             _ if let Some(teammate) = &self.teammate => self
                 .announcement(teammate, &work, open, &outcome)
@@ -158,16 +157,18 @@ impl Lane {
             Some(_) | None => self.posts(&work, &outcome, told),
         };
         match (back, report) {
-            (Some(back), _) => ledger.return_turn(lane, key, outcome, back, posts).await?,
-            (None, Some(report)) => {
-                ledger
-                    .settle_work(lane, key, outcome, report, posts)
-                    .await?
+            (Some(back), _) => {
+                ledger.return_turn(lane, key, outcome, back, posts).await?;
             }
-            (None, None) => ledger.settle_turn(lane, key, outcome, posts).await?,
-        };
-        if let Some(asker) = asker {
-            self.context.wakes.add(asker.lane);
+            (None, Some(report)) => {
+                let told = ledger.settle_work(lane, key, outcome, report, posts);
+                if let Some(asker) = told.await? {
+                    self.context.wakes.add(asker);
+                }
+            }
+            (None, None) => {
+                ledger.settle_turn(lane, key, outcome, posts).await?;
+            }
         }
         self.show(&work.messages, &status);
         Ok(())

@@ -168,12 +168,6 @@ impl Lane {
         Some(TaskReport { status, body })
     }
 
-    /// Returns who asked for what a turn does.
-    pub(super) fn asker<'a>(&'a self, work: &'a Work) -> Option<&'a Asker> {
-        let newest = self.teammate.as_ref().map(|teammate| &teammate.asker);
-        work.task.as_ref().map(|task| &task.asker).or(newest)
-    }
-
     /// Makes the post that tells a chat how a task ended that was handed out there.
     pub(super) async fn announcement(
         &self,
@@ -233,7 +227,8 @@ impl Lane {
         {
             debug!(error = &failure as &dyn Error, "the thread was not let go");
         }
-        let Some((worktree, WorktreeFate::Leaving { force })) = worktree_of(&teammate.workspace)
+        let Some((worktree, wanted @ WorktreeFate::Leaving { force })) =
+            worktree_of(&teammate.workspace)
         else {
             return Ok(true);
         };
@@ -255,7 +250,10 @@ impl Lane {
             }
         };
         info!(?fate, path = %worktree.path.display(), "the worktree of a closed teammate");
-        self.context.ledger.worktree_left(teammate.id, fate).await?;
+        let ledger = &self.context.ledger;
+        ledger
+            .worktree_left(teammate.id, wanted.clone(), fate)
+            .await?;
         Ok(true)
     }
 

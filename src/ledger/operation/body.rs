@@ -28,8 +28,18 @@ impl<T: Clone + Serialize + DeserializeOwned> Body<T> {
         owner: SpoolOwner,
         content: &T,
     ) -> Result<Self, LedgerError> {
+        Self::keep_beside(transaction, owner, content, MAX_INLINE)
+    }
+
+    /// As [`keep`](Self::keep), in a record that has room for so many bytes of JSON.
+    pub(super) fn keep_beside(
+        transaction: &mut Transaction<'_>,
+        owner: SpoolOwner,
+        content: &T,
+        room: usize,
+    ) -> Result<Self, LedgerError> {
         let json = serde_json::to_vec(content).map_err(|error| damaged(&error))?;
-        if json.len() <= MAX_INLINE {
+        if json.len() <= room {
             return Ok(Self::Inline(content.clone()));
         }
         transaction.write_file(owner, &json).map(Self::Spooled)

@@ -34,7 +34,7 @@ pub(super) struct StoredCompletion {
     #[serde(with = "time::millis")]
     reported_at: SystemTime,
     pub(super) state: CompletionState,
-    injected_into: Option<ThreadId>,
+    pub(super) injected_into: Option<ThreadId>,
     turn: Option<TurnKey>,
     /// Where it waits among the lane's completions, also after it was given back.
     place: u64,
@@ -253,16 +253,20 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Gives completions of a turn that ends back to the lane, each to its place. The caller
-    /// stores the lane.
+    /// Gives the completions of a turn that ends back to the lane, each to its place. Those of a turn
+    /// that somebody has stopped do not begin another one. The caller stores the lane.
     pub(super) fn return_completions(
         &mut self,
         lane: &mut StoredLane,
-        completions: &[CompletionId],
+        turn: &OpenTurn,
         back: Return,
     ) -> Result<(), LedgerError> {
-        for id in completions {
+        for id in &turn.completions {
             let mut completion = self.known_completion(*id)?;
+            if turn.stop.is_some() {
+                self.move_completion(completion, CompletionEvent::Withdrawn)?;
+                continue;
+            }
             completion.turn = None;
             if back.forgotten {
                 completion.injected_into = None;
@@ -276,22 +280,24 @@ impl Transaction<'_> {
             lane.arrived += 1;
             self.move_completion(completion, CompletionEvent::Returned)?;
         }
-        lane.hold = back.hold.or(lane.hold);
+        lane.hold = match lane.arrived {
+            0 => None,
+            _ => back.hold.or(lane.hold),
+        };
         Ok(())
     }
 
-    /// Takes back the completions that wait for a lane and have such a name, as far as its thread does
-    /// not have them. Returns how many.
+    /// Takes back such completions as wait for a lane. Returns how many.
     pub(super) fn withdraw_arrivals(
         &mut self,
         lane: &LaneId,
-        is_meant: impl Fn(&str) -> bool,
+        is_meant: impl Fn(&StoredCompletion) -> bool,
     ) -> Result<usize, LedgerError> {
         let Some(mut stored) = self.stored_lane(lane)? else {
             return Ok(0);
         };
         let mut withdrawn = self.arrived(lane, usize::MAX)?;
-        withdrawn.retain(|it| it.injected_into.is_none() && is_meant(&it.name));
+        withdrawn.retain(is_meant);
         let count = withdrawn.len();
         for completion in withdrawn {
             self.remove(Table::Arrivals, key::in_lane(lane, completion.place)?);
@@ -299,9 +305,22 @@ impl Transaction<'_> {
         }
         if count > 0 {
             stored.arrived = stored.arrived.saturating_sub(count);
+            if stored.arrived == 0 {
+                // Nothing is left that it could be about.
+                stored.hold = None;
+            }
             self.put_lane(&stored)?;
         }
         Ok(count)
+    }
+
+    /// Returns whether a completion of that name was reported, and is remembered.
+    pub(super) fn is_reported(
+        &mut self,
+        dispatcher: &DispatcherId,
+        name: &str,
+    ) -> Result<bool, LedgerError> {
+        self.contains(Table::Reported, &key::reported(dispatcher, name)?)
     }
 
     /// Returns a completion as it is stored.

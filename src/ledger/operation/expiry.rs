@@ -99,7 +99,7 @@ impl Transaction<'_> {
             self.expire_completion(key, &mut expired)?;
         }
         for key in &teammates {
-            self.expire_teammate(TeammateId::from_bytes(id_bytes(key)?), &mut expired)?;
+            self.expire_teammate(key, horizon.now, &mut expired)?;
         }
         self.expire_marks(horizon.conversations)?;
         let more = [
@@ -213,6 +213,23 @@ impl Transaction<'_> {
         self.state.counts.keys = self.state.counts.keys.saturating_sub(1);
         expired.keys += 1;
         Ok(())
+    }
+
+    /// Forgets a teammate, unless it has left something unfinished: then it stays for as long again.
+    fn expire_teammate(
+        &mut self,
+        key: &Key,
+        now: SystemTime,
+        expired: &mut Expired,
+    ) -> Result<(), LedgerError> {
+        let id = TeammateId::from_bytes(id_bytes(key)?);
+        let Some(teammate) = self.stored_teammate(id)? else {
+            return Ok(());
+        };
+        if !self.has_finished(&teammate)? {
+            return self.expire_later(Class::Teammate, now, key);
+        }
+        self.forget_teammate(teammate, expired)
     }
 
     pub(super) fn expire_file(&mut self, file: Option<SpoolName>, expired: &mut Expired) {

@@ -8,7 +8,7 @@ use crate::id::{LaneId, TaskId, TeammateId, TurnKey};
 use crate::ledger::completion::{CompletionStatus, NewCompletion};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Table};
-use crate::ledger::lane::OpenTurn;
+use crate::ledger::lane::{OpenTurn, Stop};
 use crate::ledger::message::Outcome;
 use crate::ledger::operation::body::Body;
 use crate::ledger::operation::expiry::Expired;
@@ -158,14 +158,14 @@ impl Transaction<'_> {
     }
 
     /// Settles what the open turn of a teammate's lane was about, and reports it to whoever asked,
-    /// unless that is who has stopped it. The caller has stored the lane.
+    /// unless that is who has stopped it. Returns the lane that is told. The caller has stored the lane.
     pub(super) fn settle_task(
         &mut self,
         lane: &StoredLane,
         turn: &OpenTurn,
         outcome: &Outcome,
         report: Option<TaskReport>,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Option<LaneId>, LedgerError> {
         let mut asker = None;
         let mut about = turn.task;
         if let Some(id) = turn.task
@@ -175,10 +175,10 @@ impl Transaction<'_> {
             self.move_task(task, TaskEvent::Settled(outcome.clone()))?;
         }
         let Some(report) = report else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(mut teammate) = self.teammate_of(lane.teammate)? else {
-            return Ok(());
+            return Ok(None);
         };
         let asker = asker.unwrap_or_else(|| teammate.asker.clone());
         if about.is_none() {
@@ -196,18 +196,23 @@ impl Transaction<'_> {
         self.forget_tasks(&lane.id, MAX_REMEMBERED_TASKS, &mut Expired::default())?;
         let stopped_by = turn.stop.as_ref().map(|stop| &stop.by);
         if stopped_by == Some(&Some(asker.lane.clone())) {
-            return Ok(());
+            return Ok(None);
         }
+        let told = asker.lane.clone();
         self.report_to(&mut teammate, asker, report)?;
-        self.put_teammate(&teammate)
+        self.put_teammate(&teammate)?;
+        Ok(Some(told))
     }
 
     /// Ends what a teammate's lane does and forgets what waits for it. Returns the lanes that are told.
     pub(super) fn halt_tasks(
         &mut self,
         teammate: &mut StoredTeammate,
-        by: Option<&LaneId>,
+        stop: Stop,
     ) -> Result<(Vec<LaneId>, Halted), LedgerError> {
+        let by = stop.by.clone();
+        // Whatever it was brought, it is to do nothing about it; also what its thread has already.
+        self.withdraw_arrivals(&teammate.lane, |_| true)?;
         let mut halted = Halted::default();
         let mut lane = self.known_lane(&teammate.lane)?;
         lane.assigned = 0;
@@ -220,7 +225,7 @@ impl Transaction<'_> {
             halted.waiting += 1;
             let asker = task.asker.clone();
             self.move_task(task, TaskEvent::Withdrawn)?;
-            if by != Some(&asker.lane) {
+            if by.as_ref() != Some(&asker.lane) {
                 told.push(asker.lane.clone());
                 let report = TaskReport {
                     status: CompletionStatus::Stopped,
@@ -229,10 +234,13 @@ impl Transaction<'_> {
                 self.report_to(teammate, asker, report)?;
             }
         }
-        halted.is_running = self.stop_turn(&lane.id, by)?;
+        halted.is_running = self.stop_turn(&lane.id, stop)?;
         if let Some(by) = by {
             let prefix = format!("{TEAMMATE_PREFIX}{}#", teammate.name);
-            halted.unseen = self.withdraw_arrivals(by, |name| name.starts_with(&prefix))?;
+            // What a thread has is not taken back.
+            halted.unseen = self.withdraw_arrivals(&by, |it| {
+                it.injected_into.is_none() && it.name.starts_with(&prefix)
+            })?;
         }
         Ok((told, halted))
     }
@@ -259,6 +267,12 @@ impl Transaction<'_> {
             self.expire_file(task.file(), expired);
         }
         Ok(())
+    }
+
+    /// Returns whether all tasks of a lane that are remembered are settled.
+    pub(super) fn are_tasks_settled(&mut self, lane: &LaneId) -> Result<bool, LedgerError> {
+        let tasks = self.stored_tasks(lane)?;
+        Ok(tasks.iter().all(|task| task.state.is_settled()))
     }
 
     /// Returns a task as it is stored.
@@ -309,8 +323,14 @@ impl Transaction<'_> {
         asker: Asker,
         report: TaskReport,
     ) -> Result<(), LedgerError> {
-        teammate.results = teammate.results.saturating_add(1);
-        let name = format!("{TEAMMATE_PREFIX}{}#{}", teammate.name, teammate.results);
+        let name = loop {
+            teammate.results = teammate.results.wrapping_add(1);
+            let name = format!("{TEAMMATE_PREFIX}{}#{}", teammate.name, teammate.results);
+            // An earlier one of its name may have reported that, and a name is taken once.
+            if !self.is_reported(&teammate.dispatcher, &name)? {
+                break name;
+            }
+        };
         self.report(NewCompletion {
             dispatcher: teammate.dispatcher.clone(),
             lane: asker.lane,

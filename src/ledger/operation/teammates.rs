@@ -12,11 +12,16 @@ use crate::ledger::operation::expiry::Expired;
 use crate::ledger::spool::{SpoolName, SpoolOwner};
 use crate::ledger::task::{Asker, NewTask};
 use crate::ledger::teammate::{
-    Halt, Halted, NewTeammate, Order, Ordered, RosterError, TeammateRecord, Workspace, WorktreeFate,
+    Halt, Halted, MAX_CLOSED, NewTeammate, Order, Ordered, RosterError, TeammateRecord, Workspace,
+    WorktreeFate,
 };
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
-use crate::ledger::value::cut_reason;
+use crate::ledger::value::{MAX_REASON, Value, cut_reason};
+
+/// How long instructions may be inside of a record, in bytes of JSON: it has three paths beside them,
+/// and who has asked.
+const MAX_INLINE_INSTRUCTIONS: usize = 1024;
 
 /// A teammate as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,6 +59,20 @@ impl StoredTeammate {
         }
     }
 
+    /// Returns it with the most that can still be added to it without an order.
+    fn at_its_longest(&self) -> Self {
+        let mut longest = Self {
+            results: u32::MAX,
+            closed_at: Some(self.joined_at),
+            ..self.clone()
+        };
+        if let Workspace::Worktree { fate, .. } = &mut longest.workspace {
+            let reason = "x".repeat(MAX_REASON) + "…";
+            *fate = WorktreeFate::Kept { reason };
+        }
+        longest
+    }
+
     /// Returns the name of the file that has its instructions, if there is one.
     pub(super) fn file(self) -> Option<SpoolName> {
         self.instructions.and_then(Body::file)
@@ -68,7 +87,7 @@ impl Transaction<'_> {
             Order::Assign(task) => {
                 let mut teammate = self.open_teammate(&task.dispatcher, &task.teammate)?;
                 self.give_task(&mut teammate, task)?;
-                self.put_teammate(&teammate)?;
+                self.put_roomy_teammate(&teammate)?;
                 Ok(ordered(teammate.lane))
             }
             Order::Stop(halt) => {
@@ -76,7 +95,7 @@ impl Transaction<'_> {
                 self.halt(&mut teammate, &halt)
             }
             Order::Close { halt, force } => {
-                if force && let Some(ordered) = self.discard_kept(&halt)? {
+                if force && let Some(ordered) = self.discard_left(&halt)? {
                     return Ok(ordered);
                 }
                 let mut teammate = self.open_teammate(&halt.dispatcher, &halt.name)?;
@@ -86,8 +105,9 @@ impl Transaction<'_> {
                     *fate = WorktreeFate::Leaving { force };
                 }
                 self.expire_later(Class::Teammate, now, &key::teammate(teammate.id))?;
-                self.withdraw_arrivals(&teammate.lane, |_| true)?;
-                self.halt(&mut teammate, &halt)
+                let ordered = self.halt(&mut teammate, &halt)?;
+                self.forget_oldest_closed(&halt.dispatcher)?;
+                Ok(ordered)
             }
         }
     }
@@ -134,19 +154,23 @@ impl Transaction<'_> {
             .transpose()
     }
 
-    /// Notes what became of a worktree.
+    /// Notes what became of a worktree, unless something else was ordered meanwhile.
     pub(in crate::ledger) fn worktree_left(
         &mut self,
         id: TeammateId,
-        left: WorktreeFate,
+        wanted: &WorktreeFate,
+        became: WorktreeFate,
     ) -> Result<(), LedgerError> {
         let mut teammate = self.known_teammate(id)?;
         if let Workspace::Worktree { fate, .. } = &mut teammate.workspace {
-            *fate = match left {
+            if *fate != *wanted {
+                return Ok(());
+            }
+            *fate = match became {
                 WorktreeFate::Kept { reason } => WorktreeFate::Kept {
                     reason: cut_reason(&reason),
                 },
-                left => left,
+                became => became,
             };
         }
         self.put_teammate(&teammate)
@@ -168,22 +192,35 @@ impl Transaction<'_> {
         self.put("teammate", Table::Teammates, key, teammate)
     }
 
-    /// Forgets a teammate that was closed, its tasks and its lane.
-    pub(super) fn expire_teammate(
+    /// Returns whether a teammate was closed and nothing is left to be done for it: no turn, nothing
+    /// that waits, no worktree that is to go.
+    pub(super) fn has_finished(&mut self, teammate: &StoredTeammate) -> Result<bool, LedgerError> {
+        if teammate.closed_at.is_none() {
+            return Ok(false);
+        }
+        if let Workspace::Worktree { fate, .. } = &teammate.workspace
+            && matches!(fate, WorktreeFate::Leaving { .. })
+        {
+            return Ok(false);
+        }
+        let lane = self.lane(&teammate.lane)?;
+        let rests = lane.is_none_or(|lane| lane.open.is_none() && lane.inputs() == 0);
+        Ok(rests && self.are_tasks_settled(&teammate.lane)?)
+    }
+
+    /// Forgets a teammate that has finished, its tasks and its lane.
+    pub(super) fn forget_teammate(
         &mut self,
-        id: TeammateId,
+        teammate: StoredTeammate,
         expired: &mut Expired,
     ) -> Result<(), LedgerError> {
-        let Some(teammate) = self.stored_teammate(id)? else {
-            return Ok(());
-        };
         self.forget_tasks(&teammate.lane, 0, expired)?;
         self.forget_lane(&teammate.lane)?;
         self.remove(
             Table::Names,
             key::name(&teammate.dispatcher, &teammate.name)?,
         );
-        self.remove(Table::Teammates, key::teammate(id));
+        self.remove(Table::Teammates, key::teammate(teammate.id));
         expired.teammates += 1;
         self.expire_file(teammate.file(), expired);
         Ok(())
@@ -203,7 +240,15 @@ impl Transaction<'_> {
         }
         let id = TeammateId::new();
         let instructions = match &new.instructions {
-            Some(text) => Some(Body::keep(self, SpoolOwner::Teammate(id), text)?),
+            Some(text) => {
+                let owner = SpoolOwner::Teammate(id);
+                Some(Body::keep_beside(
+                    self,
+                    owner,
+                    text,
+                    MAX_INLINE_INSTRUCTIONS,
+                )?)
+            }
             None => None,
         };
         let name = key::name(&new.dispatcher, &new.name)?;
@@ -223,12 +268,37 @@ impl Transaction<'_> {
             closed_at: None,
         };
         self.give_task(&mut teammate, task)?;
-        self.put_teammate(&teammate)?;
+        self.put_roomy_teammate(&teammate)?;
         Ok(ordered(teammate.lane))
     }
 
+    /// Stores a teammate about which something was ordered. There must be room for whatever else is
+    /// noted of it then, for that cannot be refused.
+    fn put_roomy_teammate(&mut self, teammate: &StoredTeammate) -> Result<(), LedgerError> {
+        Value::encode("teammate", &teammate.at_its_longest())?;
+        self.put_teammate(teammate)
+    }
+
+    /// Forgets the oldest of those that have left, as far as there are too many of them.
+    fn forget_oldest_closed(&mut self, dispatcher: &DispatcherId) -> Result<(), LedgerError> {
+        let mut closed = self.stored_teammates(dispatcher)?;
+        closed.retain(|teammate| teammate.closed_at.is_some());
+        closed.sort_by_key(|teammate| teammate.closed_at);
+        let mut excess = closed.len().saturating_sub(MAX_CLOSED);
+        for teammate in closed {
+            if excess == 0 {
+                break;
+            }
+            if self.has_finished(&teammate)? {
+                self.forget_teammate(teammate, &mut Expired::default())?;
+                excess -= 1;
+            }
+        }
+        Ok(())
+    }
+
     fn halt(&mut self, teammate: &mut StoredTeammate, halt: &Halt) -> Result<Ordered, LedgerError> {
-        let (told, halted) = self.halt_tasks(teammate, halt.by.as_ref())?;
+        let (told, halted) = self.halt_tasks(teammate, halt.stop())?;
         self.put_teammate(teammate)?;
         Ok(Ordered {
             lane: teammate.lane.clone(),
@@ -237,16 +307,18 @@ impl Transaction<'_> {
         })
     }
 
-    /// Lets the worktree of a closed teammate go that was kept; `None` if there is no such thing.
-    fn discard_kept(&mut self, halt: &Halt) -> Result<Option<Ordered>, LedgerError> {
+    /// Lets the worktree of a closed teammate go that was kept, or is about to go unless something
+    /// would be lost by that; `None` if there is no such thing.
+    fn discard_left(&mut self, halt: &Halt) -> Result<Option<Ordered>, LedgerError> {
         let Some(mut teammate) = self.stored_teammate_named(&halt.dispatcher, &halt.name)? else {
             return Ok(None);
         };
         let Workspace::Worktree { fate, .. } = &mut teammate.workspace else {
             return Ok(None);
         };
-        if !matches!(fate, WorktreeFate::Kept { .. }) {
-            return Ok(None);
+        match fate {
+            WorktreeFate::Kept { .. } | WorktreeFate::Leaving { .. } => {}
+            WorktreeFate::InUse | WorktreeFate::Removed => return Ok(None),
         }
         *fate = WorktreeFate::Leaving { force: true };
         self.put_teammate(&teammate)?;

@@ -13,6 +13,14 @@ use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
 use crate::ledger::value::cut_reason;
 
+/// What settling a turn has led to.
+pub(in crate::ledger) struct Settled {
+    /// What was enqueued.
+    pub(in crate::ledger) posts: Vec<OutboxId>,
+    /// The lane that is told what came of a teammate's work.
+    pub(in crate::ledger) told: Option<LaneId>,
+}
+
 impl Transaction<'_> {
     /// Opens a turn with messages that wait.
     pub(in crate::ledger) fn open_turn(
@@ -135,7 +143,7 @@ impl Transaction<'_> {
         back: Option<Return>,
         report: Option<TaskReport>,
         posts: Vec<NewPost>,
-    ) -> Result<Vec<OutboxId>, LedgerError> {
+    ) -> Result<Settled, LedgerError> {
         let turn = self.open(lane, key)?;
         for id in &turn.messages {
             let message = self.known_message(*id)?;
@@ -144,7 +152,7 @@ impl Transaction<'_> {
         let mut lane = self.known_lane(lane)?;
         match back {
             None => self.settle_completions(&mut lane, &turn, outcome)?,
-            Some(back) => self.return_completions(&mut lane, &turn.completions, back)?,
+            Some(back) => self.return_completions(&mut lane, &turn, back)?,
         }
         let at = time::now();
         lane.used_at = at;
@@ -164,23 +172,21 @@ impl Transaction<'_> {
             at,
         });
         self.put_lane(&lane)?;
-        self.settle_task(&lane, &turn, outcome, report)?;
+        let told = self.settle_task(&lane, &turn, outcome, report)?;
         self.remove(Table::Turns, key::lane(&lane.id)?);
         self.forget_calls(&lane.id, key)?;
         self.state.counts.open_turns = self.state.counts.open_turns.saturating_sub(1);
-        self.enqueue(posts)
+        let posts = self.enqueue(posts)?;
+        Ok(Settled { posts, told })
     }
 
-    /// Notes that the open turn of a lane is to end; `false` when none is open.
-    pub(super) fn stop_turn(
-        &mut self,
-        lane: &LaneId,
-        by: Option<&LaneId>,
-    ) -> Result<bool, LedgerError> {
+    /// Notes that the open turn of a lane is to end; `false` when none is open. Who wanted it first
+    /// counts.
+    pub(super) fn stop_turn(&mut self, lane: &LaneId, stop: Stop) -> Result<bool, LedgerError> {
         let Some(mut turn) = self.turn(lane)? else {
             return Ok(false);
         };
-        turn.stop.get_or_insert_with(|| Stop { by: by.cloned() });
+        turn.stop.get_or_insert(stop);
         self.put_turn(lane, turn)?;
         Ok(true)
     }

@@ -6,12 +6,14 @@ use pretty_assertions::assert_eq;
 use tieline_channel::{ChannelId, ChatId, Conversation};
 
 use super::fixture::{accept, lane};
-use crate::id::{DispatcherId, LaneId, TaskId, TurnKey};
+use crate::id::{CompletionId, DispatcherId, LaneId, TaskId, ThreadId, TurnKey};
 use crate::ledger::task::MAX_REMEMBERED_TASKS;
+use crate::ledger::teammate::MAX_CLOSED;
 use crate::ledger::{
-    Asker, CompletionRecord, CompletionState, CompletionStatus, Halt, Halted, Ledger, LedgerError,
-    LedgerSettings, LedgerThread, MAX_WAITING_TASKS, NewCall, NewCompletion, NewTask, NewTeammate,
-    Order, Origin, Outcome, RosterError, Stop, TaskReport, TaskState, Workspace, WorktreeFate,
+    Asker, CompletionRecord, CompletionState, CompletionStatus, Halt, Halted, Hold, Ledger,
+    LedgerError, LedgerSettings, LedgerThread, MAX_WAITING_TASKS, NewCall, NewCompletion, NewTask,
+    NewTeammate, Order, Origin, Outcome, Reach, Return, RosterError, Stop, TaskReport, TaskState,
+    TeammateRecord, Workspace, WorktreeFate,
 };
 
 struct Fixture {
@@ -59,6 +61,17 @@ impl Fixture {
         self.order(spawn(name)).await.unwrap();
     }
 
+    /// One joins that has no place of its own and no instructions.
+    async fn join(&self, name: &str) {
+        let new = NewTeammate {
+            workspace: Workspace::Shared,
+            instructions: None,
+            ..teammate(name)
+        };
+        let spawn = Order::Spawn(new, task(name, "look", lane()));
+        self.order(spawn).await.unwrap();
+    }
+
     /// Takes the next task of a teammate into a turn.
     async fn begin(&self, name: &str) -> (TurnKey, TaskId) {
         let turn = TurnKey::new();
@@ -66,7 +79,8 @@ impl Fixture {
         (turn, open.expect("no task waits").task.unwrap())
     }
 
-    async fn finish(&self, name: &str, turn: TurnKey, body: &str) {
+    /// Ends a turn well. Returns the lane that is told.
+    async fn finish(&self, name: &str, turn: TurnKey, body: &str) -> Option<LaneId> {
         let report = TaskReport {
             status: CompletionStatus::Ok,
             body: body.to_owned(),
@@ -74,7 +88,34 @@ impl Fixture {
         self.ledger
             .settle_work(&lane_of(name), turn, Outcome::Answered, report, Vec::new())
             .await
-            .unwrap();
+            .unwrap()
+    }
+
+    async fn known(&self, name: &str) -> Option<TeammateRecord> {
+        self.ledger.teammate_named(&flow(), name).await.unwrap()
+    }
+
+    async fn fate(&self, name: &str) -> WorktreeFate {
+        fate(&self.known(name).await.unwrap().workspace)
+    }
+
+    /// Something is reported to a lane from outside.
+    async fn tell(&self, at: &LaneId, name: &str) -> CompletionId {
+        let reported = self.ledger.report(NewCompletion {
+            dispatcher: flow(),
+            lane: at.clone(),
+            name: name.to_owned(),
+            from: "ci".to_owned(),
+            status: CompletionStatus::Ok,
+            body: String::new(),
+            origin: None,
+        });
+        reported.await.unwrap().id
+    }
+
+    async fn state_of(&self, completion: CompletionId) -> CompletionState {
+        let record = self.ledger.completion(completion).await.unwrap();
+        record.unwrap().state
     }
 
     /// Returns what waits for a lane: names, states of the work, bodies.
@@ -149,10 +190,12 @@ fn spawn(name: &str) -> Order {
     Order::Spawn(teammate(name), task(name, "look", lane()))
 }
 
+/// One is told to end what it does; a model of a lane does so in a conversation.
 fn halt(name: &str, by: Option<LaneId>) -> Halt {
     Halt {
         dispatcher: flow(),
         name: name.to_owned(),
+        origin: by.is_some().then(origin),
         by,
     }
 }
@@ -162,6 +205,31 @@ fn close(name: &str) -> Order {
         halt: halt(name, None),
         force: false,
     }
+}
+
+/// It is closed, and its worktree goes whatever is in it.
+fn discard(name: &str) -> Order {
+    Order::Close {
+        halt: halt(name, None),
+        force: true,
+    }
+}
+
+fn fate(workspace: &Workspace) -> WorktreeFate {
+    match workspace {
+        Workspace::Worktree { fate, .. } => fate.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn kept(reason: &str) -> WorktreeFate {
+    WorktreeFate::Kept {
+        reason: reason.to_owned(),
+    }
+}
+
+fn days(days: u64) -> SystemTime {
+    SystemTime::now() + Duration::from_secs(days * 24 * 3600)
 }
 
 #[tokio::test]
@@ -221,19 +289,7 @@ async fn tasks_are_done_in_order_and_what_a_teammate_finds_by_itself_goes_to_who
     }
     let none = it.ledger.open_task(&lane_of("a"), TurnKey::new()).await;
     assert_eq!(none.unwrap(), None);
-    it.ledger
-        .report(NewCompletion {
-            dispatcher: flow(),
-            lane: lane_of("a"),
-            name: "build".to_owned(),
-            from: "ci".to_owned(),
-            status: CompletionStatus::Ok,
-            body: String::new(),
-            origin: None,
-        })
-        .await
-        .unwrap();
-    let build = it.ledger.arrivals(&lane_of("a"), 1).await.unwrap()[0].id;
+    let build = it.tell(&lane_of("a"), "build").await;
     let turn = TurnKey::new();
     it.ledger
         .open_trigger(&lane_of("a"), turn, vec![build])
@@ -290,7 +346,8 @@ async fn who_stops_a_teammate_is_not_told_what_it_knows_and_others_are() {
         let it = it.again().await;
         let record = it.ledger.lane(&lane_of("a")).await.unwrap().unwrap();
         assert_eq!(record.assigned, 0);
-        assert_eq!(record.open.unwrap().stop, Some(Stop { by }));
+        let origin = by.is_some().then(origin);
+        assert_eq!(record.open.unwrap().stop, Some(Stop { by, origin }));
         // It was done in the very moment.
         it.finish("a", turn, "after all").await;
         assert_eq!(it.states("a").await, ["done", "done", "stopped", "stopped"]);
@@ -447,10 +504,6 @@ async fn only_the_last_tasks_are_remembered_and_nothing_of_a_teammate_long_after
     let known = it.ledger.teammate_named(&flow(), "a").await.unwrap();
     let known = known.unwrap();
     assert!(known.closed_at.is_some());
-    let fate = |workspace: &Workspace| match workspace {
-        Workspace::Worktree { fate, .. } => fate.clone(),
-        other => panic!("{other:?}"),
-    };
     assert_eq!(
         fate(&known.workspace),
         WorktreeFate::Leaving { force: false }
@@ -459,13 +512,16 @@ async fn only_the_last_tasks_are_remembered_and_nothing_of_a_teammate_long_after
         reason: "it has changes".to_owned(),
     };
     it.ledger
-        .worktree_left(known.id, kept.clone())
+        .worktree_left(
+            known.id,
+            WorktreeFate::Leaving { force: false },
+            kept.clone(),
+        )
         .await
         .unwrap();
     let known = it.ledger.teammate(known.id).await.unwrap().unwrap();
     assert_eq!(fate(&known.workspace), kept);
 
-    let days = |days: u64| SystemTime::now() + Duration::from_secs(days * 24 * 3600);
     it.ledger.expire(days(29)).await.unwrap();
     assert!(it.ledger.teammate(known.id).await.unwrap().is_some());
     let expired = it.ledger.expire(days(31)).await.unwrap();
@@ -485,4 +541,291 @@ async fn only_the_last_tasks_are_remembered_and_nothing_of_a_teammate_long_after
     names.retain(|name| !name.starts_with("completion_"));
     assert_eq!(names.len(), 1, "{names:?}");
     assert!(names[0].starts_with("teammate_"), "{names:?}");
+}
+
+#[tokio::test]
+async fn the_lane_is_named_that_is_told_of_work_and_none_when_nobody_is() {
+    let it = Fixture::new();
+    it.spawn("a").await;
+    let elsewhere = LaneId::new("flow/b");
+    it.order(Order::Assign(task("a", "more", elsewhere.clone())))
+        .await
+        .unwrap();
+    for asker in [lane(), elsewhere.clone()] {
+        let (turn, _) = it.begin("a").await;
+        assert_eq!(it.finish("a", turn, "done").await, Some(asker));
+    }
+    it.order(Order::Assign(task("a", "more", lane())))
+        .await
+        .unwrap();
+    let (turn, _) = it.begin("a").await;
+    it.order(Order::Stop(halt("a", Some(lane()))))
+        .await
+        .unwrap();
+    assert_eq!(it.finish("a", turn, "done").await, None);
+    it.close().await;
+}
+
+#[tokio::test]
+async fn what_a_teammate_was_brought_wakes_it_no_more_once_it_is_stopped_or_closed() {
+    for order in [Order::Stop(halt("a", Some(lane()))), close("a")] {
+        let it = Fixture::new();
+        it.spawn("a").await;
+        let own = lane_of("a");
+        let (turn, _) = it.begin("a").await;
+        it.finish("a", turn, "done").await;
+        let thread = ThreadId::new("t");
+        let reach = Reach::default();
+        it.ledger
+            .set_thread(&own, thread.clone(), reach)
+            .await
+            .unwrap();
+        // One that a failed turn has given back, in the history already; and one that is new.
+        let shown = it.tell(&own, "shown").await;
+        let turn = TurnKey::new();
+        it.ledger
+            .open_trigger(&own, turn, vec![shown])
+            .await
+            .unwrap();
+        it.ledger
+            .completions_injected(&own, turn, &thread)
+            .await
+            .unwrap();
+        let hold = Hold {
+            failures: 1,
+            until: days(1),
+        };
+        let back = Return {
+            forgotten: false,
+            hold: Some(hold),
+        };
+        it.ledger
+            .return_turn(&own, turn, Outcome::Cancelled, back, Vec::new())
+            .await
+            .unwrap();
+        let new = it.tell(&own, "new").await;
+        // And one that its turn is about.
+        let present = it.tell(&own, "present").await;
+        let turn = TurnKey::new();
+        it.ledger
+            .open_trigger(&own, turn, vec![present])
+            .await
+            .unwrap();
+        let held = it.ledger.lane(&own).await.unwrap().unwrap();
+        assert_eq!((held.arrived, held.hold.is_some()), (2, true));
+
+        it.order(order.clone()).await.unwrap();
+        for withdrawn in [shown, new] {
+            let state = it.state_of(withdrawn).await;
+            assert_eq!(state, CompletionState::Withdrawn, "{order:?}");
+        }
+        let record = it.ledger.lane(&own).await.unwrap().unwrap();
+        assert_eq!((record.arrived, record.hold), (0, None), "{order:?}");
+        it.ledger
+            .return_turn(
+                &own,
+                turn,
+                Outcome::Cancelled,
+                Return::default(),
+                Vec::new(),
+            )
+            .await
+            .unwrap();
+        assert_eq!(it.state_of(present).await, CompletionState::Withdrawn);
+        let record = it.ledger.lane(&own).await.unwrap().unwrap();
+        assert_eq!((record.inputs(), record.open), (0, None), "{order:?}");
+        it.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_hold_ends_with_the_last_completion_that_it_was_about() {
+    let it = Fixture::new();
+    it.spawn("a").await;
+    let (turn, _) = it.begin("a").await;
+    it.finish("a", turn, "not seen yet").await;
+    let id = it.ledger.arrivals(&lane(), 1).await.unwrap()[0].id;
+    let turn = TurnKey::new();
+    it.ledger
+        .open_trigger(&lane(), turn, vec![id])
+        .await
+        .unwrap();
+    let hold = Hold {
+        failures: 2,
+        until: days(1),
+    };
+    let back = Return {
+        forgotten: true,
+        hold: Some(hold),
+    };
+    it.ledger
+        .return_turn(&lane(), turn, Outcome::Cancelled, back, Vec::new())
+        .await
+        .unwrap();
+    let halted = it
+        .order(Order::Stop(halt("a", Some(lane()))))
+        .await
+        .unwrap();
+    assert_eq!(halted.unseen, 1);
+    let record = it.ledger.lane(&lane()).await.unwrap().unwrap();
+    assert_eq!((record.arrived, record.hold), (0, None));
+    it.close().await;
+}
+
+#[tokio::test]
+async fn one_that_has_left_something_unfinished_is_not_forgotten() {
+    let it = Fixture::new();
+    it.join("works").await;
+    it.spawn("leaves").await;
+    let (turn, _) = it.begin("works").await;
+    for name in ["works", "leaves"] {
+        it.order(close(name)).await.unwrap();
+    }
+    // The turn of one is open, the worktree of the other is there.
+    assert_eq!(it.ledger.expire(days(31)).await.unwrap().teammates, 0);
+    it.finish("works", turn, "after all").await;
+    let id = it.known("leaves").await.unwrap().id;
+    let leaving = WorktreeFate::Leaving { force: false };
+    it.ledger
+        .worktree_left(id, leaving, WorktreeFate::Removed)
+        .await
+        .unwrap();
+    // They stay for as long again.
+    assert_eq!(it.ledger.expire(days(60)).await.unwrap().teammates, 0);
+    assert_eq!(it.ledger.expire(days(62)).await.unwrap().teammates, 2);
+    assert_eq!(it.ledger.lane(&lane_of("works")).await.unwrap(), None);
+    assert_eq!(it.ledger.counts().await.unwrap().open_turns, 0);
+    it.close().await;
+}
+
+#[tokio::test]
+async fn the_results_of_a_new_one_are_not_taken_for_those_of_an_earlier_one_of_its_name() {
+    let it = Fixture::new();
+    for body in ["the first", "the second"] {
+        it.spawn("a").await;
+        let (turn, _) = it.begin("a").await;
+        it.finish("a", turn, body).await;
+        it.order(close("a")).await.unwrap();
+        let id = it.known("a").await.unwrap().id;
+        let leaving = WorktreeFate::Leaving { force: false };
+        it.ledger
+            .worktree_left(id, leaving, WorktreeFate::Removed)
+            .await
+            .unwrap();
+        assert_eq!(it.ledger.expire(days(31)).await.unwrap().teammates, 1);
+    }
+    let arrived: Vec<_> = it.arrived(&lane()).await.into_iter().collect();
+    let named: Vec<_> = arrived
+        .iter()
+        .map(|(name, _, body)| (&**name, &**body))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            ("teammate:a#1", "the first"),
+            ("teammate:a#2", "the second")
+        ]
+    );
+    it.close().await;
+}
+
+#[tokio::test]
+async fn a_worktree_that_is_about_to_go_can_be_discarded_and_that_is_not_overtaken() {
+    let it = Fixture::new();
+    it.spawn("a").await;
+    it.order(close("a")).await.unwrap();
+    let id = it.known("a").await.unwrap().id;
+    let (gentle, forced) = (
+        WorktreeFate::Leaving { force: false },
+        WorktreeFate::Leaving { force: true },
+    );
+    assert_eq!(it.fate("a").await, gentle);
+    let left = async |wanted: &WorktreeFate, became| {
+        it.ledger
+            .worktree_left(id, wanted.clone(), became)
+            .await
+            .unwrap();
+    };
+    for _ in 0..2 {
+        it.order(discard("a")).await.unwrap();
+        assert_eq!(it.fate("a").await, forced);
+        // What was begun before that has come to its end.
+        left(&gentle, kept("it has changes")).await;
+        assert_eq!(it.fate("a").await, forced);
+    }
+    left(&forced, kept("git has an error")).await;
+    assert_eq!(it.fate("a").await, kept("git has an error"));
+    it.order(discard("a")).await.unwrap();
+    left(&forced, WorktreeFate::Removed).await;
+    let gone = it.order(discard("a")).await;
+    let closed = RosterError::Closed {
+        name: "a".to_owned(),
+    };
+    assert_eq!(gone, Err(LedgerError::Roster(closed)));
+    it.close().await;
+}
+
+#[tokio::test]
+async fn only_so_many_that_have_left_are_remembered_and_all_that_are_not_finished() {
+    let it = Fixture::new();
+    // Its worktree is to go.
+    it.spawn("unfinished").await;
+    it.order(close("unfinished")).await.unwrap();
+    it.join("stays").await;
+    let name = |number: usize| format!("n{number:03}");
+    for number in 0..=MAX_CLOSED {
+        it.join(&name(number)).await;
+        it.order(close(&name(number))).await.unwrap();
+    }
+    let all = it.ledger.teammates(&flow()).await.unwrap();
+    let names: Vec<_> = all.into_iter().map(|teammate| teammate.name).collect();
+    let expected = (2..=MAX_CLOSED).map(name);
+    let expected: Vec<_> = expected
+        .chain(["stays".to_owned(), "unfinished".to_owned()])
+        .collect();
+    assert_eq!(names, expected);
+    assert_eq!(it.ledger.lane(&lane_of("n000")).await.unwrap(), None);
+    it.close().await;
+}
+
+#[tokio::test]
+async fn whoever_joins_has_room_for_all_that_may_be_noted_of_it() {
+    let it = Fixture::new();
+    let long = "x".repeat(2_000);
+    let leaving = WorktreeFate::Leaving { force: false };
+    let (mut taken, mut refused) = (0, 0);
+    // The longer its path, the less room there is.
+    for bytes in (1_500..6_000).step_by(100) {
+        let mut new = teammate("a");
+        new.name = format!("a{bytes}");
+        new.lane = lane_of(&new.name);
+        new.instructions = Some(long.clone());
+        new.limit = 100;
+        if let Workspace::Worktree { path, .. } = &mut new.workspace {
+            *path = "p".repeat(bytes).into();
+        }
+        let name = new.name.clone();
+        let spawn = Order::Spawn(new, task(&name, "look", lane()));
+        match it.order(spawn).await {
+            Ok(_) => taken += 1,
+            Err(LedgerError::TooLarge { .. }) => {
+                refused += 1;
+                assert_eq!(it.known(&name).await, None, "{bytes}");
+                continue;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+        it.order(close(&name)).await.unwrap();
+        let id = it.known(&name).await.unwrap().id;
+        let noted = it
+            .ledger
+            .worktree_left(id, leaving.clone(), kept(&"界".repeat(500)));
+        noted
+            .await
+            .unwrap_or_else(|error| panic!("{bytes}: {error}"));
+        assert!(matches!(it.fate(&name).await, WorktreeFate::Kept { .. }));
+    }
+    // Instructions do not take the room of the path.
+    assert!(taken > 10 && refused > 10, "{taken} {refused}");
+    it.close().await;
 }

@@ -6,7 +6,7 @@ use tieline_channel::PostKind;
 use super::*;
 use crate::id::TeammateId;
 use crate::ledger::{
-    CompletionStatus, MAX_WAITING_TASKS, NewCompletion, Order, Origin, TaskReport, TaskState,
+    CompletionStatus, MAX_WAITING_TASKS, NewCompletion, Order, Origin, Stop, TaskReport, TaskState,
     TeammateRecord, WorktreeFate,
 };
 use crate::teammates::{SpawnRequest, WorkspaceRequest};
@@ -200,6 +200,22 @@ async fn a_refused_order_leaves_nothing_and_tells_no_one() {
     let (tool, arguments) = send("c");
     let text = bench.refused(tool, arguments).await;
     assert!(text.contains("16 tasks wait"), "{text}");
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_ledger_is_refused_with_what_to_do() {
+    let bench = Bench::new();
+    bench.open("flow", "flow/1", "m1").await;
+    // As JSON it takes twice the room.
+    let path = ["\"".repeat(200).as_str(); 14].join("/");
+    fs::create_dir_all(bench.calls.workspace.join(&path)).unwrap();
+    let arguments = json!({"name": "a", "task": "t", "workspace": path});
+    let text = bench.refused("spawn_teammate", arguments).await;
+    assert!(text.contains("nothing was done: what is to be"), "{text}");
+    assert!(text.contains("a workspace with a shorter path"), "{text}");
+    assert_eq!(bench.teammate("a").await, None);
+    assert_eq!(bench.posts().await, []);
     bench.finish().await;
 }
 
@@ -536,7 +552,9 @@ async fn a_worktree_is_named_to_whoever_wants_one_and_planned_once() {
     let kept = WorktreeFate::Kept {
         reason: "1 file is not committed".to_owned(),
     };
-    bench.calls.ledger.worktree_left(id, kept).await.unwrap();
+    let leaving = WorktreeFate::Leaving { force: false };
+    let left = bench.calls.ledger.worktree_left(id, leaving, kept);
+    left.await.unwrap();
     let text = bench.refused("close_teammate", json!({"name": "a"})).await;
     assert!(text.contains("\"a\" is closed"), "{text}");
     let discard = json!({"name": "a", "discard": true});
@@ -549,5 +567,61 @@ async fn a_worktree_is_named_to_whoever_wants_one_and_planned_once() {
         text.contains("goes when nobody works in it, with all"),
         "{text}"
     );
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_turn_that_orders_for_ever_comes_to_an_end() {
+    let bench = Bench::new();
+    let (lane, turn) = bench.open("flow", "flow/1", "m1").await;
+    let task = || json!({"name": "a", "task": "again"});
+    assert!(bench.spawn("flow/1", "c1", "a").await.0);
+    let mut calls = 1;
+    while calls < MAX_ORDERS {
+        let (tool, arguments) = match calls % 2 {
+            1 => ("stop_teammate", json!({"name": "a"})),
+            _ => ("send_to_teammate", task()),
+        };
+        calls += 1;
+        bench.done(&format!("c{calls}"), tool, arguments).await;
+    }
+    for (tool, arguments) in [
+        ("spawn_teammate", json!({"name": "b", "task": "t"})),
+        ("send_to_teammate", task()),
+        ("stop_teammate", json!({"name": "a"})),
+        ("close_teammate", json!({"name": "a"})),
+    ] {
+        let text = bench.refused(tool, arguments).await;
+        assert!(text.contains("end your turn"), "{tool}: {text}");
+    }
+    // It can still ask and speak, and what was done before is answered as before.
+    bench.done("l", "list_teammates", json!({})).await;
+    assert_eq!(bench.reply("flow/1", "r").await, posted());
+    assert!(bench.spawn("flow/1", "c1", "a").await.0);
+    bench.close(&lane, turn).await;
+    bench.open("flow", "flow/1", "m2").await;
+    bench.done("c1", "send_to_teammate", task()).await;
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_stopped_turn_knows_in_which_conversation_that_was_asked_for() {
+    let bench = Bench::new();
+    bench.open("flow", "flow/1", "m1").await;
+    let origin = Origin {
+        channel: ChannelId::new("team"),
+        conversation: record(&[]).message.conversation,
+    };
+    for (name, tool) in [("a", "stop_teammate"), ("b", "close_teammate")] {
+        assert!(bench.spawn("flow/1", name, name).await.0);
+        let (lane, _turn) = bench.begin_task(name).await;
+        bench.done(tool, tool, json!({"name": name})).await;
+        let record = bench.calls.ledger.lane(&lane).await.unwrap().unwrap();
+        let stop = Stop {
+            by: Some(LaneId::new("flow/1")),
+            origin: Some(origin.clone()),
+        };
+        assert_eq!(record.open.unwrap().stop, Some(stop));
+    }
     bench.finish().await;
 }
