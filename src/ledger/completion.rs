@@ -105,7 +105,7 @@ pub enum CompletionState {
     },
     /// Nobody can say whether the model has dealt with it.
     Unclear,
-    /// Who was to be told has ended the work itself.
+    /// Who was to be told has ended the work itself, or is a teammate that was stopped.
     Withdrawn,
 }
 
@@ -116,7 +116,7 @@ pub enum CompletionEvent {
     Taken,
     /// The turn gives it back.
     Returned,
-    /// Who was to be told has ended the work itself.
+    /// Who was to be told has ended the work itself, or is a teammate that was stopped.
     Withdrawn,
     /// It is over.
     Settled(Outcome),
