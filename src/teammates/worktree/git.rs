@@ -398,7 +398,7 @@ are terminated then try again.";
         let printed = format!("160000 a\tone\0{others}160000 b\ttwo\n2\0");
         let mut reader = printed.as_bytes();
         let kept = entries_of(Some(&mut reader), "160000 ").await.unwrap();
-        assert_eq!(kept, "160000 a\tone\0160000 b\ttwo\n2\0");
+        assert_eq!(kept, "160000 a\tone\x00160000 b\ttwo\n2\0");
     }
 
     #[test]

@@ -326,7 +326,7 @@ fn what_was_asked_for_in_another_chat_is_told_to_nobody_but_administrators() {
                 )],
                 waiting: Vec::new(),
             };
-            let told = teammates(&[teammate.clone()], viewer, now(), language)
+            let told = teammates(std::slice::from_ref(teammate), viewer, now(), language)
                 + &super::teammate(&found, viewer, now(), language);
             told.matches("SECRET").count()
         };
