@@ -1,5 +1,9 @@
 //! From a person to a teammate and back.
 
+use tieline::control::CompletionReport;
+use tieline::id::LaneId;
+use tieline::ledger::CompletionStatus;
+
 use super::*;
 
 #[tokio::test]
@@ -76,6 +80,37 @@ async fn a_teammate_keeps_its_thread_over_tasks_and_restarts() {
     let (first, second) = (of("first task"), of("second task"));
     assert_eq!(first.thread(), second.thread());
     assert!(second.user_texts().join("\n").contains("first task"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_teammate_that_results_wake_is_told_who_reads_its_answer() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    spawn(&mut world, &echo, "worker", "begin a build").await;
+    heard_of(&world, "worker", 1).await;
+    let client = Client::new(&world.path().join("state/control.sock"));
+    let report = CompletionReport {
+        id: "build-1".to_owned(),
+        from: "ci".to_owned(),
+        status: CompletionStatus::Ok,
+        body: "green".to_owned(),
+        lane: Some(LaneId::new("test/@worker")),
+    };
+    client.complete("test", &report).await.unwrap();
+    heard_of(&world, "worker", 2).await;
+    let requests = world.model.requests();
+    let trigger_of = |worker: bool| {
+        let texts = requests.iter().filter(|request| {
+            let instructions = request.developer_texts().concat();
+            instructions.contains("Your name is `worker`") == worker
+        });
+        let mut texts = texts.filter_map(|request| request.last_user_text());
+        let trigger = texts.find(|text| text.starts_with("<trigger "));
+        trigger.unwrap().to_owned()
+    };
+    assert!(trigger_of(true).contains("your report to the agent"));
+    assert!(trigger_of(false).contains("goes to the people"));
     world.finish().await;
 }
 
@@ -176,8 +211,8 @@ async fn changes_that_nobody_can_commit_are_taken_over_from_a_worktree() {
     make_repository(&world);
     world.start();
 
-    let change = "echo changed > a.txt; echo new > b.txt; git commit -q -a -m change \
-                  && echo committed || echo refused";
+    let change = "echo changed > a.txt; echo new > b.txt; \
+                  git -c user.name=t -c user.email=t@localhost commit -q -a -m change 2>&1";
     echo.once("change it", Fault::Command(change));
     let arguments =
         serde_json::json!({"name": "smith", "task": "change it", "workspace": "worktree"});
@@ -188,7 +223,7 @@ async fn changes_that_nobody_can_commit_are_taken_over_from_a_worktree() {
     let told = instructions_of(&world, "<task ");
     assert!(told.contains("leave your changes uncommitted"), "{told}");
     let told = instructions_of(&world, "<trigger ");
-    assert!(told.contains("refused"), "{told}");
+    assert!(told.contains("Read-only file system"), "{told}");
 
     // As the skill says.
     let place = world.path().join("state/worktrees/test/smith");
@@ -212,7 +247,7 @@ async fn changes_that_nobody_can_commit_are_taken_over_from_a_worktree() {
         "changed\n"
     );
 
-    // Until then nothing is lost by closing it.
+    // Whoever closes it without having done that loses nothing.
     let close = serde_json::json!({"name": "smith"});
     will_call(&echo, "enough", "close_teammate", close);
     let id = world.platform.write("a", "enough");
@@ -237,7 +272,7 @@ async fn a_directory_that_leads_elsewhere_is_no_way_out_of_the_sandbox() {
     }
     world.start();
     let write = format!(
-        "touch '{}' && echo written || echo refused",
+        "touch '{}' && echo written || echo shut out",
         docs.join("note").display()
     )
     .leak();
@@ -258,7 +293,7 @@ async fn a_directory_that_leads_elsewhere_is_no_way_out_of_the_sandbox() {
     assign(&client, "write another").await;
     heard_of(&world, "worker", 2).await;
     let told = instructions_of(&world, "<trigger ");
-    assert!(told.contains("refused"), "{told}");
+    assert!(told.contains("shut out"), "{told}");
     assert!(!outside.join("note").exists());
     world.finish().await;
 }
