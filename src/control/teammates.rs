@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 use crate::config::Sandbox;
 use crate::control::server::{Api, ApiError};
 use crate::control::status::rfc3339;
-use crate::dispatcher::{Handle, Wish, WishError};
+use crate::dispatcher::{Handle, WishError};
 use crate::id::LaneId;
 use crate::ledger::{
     CompletionStatus, Halted, LedgerError, RosterError, TaskRecord, TaskState, Workspace,
     WorktreeFate,
 };
 use crate::teammates::{
-    self, Details, MAX_READ, OrderError, SpawnRequest, Teammate, WorkspaceRequest,
+    self, Details, MAX_READ, OrderError, SpawnRequest, Teammate, Wish, WorkspaceRequest,
 };
 
 /// A teammate that somebody wants.

@@ -41,7 +41,7 @@ use tieline_channel::{Capabilities, Channel, ChannelId, Conversation, Language};
 pub use self::actor::{Dispatcher, Handle};
 pub use self::report::{Report, ReportError};
 pub use self::supervisor::Condition;
-pub use self::teammates::{Wish, WishError};
+pub use self::teammates::WishError;
 use crate::codex::LaunchConfig;
 use crate::codex::protocol::{SandboxMode, ThreadSettings};
 use crate::config::{DispatcherConfig, Sandbox, Sessions};

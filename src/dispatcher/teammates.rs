@@ -6,34 +6,7 @@ use super::Handle;
 use super::report::NoListener;
 use crate::id::LaneId;
 use crate::ledger::{Asker, LedgerError, Order, Ordered, Stop};
-use crate::teammates::{OrderError, Roster, SpawnRequest};
-
-/// Something that a person wants of a teammate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// One joins, and is given its first task.
-    Spawn(SpawnRequest),
-    /// One is given a further task.
-    Assign {
-        /// Its name.
-        name: String,
-        /// What it is to do.
-        task: String,
-    },
-    /// One ends what it does and forgets what waits.
-    Stop {
-        /// Its name.
-        name: String,
-    },
-    /// One leaves.
-    Close {
-        /// Its name.
-        name: String,
-        /// Its worktree goes also when something would be lost by that, and also when it was kept
-        /// before.
-        discard: bool,
-    },
-}
+use crate::teammates::{OrderError, Roster, Wish};
 
 /// Why a wish is not fulfilled.
 #[derive(Debug, Error)]

@@ -19,13 +19,13 @@ use super::{ChannelIntake, Door};
 use crate::codex::protocol::ThreadSettings;
 use crate::codex::{LaunchConfig, Spawner};
 use crate::config::{Config, Languages};
-use crate::dispatcher::{Dispatcher, Handle, Settings, Wish};
+use crate::dispatcher::{Dispatcher, Handle, Settings};
 use crate::id::{DispatcherId, LaneId, TurnKey};
 use crate::ledger::{
     Asker, CompletionStatus, Ledger, LedgerSettings, LedgerThread, MessageState, Origin, Outcome,
     TaskReport, flaky,
 };
-use crate::teammates::{SpawnRequest, WorkspaceRequest};
+use crate::teammates::{SpawnRequest, Wish, WorkspaceRequest};
 use crate::tools;
 
 const ACCESS: &str = "direct = \"pairing\"\ngroups = \"everyone\"\n\

@@ -7,6 +7,7 @@
 //!
 //! - [`Roster`]: checks what is ordered, carries it out, and tells how teammates are
 //! - [`worktree`]: git worktrees, in which teammates do not trip over each other
+//! - [`Wish`]: what somebody wants of one, before it is checked
 //! - `doing`: what they are at this moment
 //!
 //! **Invariants.** A teammate may never do more than its dispatcher: not write elsewhere, not hand work
@@ -15,10 +16,12 @@
 
 mod doing;
 mod roster;
+mod wish;
 pub mod worktree;
 
 pub use self::doing::{Doing, WhatTheyDo};
 pub use self::roster::{
     Details, MAX_INSTRUCTIONS, MAX_MODEL, MAX_NAME, MAX_READ, MAX_TASK, OrderError, Roster, Rules,
-    SpawnRequest, State, TaskDetails, Teammate, WorkspaceRequest, worktree_of,
+    State, TaskDetails, Teammate, worktree_of,
 };
+pub use self::wish::{SpawnRequest, Wish, WorkspaceRequest};

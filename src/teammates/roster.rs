@@ -9,6 +9,7 @@ use thiserror::Error;
 use tracing::warn;
 
 use super::doing::{Doing, WhatTheyDo};
+use super::wish::{SpawnRequest, WorkspaceRequest};
 use super::worktree::{self, Worktree, WorktreeError};
 use crate::config::Sandbox;
 use crate::id::{DispatcherId, LaneId};
@@ -49,45 +50,6 @@ pub struct Rules {
     pub sandbox: Sandbox,
     /// How many there may be at a time; 0 turns them off.
     pub limit: usize,
-}
-
-/// A teammate that somebody wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpawnRequest {
-    /// Its name: lower-case letters, digits and hyphens.
-    pub name: String,
-    /// What it is to do first.
-    pub task: String,
-    /// Where it works.
-    pub workspace: WorkspaceRequest,
-    /// What it is told beside its tasks.
-    pub instructions: Option<String>,
-    /// Its model, if not the dispatcher's.
-    pub model: Option<String>,
-    /// What its commands may do, if less than those of the dispatcher.
-    pub sandbox: Option<Sandbox>,
-}
-
-/// Where a teammate is to work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WorkspaceRequest {
-    /// Where the dispatcher works.
-    Shared,
-    /// In a git worktree of its own.
-    Worktree,
-    /// In this directory, from the dispatcher's workspace on.
-    Directory(PathBuf),
-}
-
-impl WorkspaceRequest {
-    /// Reads what people and models write: `shared`, `worktree`, or the path of a directory.
-    pub fn of(text: &str) -> Self {
-        match text.trim() {
-            "" | "shared" => Self::Shared,
-            "worktree" => Self::Worktree,
-            path => Self::Directory(PathBuf::from(path)),
-        }
-    }
 }
 
 /// Why an order is not carried out.

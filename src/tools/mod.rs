@@ -27,7 +27,8 @@ use tieline_channel::Emoji;
 pub use self::argument::ArgumentError;
 use self::argument::{Arguments, Kind, Parameter};
 pub use self::question::{Choice, buttons};
-pub use self::teammates::{TeamOrder, TeamQuestion};
+pub use self::teammates::TeamQuestion;
+use crate::teammates::Wish;
 
 /// The version of the sets: a thread keeps the tools it was begun with, and its lane this number.
 /// Grows with every change that a model can see. 0 stands for no tools.
@@ -98,7 +99,7 @@ pub enum Call {
         choices: Vec<String>,
     },
     /// Orders something about teammates.
-    Order(TeamOrder),
+    Order(Wish),
     /// Asks how they are.
     Look(TeamQuestion),
 }

@@ -4,7 +4,7 @@ use super::argument::{Kind, Parameter};
 use super::{Call, Tool};
 use crate::config::Sandbox;
 use crate::teammates::{
-    MAX_INSTRUCTIONS, MAX_MODEL, MAX_NAME, MAX_READ, MAX_TASK, SpawnRequest, WorkspaceRequest,
+    MAX_INSTRUCTIONS, MAX_MODEL, MAX_NAME, MAX_READ, MAX_TASK, SpawnRequest, Wish, WorkspaceRequest,
 };
 
 /// How many tasks are read when nobody says how many: what one is at, and what it did before.
@@ -16,32 +16,6 @@ const SANDBOXES: &[&str] = &[
     Sandbox::WorkspaceWrite.as_str(),
     Sandbox::DangerFullAccess.as_str(),
 ];
-
-/// What a model orders about teammates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TeamOrder {
-    /// One is to join, and to begin with a task.
-    Spawn(SpawnRequest),
-    /// One is to do something more.
-    Send {
-        /// Its name.
-        name: String,
-        /// What it is to do.
-        task: String,
-    },
-    /// One is to end what it does.
-    Stop {
-        /// Its name.
-        name: String,
-    },
-    /// One is to leave.
-    Close {
-        /// Its name.
-        name: String,
-        /// Its worktree is to go with all that is in it.
-        discard: bool,
-    },
-}
 
 /// What a model asks about teammates. Nothing changes by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +96,7 @@ pub(super) const TOOLS: &[Tool] = &[
         read: |mut arguments| {
             let workspace = arguments.optional_text("workspace").unwrap_or_default();
             let sandbox = arguments.optional_text("sandbox");
-            Call::Order(TeamOrder::Spawn(SpawnRequest {
+            Call::Order(Wish::Spawn(SpawnRequest {
                 name: arguments.text("name"),
                 task: arguments.text("task"),
                 workspace: WorkspaceRequest::of(&workspace),
@@ -137,7 +111,7 @@ pub(super) const TOOLS: &[Tool] = &[
         description: include_str!("../../prompts/tools/send_to_teammate.md"),
         parameters: &[WHOM, TASK],
         read: |mut arguments| {
-            Call::Order(TeamOrder::Send {
+            Call::Order(Wish::Assign {
                 name: arguments.text("name"),
                 task: arguments.text("task"),
             })
@@ -176,7 +150,7 @@ pub(super) const TOOLS: &[Tool] = &[
         description: include_str!("../../prompts/tools/stop_teammate.md"),
         parameters: &[WHOM],
         read: |mut arguments| {
-            Call::Order(TeamOrder::Stop {
+            Call::Order(Wish::Stop {
                 name: arguments.text("name"),
             })
         },
@@ -195,7 +169,7 @@ pub(super) const TOOLS: &[Tool] = &[
             },
         ],
         read: |mut arguments| {
-            Call::Order(TeamOrder::Close {
+            Call::Order(Wish::Close {
                 name: arguments.text("name"),
                 discard: arguments.flag("discard"),
             })

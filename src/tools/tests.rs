@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::Sandbox;
-use crate::teammates::{SpawnRequest, WorkspaceRequest};
+use crate::teammates::{SpawnRequest, Wish, WorkspaceRequest};
 
 fn read(name: &str, arguments: Value) -> Result<Call, String> {
     let read = Set::Dispatching.read(name, &arguments);
@@ -99,12 +99,12 @@ fn calls_are_read() {
         (
             "spawn_teammate",
             json!({"name": "a", "task": "Look."}),
-            Call::Order(TeamOrder::Spawn(least.clone())),
+            Call::Order(Wish::Spawn(least.clone())),
         ),
         (
             "spawn_teammate",
             json!({"name": "a", "task": "Look.", "workspace": "shared"}),
-            Call::Order(TeamOrder::Spawn(least.clone())),
+            Call::Order(Wish::Spawn(least.clone())),
         ),
         (
             "spawn_teammate",
@@ -112,7 +112,7 @@ fn calls_are_read() {
                 "name": "a", "task": "Look.", "workspace": "docs/api", "model": "small",
                 "instructions": "Be brief.", "sandbox": "workspace-write",
             }),
-            Call::Order(TeamOrder::Spawn(SpawnRequest {
+            Call::Order(Wish::Spawn(SpawnRequest {
                 workspace: WorkspaceRequest::Directory("docs/api".into()),
                 instructions: Some("Be brief.".to_owned()),
                 model: Some("small".to_owned()),
@@ -123,7 +123,7 @@ fn calls_are_read() {
         (
             "spawn_teammate",
             json!({"name": "a", "task": "Look.", "workspace": "worktree"}),
-            Call::Order(TeamOrder::Spawn(SpawnRequest {
+            Call::Order(Wish::Spawn(SpawnRequest {
                 workspace: WorkspaceRequest::Worktree,
                 ..least.clone()
             })),
@@ -131,7 +131,7 @@ fn calls_are_read() {
         (
             "send_to_teammate",
             json!({"name": "a", "task": "More."}),
-            Call::Order(TeamOrder::Send {
+            Call::Order(Wish::Assign {
                 name: whom(),
                 task: "More.".to_owned(),
             }),
@@ -146,12 +146,12 @@ fn calls_are_read() {
         (
             "stop_teammate",
             json!({"name": "a"}),
-            Call::Order(TeamOrder::Stop { name: whom() }),
+            Call::Order(Wish::Stop { name: whom() }),
         ),
         (
             "close_teammate",
             json!({"name": "a"}),
-            Call::Order(TeamOrder::Close {
+            Call::Order(Wish::Close {
                 name: whom(),
                 discard: false,
             }),
@@ -159,7 +159,7 @@ fn calls_are_read() {
         (
             "close_teammate",
             json!({"name": "a", "discard": true}),
-            Call::Order(TeamOrder::Close {
+            Call::Order(Wish::Close {
                 name: whom(),
                 discard: true,
             }),
@@ -229,7 +229,7 @@ fn calls_are_read() {
     });
     assert_eq!(
         read("spawn_teammate", nulls),
-        Ok(Call::Order(TeamOrder::Spawn(least)))
+        Ok(Call::Order(Wish::Spawn(least)))
     );
     assert_eq!(
         read("list_teammates", Value::Null),

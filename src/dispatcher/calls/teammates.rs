@@ -10,7 +10,8 @@ use crate::dispatcher::lane::Work;
 use crate::dispatcher::words;
 use crate::ledger::{Asker, LedgerError, NewPost, NewTask, NewTeammate, Order, Stop, Workspace};
 use crate::outbox;
-use crate::tools::{TeamOrder, TeamQuestion};
+use crate::teammates::Wish;
+use crate::tools::TeamQuestion;
 
 /// What a model is told when it has stopped one.
 const STOPPED: &str = "stopped: it can be given other work, and you are brought nothing more of what you \
@@ -26,7 +27,7 @@ pub(super) const MAX_ORDERS: usize = 100;
 impl Calls {
     /// Makes an order ready. What comes of it does not reach people by itself, so it needs nobody who
     /// would hear of it.
-    pub(super) async fn order(&self, caller: &Caller, order: TeamOrder) -> Result<Deed, Refusal> {
+    pub(super) async fn order(&self, caller: &Caller, wish: Wish) -> Result<Deed, Refusal> {
         let n_calls = self.n_calls(caller).await?;
         if n_calls >= MAX_ORDERS {
             return Err(Refusal::TooManyOrders);
@@ -36,11 +37,11 @@ impl Calls {
             by: Some(asker.lane.clone()),
             origin: asker.origin.clone(),
         };
-        let order = match order {
-            TeamOrder::Spawn(request) => self.teammates.spawn(request, asker).await?,
-            TeamOrder::Send { name, task } => self.teammates.send(name, task, asker)?,
-            TeamOrder::Stop { name } => self.teammates.stop(name, stop),
-            TeamOrder::Close { name, discard } => self.teammates.close(name, stop, discard),
+        let order = match wish {
+            Wish::Spawn(request) => self.teammates.spawn(request, asker).await?,
+            Wish::Assign { name, task } => self.teammates.send(name, task, asker)?,
+            Wish::Stop { name } => self.teammates.stop(name, stop),
+            Wish::Close { name, discard } => self.teammates.close(name, stop, discard),
         };
         let announced = |task: &NewTask| match n_calls {
             // It has lost its way: the chat is not flooded with it.

@@ -273,8 +273,10 @@ impl Lane {
         let Some(task) = &work.task else {
             return Ok(None);
         };
-        let stopped_by = open.stop.as_ref().and_then(|stop| stop.by.as_ref());
-        let is_asked_for = stopped_by == Some(&task.asker.lane);
+        // Conversations may share a lane: whoever has asked in another one has not stopped it.
+        let is_asked_for = open.stop.as_ref().is_some_and(|stop| {
+            stop.by.as_ref() == Some(&task.asker.lane) && stop.origin == task.asker.origin
+        });
         if !self.context.settings.config.teammates.announce || is_asked_for {
             return Ok(None);
         }
