@@ -328,7 +328,7 @@ async fn top_level_of(workspace: &Path) -> Result<PathBuf, WorktreeError> {
             workspace: workspace(),
         });
     }
-    if answer.says("must be run in a work tree") {
+    if answer.says("must be run in a work tree") || answer.says("cannot use bare repository") {
         return Err(WorktreeError::NoWorkingTree {
             workspace: workspace(),
         });

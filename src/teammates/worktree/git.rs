@@ -116,6 +116,9 @@ impl Call {
                 "core.hooksPath=/dev/null",
                 "-c",
                 "core.fsmonitor=false",
+                // Codex guards `.git`, and not what has the files of a repository without it.
+                "-c",
+                "safe.bareRepository=explicit",
             ])
             .args(name.split(' '))
             .stdin(Stdio::null())

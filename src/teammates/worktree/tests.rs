@@ -807,6 +807,22 @@ async fn submodules_keep_a_worktree_only_for_what_would_be_lost() {
 }
 
 #[tokio::test]
+async fn a_directory_that_poses_as_the_files_of_a_repository_is_none() {
+    let place = Place::empty();
+    let posing = place.repository();
+    fs::create_dir(&posing).unwrap();
+    place.git(&["init", "-q", "--bare", "-b", "main"]);
+    place.git(&["config", "core.bare", "false"]);
+    place.git(&["config", "core.worktree", posing.to_str().unwrap()]);
+    place.commit(&posing, "README");
+    let refused = place.plan("a").await;
+    assert!(
+        matches!(refused, Err(WorktreeError::NoWorkingTree { .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
 async fn nothing_is_run_that_the_settings_of_a_submodule_name() {
     let place = Place::new();
     let library = Place::new();
