@@ -284,6 +284,8 @@ impl Lane {
                 return Ok(());
             };
             let posts = match &self.teammate {
+                // Nobody waits for one that has left.
+                Some(teammate) if teammate.closed_at.is_some() => Vec::new(),
                 Some(teammate) => {
                     let say = |language| words::teammate_held_up(&teammate.name, language);
                     let post = self.tell_people(&teammate.asker, say).await?;
@@ -349,7 +351,13 @@ impl Lane {
                 }
                 return Ok(Next::Again);
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                if record.open.is_none() {
+                    // Nothing was begun: the place is for others until that is tried again.
+                    self.place = None;
+                }
+                return Err(failure);
+            }
         }
         self.noticed = false;
         self.new = false;

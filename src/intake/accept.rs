@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tieline_channel::{
-    AcceptError, ChannelId, Conversation, Event, EventKey, Happening, Intake, Message, PostKind,
-    Receipt, RefusalReason, Segment, SenderKind, Text, WireId,
+    AcceptError, ChannelId, ChatKind, Conversation, Event, EventKey, Happening, Intake, Message,
+    PostKind, Receipt, RefusalReason, Segment, SenderKind, Text, WireId,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -134,7 +134,8 @@ impl ChannelIntake {
             channel: self.door.channel.clone(),
             chat: message.conversation.chat.clone(),
             lane: lane.clone(),
-            is_admin,
+            // What is answered in a group is read by all of it.
+            is_admin: is_admin && message.chat_kind == ChatKind::Direct,
         };
         let verdict = if is_too_long(message) {
             // Last, for its sender is allowed to know.

@@ -187,7 +187,7 @@ async fn closing_says_what_became_of_the_worktree_and_how_to_let_it_go() {
         insta::assert_snapshot!(ran.stdout, @r"
         kept is closed: 1 waiting task will not be done
         its worktree /state/worktrees/flow/kept is kept: it has uncommitted changes
-        look at it (`git -C /state/worktrees/flow/kept status`), take over what you need, and then
+        look at it (`git -C /state/worktrees/flow/kept status --ignore-submodules=dirty`), take over what you need, and then
         `tieline teammates close kept --discard --config tieline.toml` removes it, with what is only there
         ");
         let again = run(&["close", "kept"]);

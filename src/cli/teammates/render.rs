@@ -143,7 +143,7 @@ pub(super) fn closed(halted: &TeammateHalted, flags: &str) -> String {
             let reason = plain(reason.as_deref().unwrap_or("it is not known why"));
             text.push_str(&format!(
                 "its worktree {path} is kept: {reason}\n\
-                 look at it (`git -C {path} status`), take over what you need, and then\n\
+                 look at it (`git -C {path} status --ignore-submodules=dirty`), take over what you need, and then\n\
                  `tieline teammates close {name} --discard{flags}` removes it, with what is only there\n"
             ));
         }

@@ -166,7 +166,7 @@ fn place(workspace: &Workspace) -> String {
         WorktreeFate::Kept { reason } => {
             format!(
                 "its worktree {path} is still there, on branch {branch}: {reason}; take that over \
-                 (`git -C {path} diff HEAD`, and what `git -C {path} status` shows; the skill dispatching \
+                 (`git -C {path} diff --ignore-submodules=dirty HEAD`, and what `git -C {path} status --ignore-submodules=dirty` shows; the skill dispatching \
                  says how), and only then close it once more with discard, which destroys what is not \
                  committed"
             )

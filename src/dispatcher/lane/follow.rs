@@ -32,6 +32,20 @@ enum Followed {
     Blind,
 }
 
+/// Returns whether codex would not hear what it is told now.
+fn is_out_of_touch(followed: &Followed) -> bool {
+    matches!(
+        followed,
+        Followed::Ended(
+            TurnEnd::Lost(_)
+                | TurnEnd::TimedOut {
+                    child_deaf: true,
+                    ..
+                }
+        )
+    )
+}
+
 /// Why a turn is told to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
@@ -70,7 +84,10 @@ impl Lane {
         let followed = followed?;
         let is_accepted = turn.id().is_some();
         drop(turn);
-        if self.teammate.is_some() && self.current(&open).await?.stop.is_some() {
+        if self.teammate.is_some()
+            && !is_out_of_touch(&followed)
+            && self.current(&open).await?.stop.is_some()
+        {
             self.end_background(&attached).await;
         }
         match followed {
@@ -338,6 +355,10 @@ impl Lane {
 
     /// Shortens a history that has become too long for the model, and goes on.
     async fn make_room(&mut self, open: OpenTurn, exceeded: Failure) -> Result<Next, StepError> {
+        if self.current(&open).await?.stop.is_some() {
+            self.conclude_stopped(&open).await?;
+            return Ok(Next::Again);
+        }
         info!("the conversation is too long for the model; shortening it");
         let Some(mut attached) = self.attached.take() else {
             return Ok(Next::Again);

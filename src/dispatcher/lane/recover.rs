@@ -62,8 +62,12 @@ impl Lane {
             Trace::Turn(turn) => turn.status == TurnStatus::Interrupted,
             Trace::Absent | Trace::TextOnly | Trace::Unreadable(_) => true,
         };
-        if open.stop.is_some() && is_cut_off {
+        let is_running =
+            matches!(&trace, Trace::Turn(turn) if turn.status == TurnStatus::InProgress);
+        if open.stop.is_some() && !is_running {
             self.end_background(attached).await;
+        }
+        if open.stop.is_some() && is_cut_off {
             self.conclude_stopped(&open).await?;
             return Ok(Next::Again);
         }

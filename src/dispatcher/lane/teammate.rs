@@ -20,6 +20,10 @@ const LEAVE_AGAIN: Duration = Duration::from_secs(60);
 /// The name of the failure of a task that there is no place for.
 pub(super) const NO_WORKSPACE: &str = "workspace";
 
+/// What stands in place of instructions that the disk has lost.
+const INSTRUCTIONS_LOST: &str = "What you were told beside your tasks is damaged on the disk of this machine. \
+                                 Say in your report that you do not know it.";
+
 /// How often that is tried.
 const LEAVE_TRIES: u32 = 3;
 
@@ -103,7 +107,13 @@ impl Lane {
         let Some(teammate) = &self.teammate else {
             return Ok(settings.thread.clone());
         };
-        let own = self.context.ledger.instructions(teammate.id).await?;
+        let own = match self.context.ledger.instructions(teammate.id).await {
+            Err(failure @ LedgerError::Damaged { .. }) => {
+                error!(error = %failure, "the instructions of a teammate are lost");
+                Some(INSTRUCTIONS_LOST.to_owned())
+            }
+            own => own?,
+        };
         let sandbox = self.sandbox_of(teammate);
         let mut instructions = vec![
             settings.config.prompts.teammate.clone(),

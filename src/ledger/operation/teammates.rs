@@ -43,6 +43,13 @@ pub(super) struct StoredTeammate {
 }
 
 impl StoredTeammate {
+    fn keeps_worktree(&self) -> bool {
+        let Workspace::Worktree { fate, .. } = &self.workspace else {
+            return false;
+        };
+        matches!(fate, WorktreeFate::Kept { .. })
+    }
+
     fn into_record(self) -> TeammateRecord {
         TeammateRecord {
             id: self.id,
@@ -282,7 +289,8 @@ impl Transaction<'_> {
     /// Forgets the oldest of those that have left, as far as there are too many of them.
     fn forget_oldest_closed(&mut self, dispatcher: &DispatcherId) -> Result<(), LedgerError> {
         let mut closed = self.stored_teammates(dispatcher)?;
-        closed.retain(|teammate| teammate.closed_at.is_some());
+        // Of a worktree that was kept somebody still has to hear.
+        closed.retain(|teammate| teammate.closed_at.is_some() && !teammate.keeps_worktree());
         closed.sort_by_key(|teammate| teammate.closed_at);
         let mut excess = closed.len().saturating_sub(MAX_CLOSED);
         for teammate in closed {

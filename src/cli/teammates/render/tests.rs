@@ -251,7 +251,7 @@ fn what_became_of_a_worktree_is_said_with_what_to_do() {
     ---
     flaky is closed: its turn ends
     its worktree /state/worktrees/flow/flaky is kept: it has uncommitted changes
-    look at it (`git -C /state/worktrees/flow/flaky status`), take over what you need, and then
+    look at it (`git -C /state/worktrees/flow/flaky status --ignore-submodules=dirty`), take over what you need, and then
     `tieline teammates close flaky --discard --config other.toml` removes it, with what is only there
     ---
     flaky is closed: its turn ends

@@ -192,8 +192,8 @@ fn what_became_of_a_worktree_is_told() {
         (
             WorktreeFate::Kept { reason },
             "its worktree /state/worktrees/flow/a is still there, on branch tieline/a: 2 files are not \
-             committed; take that over (`git -C /state/worktrees/flow/a diff HEAD`, and what \
-             `git -C /state/worktrees/flow/a status` shows; the skill dispatching says how), and only then \
+             committed; take that over (`git -C /state/worktrees/flow/a diff --ignore-submodules=dirty HEAD`, and what \
+             `git -C /state/worktrees/flow/a status --ignore-submodules=dirty` shows; the skill dispatching says how), and only then \
              close it once more with discard, which destroys what is not committed",
         ),
     ];
