@@ -638,12 +638,20 @@ async fn work_that_was_asked_for_in_private_is_not_told_in_a_group() {
         gate.accept(id, message).await;
         gate.accept(&format!("{id}p"), says("U-listed", text)).await;
     }
+    // An administrator is told elsewhere as well, where nobody else reads it.
+    for (id, kind) in [("3", ChatKind::Group), ("4", ChatKind::Direct)] {
+        let mut message = in_thread("U-admin", true);
+        message.conversation.chat = ChatId::new("C-other");
+        message.chat_kind = kind;
+        message.body = vec![Segment::Text("teammates".to_owned())];
+        gate.accept(id, message).await;
+    }
     let posts = gate.posts().await;
     let told: Vec<_> = posts
         .iter()
         .map(|(_, text, _)| (text.contains("nobody may know"), text.contains("`flaky`")))
         .collect();
-    assert_eq!(told, [(false, true), (true, true)].repeat(2), "{posts:?}");
+    assert_eq!(told, [(false, true), (true, true)].repeat(3), "{posts:?}");
 }
 
 #[tokio::test]

@@ -771,6 +771,18 @@ async fn only_so_many_that_have_left_are_remembered_and_all_that_are_not_finishe
     // Its worktree is to go.
     it.spawn("unfinished").await;
     it.order(close("unfinished")).await.unwrap();
+    // Of its worktree somebody still has to hear.
+    it.spawn("kept").await;
+    it.order(close("kept")).await.unwrap();
+    let kept = it.ledger.teammate_named(&flow(), "kept").await.unwrap();
+    let (leaving, stays) = (
+        WorktreeFate::Leaving { force: false },
+        WorktreeFate::Kept {
+            reason: "it has changes".to_owned(),
+        },
+    );
+    let left = it.ledger.worktree_left(kept.unwrap().id, leaving, stays);
+    left.await.unwrap();
     it.join("stays").await;
     let name = |number: usize| format!("n{number:03}");
     for number in 0..=MAX_CLOSED {
@@ -780,7 +792,9 @@ async fn only_so_many_that_have_left_are_remembered_and_all_that_are_not_finishe
     let all = it.ledger.teammates(&flow()).await.unwrap();
     let names: Vec<_> = all.into_iter().map(|teammate| teammate.name).collect();
     let expected = (2..=MAX_CLOSED).map(name);
-    let expected: Vec<_> = expected
+    let expected: Vec<_> = ["kept".to_owned()]
+        .into_iter()
+        .chain(expected)
         .chain(["stays".to_owned(), "unfinished".to_owned()])
         .collect();
     assert_eq!(names, expected);
