@@ -17,15 +17,15 @@ use crate::teammates::worktree_of;
 /// How soon it is tried again to remove a worktree for which git has an error.
 const LEAVE_AGAIN: Duration = Duration::from_secs(60);
 
+/// How often that is tried.
+const LEAVE_TRIES: u32 = 3;
+
 /// The name of the failure of a task that there is no place for.
 pub(super) const NO_WORKSPACE: &str = "workspace";
 
 /// What stands in place of instructions that the disk has lost.
 const INSTRUCTIONS_LOST: &str = "What you were told beside your tasks is damaged on the disk of this machine. \
                                  Say in your report that you do not know it.";
-
-/// How often that is tried.
-const LEAVE_TRIES: u32 = 3;
 
 /// Where a teammate stands at the beginning of a step.
 pub(super) enum Standing {
