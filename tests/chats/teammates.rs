@@ -228,8 +228,10 @@ pub(crate) async fn one_answer_comes_whatever_is_killed<S: Service>(
     );
     std::io::stderr().write_all(line.as_bytes()).unwrap();
     let posts = posts(&crowd);
+    let (mut handed_out, mut without) = (0, 0);
     for (asked, names) in names {
         let here = place_of(&crowd.asked[asked]);
+        let before = handed_out;
         for name in names {
             let about = posts.iter().filter(|(_, text)| {
                 // Two lines of it are about the name: that it was handed out, and how it ended.
@@ -238,11 +240,20 @@ pub(crate) async fn one_answer_comes_whatever_is_killed<S: Service>(
             let about: Vec<_> = about.collect();
             assert!(about.iter().all(|(place, _)| *place == here), "{about:#?}");
             let handed = about.iter().filter(|(_, text)| text.contains("Handed to"));
-            assert_eq!((handed.count(), about.len()), (1, 2), "{about:#?}");
+            match (handed.count(), about.len()) {
+                (0, 0) => {}
+                counts => {
+                    assert_eq!(counts, (1, 2), "{about:#?}");
+                    handed_out += 1;
+                }
+            }
         }
+        without += usize::from(handed_out < before + 2);
     }
+    // A question that nobody can say of whether it was worked on may not have been shared out.
+    assert!(without <= tally.unclear, "{without} were not shared out");
     let told = completions_told(&crowd.world.model);
-    assert_eq!(told.len(), 2 * JOBS, "{told:#?}");
+    assert_eq!(told.len(), handed_out, "{told:#?}");
     assert!(told.values().all(|times| *times == 1), "{told:#?}");
     crowd.finish().await;
 }
