@@ -25,7 +25,7 @@ use crate::codex::Launch;
 use crate::config::Sessions;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
-use crate::teammates::{Roster, Rules, WhatTheyDo, worktree_of};
+use crate::teammates::{Roster, Rules, WhatTheyDo};
 use tieline_channel::retry::RestartPolicy;
 
 /// How long a lane that ended by a defect rests before its work is tried again.
@@ -443,7 +443,7 @@ async fn has_to_go_on(context: &LaneContext, lane: &LaneRecord) -> Result<bool, 
         && let Some(teammate) = context.ledger.teammate(id).await?
         && teammate.closed_at.is_some()
     {
-        let fate = worktree_of(&teammate.workspace).map(|(_, fate)| fate);
+        let fate = teammate.workspace.fate();
         let is_leaving = matches!(fate, Some(WorktreeFate::Leaving { .. }));
         return Ok(lane.open.is_some() || is_leaving);
     }

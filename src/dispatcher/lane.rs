@@ -333,7 +333,7 @@ impl Lane {
             && record.assigned > 0
             && let Some(reason) = self.workspace_problem().await
         {
-            self.fail_task(teammate::NO_WORKSPACE, reason).await?;
+            self.fail_task(teammate::no_workspace(reason)).await?;
             return Ok(Next::Again);
         }
         let Some(session) = self.session().await else {

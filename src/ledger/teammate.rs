@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::id::{DispatcherId, LaneId, TeammateId};
 use crate::ledger::error::LedgerError;
 use crate::ledger::handle::Ledger;
-use crate::ledger::lane::{Origin, Stop};
+use crate::ledger::lane::Stop;
 use crate::ledger::task::{Asker, NewTask};
 
 /// How many tasks may wait for one teammate.
@@ -65,6 +65,16 @@ pub enum Workspace {
         /// What is to become of it, or became.
         fate: WorktreeFate,
     },
+}
+
+impl Workspace {
+    /// Returns what is to become of its worktree, or became, if it is one.
+    pub fn fate(&self) -> Option<&WorktreeFate> {
+        match self {
+            Self::Shared | Self::Directory { .. } => None,
+            Self::Worktree { fate, .. } => Some(fate),
+        }
+    }
 }
 
 /// What is to become of a worktree, or became.
@@ -145,21 +155,8 @@ pub struct Halt {
     pub dispatcher: DispatcherId,
     /// Its name.
     pub name: String,
-    /// The lane whose model wants it, which is then not told how its own tasks ended; a person, if
-    /// none.
-    pub by: Option<LaneId>,
-    /// The conversation in which it was asked for, if it was in one.
-    pub origin: Option<Origin>,
-}
-
-impl Halt {
-    /// Returns what the turn is told that ends by it.
-    pub(super) fn stop(&self) -> Stop {
-        Stop {
-            by: self.by.clone(),
-            origin: self.origin.clone(),
-        }
-    }
+    /// Who wants it. A lane is then not told how its own tasks ended.
+    pub stop: Stop,
 }
 
 /// What an order has led to.
@@ -251,6 +248,17 @@ pub enum RosterError {
         /// The name.
         name: String,
     },
+}
+
+impl RosterError {
+    /// Returns why nobody else can have the name of somebody who is there, or has left.
+    pub fn taken(name: String, has_left: bool) -> Self {
+        if has_left {
+            Self::NameRemembered { name }
+        } else {
+            Self::NameTaken { name }
+        }
+    }
 }
 
 impl Ledger {

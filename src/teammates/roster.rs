@@ -280,11 +280,8 @@ impl Roster {
                 let name = &request.name;
                 // The name first: then the branch of one that is there already is no riddle.
                 if let Some(known) = self.named(name).await? {
-                    let name = name.clone();
-                    return Err(OrderError::Roster(match known.closed_at {
-                        None => RosterError::NameTaken { name },
-                        Some(_) => RosterError::NameRemembered { name },
-                    }));
+                    let has_left = known.closed_at.is_some();
+                    return Err(RosterError::taken(name.clone(), has_left).into());
                 }
                 let plan = worktree::plan(&rules.workspace, &rules.worktrees, name);
                 let plan = tokio::time::timeout(PLAN_WITHIN, plan)
@@ -514,8 +511,7 @@ impl Roster {
         Halt {
             dispatcher: self.0.dispatcher.clone(),
             name,
-            by: stop.by,
-            origin: stop.origin,
+            stop,
         }
     }
 

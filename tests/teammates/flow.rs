@@ -297,12 +297,3 @@ async fn a_directory_that_leads_elsewhere_is_no_way_out_of_the_sandbox() {
     assert!(!outside.join("note").exists());
     world.finish().await;
 }
-
-/// Returns how many requests have `text` as what was asked last.
-fn told_of(world: &World, text: &str) -> usize {
-    let requests = world.model.requests();
-    requests
-        .iter()
-        .filter(|request| request.last_user_text().is_some_and(|it| it.contains(text)))
-        .count()
-}

@@ -273,12 +273,7 @@ impl Lane {
                         let posts = self.posts(&Work::of(batch), &outcome, told);
                         ledger.settle_waiting(&self.id, ids, outcome, posts).await?;
                     }
-                    None if record.assigned > 0 => {
-                        let Outcome::Failed { kind, message } = outcome else {
-                            return Ok(false);
-                        };
-                        self.fail_task(&kind, message).await?;
-                    }
+                    None if record.assigned > 0 => self.fail_task(outcome).await?,
                     // Completions wait for a person's decision as well; only a turn can hold them.
                     None if Self::has_arrivals(record) => {
                         let arrivals = ledger.arrivals(&self.id, 1).await?;

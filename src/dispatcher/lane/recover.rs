@@ -20,22 +20,18 @@ impl Lane {
             return Ok(Next::Again);
         };
         let work = self.work(&open).await?;
-        let is_running = attached.thread.opened().thread.status == ThreadStatus::Active;
-        if open.stop.is_some()
-            && !is_running
-            && !trigger::missing(&work, attached.thread.id()).is_empty()
-        {
-            self.conclude_stopped(&open).await?;
-            return Ok(Next::Again);
-        }
         if !trigger::missing(&work, attached.thread.id()).is_empty() {
             // The turn begins after that, so one that runs is not ours.
-            if is_running {
+            if attached.thread.opened().thread.status == ThreadStatus::Active {
                 // How it is now, only loading it again tells.
                 self.attached = None;
                 return Err(StepError::NotNow(
                     "somebody else's turn runs on the thread".to_owned(),
                 ));
+            }
+            if open.stop.is_some() {
+                self.conclude_stopped(&open).await?;
+                return Ok(Next::Again);
             }
             return self.bring_up(open, work, IsNew(false)).await;
         }
@@ -57,19 +53,18 @@ impl Lane {
             };
             open = self.advance(&open, event).await?;
         }
-        // One that runs is told to end when it is followed; one that came to its end did in time.
-        let is_cut_off = match &trace {
-            Trace::Turn(turn) => turn.status == TurnStatus::Interrupted,
-            Trace::Absent | Trace::TextOnly | Trace::Unreadable(_) => true,
-        };
+        // One that runs is told to end when it is followed.
         let is_running =
             matches!(&trace, Trace::Turn(turn) if turn.status == TurnStatus::InProgress);
         if open.stop.is_some() && !is_running {
             self.end_background(attached).await;
-        }
-        if open.stop.is_some() && is_cut_off {
-            self.conclude_stopped(&open).await?;
-            return Ok(Next::Again);
+            let has_ended =
+                matches!(&trace, Trace::Turn(turn) if turn.status != TurnStatus::Interrupted);
+            // One that came to its end did in time.
+            if !has_ended {
+                self.conclude_stopped(&open).await?;
+                return Ok(Next::Again);
+            }
         }
         if let Trace::Turn(turn) = &trace {
             if recovery::has_compaction(turn) {

@@ -20,9 +20,6 @@ const LEAVE_AGAIN: Duration = Duration::from_secs(60);
 /// How often that is tried.
 const LEAVE_TRIES: u32 = 3;
 
-/// The name of the failure of a task that there is no place for.
-pub(super) const NO_WORKSPACE: &str = "workspace";
-
 /// What stands in place of instructions that the disk has lost.
 const INSTRUCTIONS_LOST: &str = "What you were told beside your tasks is damaged on the disk of this machine. \
                                  Say in your report that you do not know it.";
@@ -174,13 +171,12 @@ impl Lane {
     }
 
     /// Ends the task that waits next as failed, before codex has seen anything of it.
-    pub(super) async fn fail_task(&self, kind: &str, reason: String) -> Result<(), StepError> {
+    pub(super) async fn fail_task(&self, outcome: Outcome) -> Result<(), StepError> {
         let key = TurnKey::new();
         let Some(open) = self.context.ledger.open_task(&self.id, key).await? else {
             return Ok(());
         };
-        self.conclude(&open, failed(kind, reason), Told::Nothing)
-            .await
+        self.conclude(&open, outcome, Told::Nothing).await
     }
 
     /// Takes the task that has waited longest into a new turn.
@@ -201,8 +197,8 @@ impl Lane {
         work: Work,
     ) -> Result<Next, StepError> {
         if let Some(reason) = self.workspace_problem().await {
-            let outcome = failed(NO_WORKSPACE, reason);
-            self.conclude(&open, outcome, Told::Nothing).await?;
+            self.conclude(&open, no_workspace(reason), Told::Nothing)
+                .await?;
             return Ok(Next::Again);
         }
         self.submit_task(open, work, false).await
@@ -374,9 +370,10 @@ impl Lane {
     }
 }
 
-fn failed(kind: &str, reason: String) -> Outcome {
+/// Returns how a task ends that there is no place for.
+pub(super) fn no_workspace(reason: String) -> Outcome {
     Outcome::Failed {
-        kind: kind.to_owned(),
+        kind: "workspace".to_owned(),
         message: reason,
     }
 }

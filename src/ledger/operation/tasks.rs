@@ -154,7 +154,8 @@ impl Transaction<'_> {
         lane.used_at = time::now();
         self.put_lane(&lane)?;
         teammate.asker = new.asker.clone();
-        self.add_task(&lane.id, new.asker, &new.text, TaskState::Waiting, None)
+        self.add_task(&lane.id, new.asker, &new.text, TaskState::Waiting, None)?;
+        Ok(())
     }
 
     /// Settles what the open turn of a teammate's lane was about, and reports it to whoever asked,
@@ -167,7 +168,6 @@ impl Transaction<'_> {
         report: Option<TaskReport>,
     ) -> Result<Option<LaneId>, LedgerError> {
         let mut asker = None;
-        let mut about = turn.task;
         if let Some(id) = turn.task
             && let Some(task) = self.stored_task(id)?
         {
@@ -181,18 +181,18 @@ impl Transaction<'_> {
             return Ok(None);
         };
         let asker = asker.unwrap_or_else(|| teammate.asker.clone());
-        if about.is_none() {
-            let state = outcome.clone().into();
-            self.add_task(&lane.id, asker.clone(), "", state, Some(turn.key))?;
-            about = self.stored_tasks(&lane.id)?.last().map(|task| task.id);
-        }
-        if let Some(about) = about {
-            let result = StoredResult {
-                status: report.status,
-                body: Body::keep(self, SpoolOwner::Result(about), &report.body)?,
-            };
-            self.put("result", Table::Results, key::task(about), &result)?;
-        }
+        let about = match turn.task {
+            Some(task) => task,
+            None => {
+                let state = outcome.clone().into();
+                self.add_task(&lane.id, asker.clone(), "", state, Some(turn.key))?
+            }
+        };
+        let result = StoredResult {
+            status: report.status,
+            body: Body::keep(self, SpoolOwner::Result(about), &report.body)?,
+        };
+        self.put("result", Table::Results, key::task(about), &result)?;
         self.forget_tasks(&lane.id, MAX_REMEMBERED_TASKS, &mut Expired::default())?;
         let stopped_by = turn.stop.as_ref().map(|stop| &stop.by);
         if stopped_by == Some(&Some(asker.lane.clone())) {
@@ -295,7 +295,7 @@ impl Transaction<'_> {
         text: &str,
         state: TaskState,
         turn: Option<TurnKey>,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<TaskId, LedgerError> {
         let (id, now) = (TaskId::new(), time::now());
         let number = self.state.take_number();
         let assigned = key::in_lane(lane, number)?;
@@ -313,7 +313,8 @@ impl Transaction<'_> {
             turn,
             text: Body::keep(self, SpoolOwner::Task(id), &text.to_owned())?,
         };
-        self.put("task", Table::Tasks, key::task(id), &task)
+        self.put("task", Table::Tasks, key::task(id), &task)?;
+        Ok(id)
     }
 
     /// Reports a result of a teammate. The caller stores the teammate.

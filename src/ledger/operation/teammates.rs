@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{DispatcherId, LaneId, TeammateId};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Class, Table};
+use crate::ledger::lane::Stop;
 use crate::ledger::operation::body::Body;
 use crate::ledger::operation::expiry::Expired;
 use crate::ledger::spool::{SpoolName, SpoolOwner};
@@ -44,10 +45,7 @@ pub(super) struct StoredTeammate {
 
 impl StoredTeammate {
     fn keeps_worktree(&self) -> bool {
-        let Workspace::Worktree { fate, .. } = &self.workspace else {
-            return false;
-        };
-        matches!(fate, WorktreeFate::Kept { .. })
+        matches!(self.workspace.fate(), Some(WorktreeFate::Kept { .. }))
     }
 
     fn into_record(self) -> TeammateRecord {
@@ -99,7 +97,7 @@ impl Transaction<'_> {
             }
             Order::Stop(halt) => {
                 let mut teammate = self.open_teammate(&halt.dispatcher, &halt.name)?;
-                self.halt(&mut teammate, &halt)
+                self.halt(&mut teammate, halt.stop)
             }
             Order::Close { halt, force } => {
                 if force && let Some(ordered) = self.discard_left(&halt)? {
@@ -112,7 +110,7 @@ impl Transaction<'_> {
                     *fate = WorktreeFate::Leaving { force };
                 }
                 self.expire_later(Class::Teammate, now, &key::teammate(teammate.id))?;
-                let ordered = self.halt(&mut teammate, &halt)?;
+                let ordered = self.halt(&mut teammate, halt.stop)?;
                 self.forget_oldest_closed(&halt.dispatcher)?;
                 Ok(ordered)
             }
@@ -202,12 +200,11 @@ impl Transaction<'_> {
     /// Returns whether a teammate was closed and nothing is left to be done for it: no turn, nothing
     /// that waits, no worktree that is to go.
     pub(super) fn has_finished(&mut self, teammate: &StoredTeammate) -> Result<bool, LedgerError> {
-        if teammate.closed_at.is_none() {
-            return Ok(false);
-        }
-        if let Workspace::Worktree { fate, .. } = &teammate.workspace
-            && matches!(fate, WorktreeFate::Leaving { .. })
-        {
+        let is_leaving = matches!(
+            teammate.workspace.fate(),
+            Some(WorktreeFate::Leaving { .. })
+        );
+        if teammate.closed_at.is_none() || is_leaving {
             return Ok(false);
         }
         let lane = self.lane(&teammate.lane)?;
@@ -235,11 +232,7 @@ impl Transaction<'_> {
 
     fn spawn(&mut self, new: NewTeammate, task: NewTask) -> Result<Ordered, LedgerError> {
         if let Some(known) = self.stored_teammate_named(&new.dispatcher, &new.name)? {
-            let name = new.name;
-            return Err(LedgerError::Roster(match known.closed_at {
-                None => RosterError::NameTaken { name },
-                Some(_) => RosterError::NameRemembered { name },
-            }));
+            return Err(RosterError::taken(new.name, known.closed_at.is_some()).into());
         }
         let all = self.stored_teammates(&new.dispatcher)?;
         if all.iter().filter(|it| it.closed_at.is_none()).count() >= new.limit {
@@ -305,8 +298,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn halt(&mut self, teammate: &mut StoredTeammate, halt: &Halt) -> Result<Ordered, LedgerError> {
-        let (told, halted) = self.halt_tasks(teammate, halt.stop())?;
+    fn halt(&mut self, teammate: &mut StoredTeammate, stop: Stop) -> Result<Ordered, LedgerError> {
+        let (told, halted) = self.halt_tasks(teammate, stop)?;
         self.put_teammate(teammate)?;
         Ok(Ordered {
             lane: teammate.lane.clone(),

@@ -195,8 +195,10 @@ fn halt(name: &str, by: Option<LaneId>) -> Halt {
     Halt {
         dispatcher: flow(),
         name: name.to_owned(),
-        origin: by.is_some().then(origin),
-        by,
+        stop: Stop {
+            origin: by.is_some().then(origin),
+            by,
+        },
     }
 }
 
