@@ -12,8 +12,8 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::control::completions::{CompletionReceipt, CompletionReport};
+use crate::control::error::{ErrorBody, ErrorEnvelope};
 use crate::control::pairings::{PairedPerson, Pairings};
-use crate::control::server::{ErrorBody, ErrorEnvelope};
 use crate::control::status::Status;
 use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, TeammateStatus};
 
@@ -68,6 +68,8 @@ pub enum ClientError {
     Refused {
         /// The status of the answer.
         status: StatusCode,
+        /// What is wrong, by name; empty when the daemon gave none.
+        code: String,
         /// What is wrong.
         message: String,
         /// What to do about it.
@@ -245,14 +247,20 @@ impl Client {
             return serde_json::from_slice(&bytes)
                 .map_err(|source| ClientError::NotUnderstood { source });
         }
-        let ErrorBody { message, hint } = serde_json::from_slice(&bytes)
+        let ErrorBody {
+            code,
+            message,
+            hint,
+        } = serde_json::from_slice(&bytes)
             .map(|ErrorEnvelope { error }| error)
             .unwrap_or_else(|_| ErrorBody {
+                code: String::new(),
                 message: format!("the daemon answered {status}"),
                 hint: None,
             });
         Err(ClientError::Refused {
             status,
+            code,
             message,
             hint,
         })

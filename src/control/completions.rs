@@ -14,7 +14,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use crate::control::server::{Api, ApiError};
+use crate::control::error::{ApiError, Code};
+use crate::control::server::Api;
 use crate::dispatcher::{Report, ReportError};
 use crate::id::LaneId;
 use crate::ledger::{CompletionStatus, LedgerError, Reported, TEAMMATE_PREFIX};
@@ -78,10 +79,10 @@ pub(super) async fn report(
     }
     if report.id.starts_with(TEAMMATE_PREFIX) {
         return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
+            Code::BadRequest,
             format!("`id` begins with `{TEAMMATE_PREFIX}`, which results of teammates do"),
-        )
-        .hint("choose another `id`; what a teammate does is reported by itself"));
+            "choose another `id`; what a teammate does is reported by itself",
+        ));
     }
     if report.body.len() > MAX_BODY {
         return Err(too_large());
@@ -118,10 +119,11 @@ fn check_name(name: &str, value: &str) -> Result<(), ApiError> {
     } else {
         return Ok(());
     };
-    Err(
-        ApiError::new(StatusCode::BAD_REQUEST, format!("`{name}` {wrong}"))
-            .hint("`id` names this one result, `from` who did the work; both are short texts"),
-    )
+    Err(ApiError::new(
+        Code::BadRequest,
+        format!("`{name}` {wrong}"),
+        "`id` names this one result, `from` who did the work; both are short texts",
+    ))
 }
 
 fn not_understood(rejection: &JsonRejection) -> ApiError {
@@ -129,10 +131,8 @@ fn not_understood(rejection: &JsonRejection) -> ApiError {
         return too_large();
     }
     ApiError::new(
-        StatusCode::BAD_REQUEST,
+        Code::BadRequest,
         format!("the report is not understood: {}", rejection.body_text()),
-    )
-    .hint(
         "send JSON with the header `content-type: application/json`: {\"id\": \"build-17\", \
          \"from\": \"ci\", \"status\": \"ok\", \"body\": \"…\"}; `status` is ok, failed or stopped",
     )
@@ -141,25 +141,31 @@ fn not_understood(rejection: &JsonRejection) -> ApiError {
 fn too_large() -> ApiError {
     let limit = MAX_BODY >> 20;
     ApiError::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
+        Code::TooLarge,
         format!("the result is larger than {limit} MiB"),
+        "put it into a file and report its path",
     )
-    .hint("put it into a file and report its path")
 }
 
 fn failed(error: &ReportError) -> ApiError {
     match error {
-        ReportError::UnknownLane { .. } => ApiError::new(StatusCode::NOT_FOUND, error.to_string())
-            .hint("`tieline status --json` names the lanes; leave `lane` out for the newest one"),
-        ReportError::Closed { .. } => ApiError::new(StatusCode::CONFLICT, error.to_string())
-            .hint("leave `lane` out for the one that was used last"),
+        ReportError::UnknownLane { .. } => ApiError::new(
+            Code::UnknownLane,
+            error.to_string(),
+            "`tieline status --json` names the lanes; leave `lane` out for the newest one",
+        ),
+        ReportError::Closed { .. } => ApiError::new(
+            Code::Closed,
+            error.to_string(),
+            "leave `lane` out for the one that was used last",
+        ),
         ReportError::Ledger(LedgerError::TooLarge { .. }) => {
-            ApiError::new(StatusCode::BAD_REQUEST, error.to_string()).hint("choose shorter names")
+            ApiError::new(Code::BadRequest, error.to_string(), "choose shorter names")
         }
         ReportError::Ledger(_) => ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
+            Code::LedgerUnavailable,
             format!("the result is not recorded: {error}"),
-        )
-        .hint("report it again with the same id; `tieline status` says how the ledger is"),
+            "report it again with the same id; `tieline status` says how the ledger is",
+        ),
     }
 }

@@ -1,13 +1,14 @@
 //! HTTP on a Unix socket: looks at everything, owns nothing.
 //!
 //! The daemon serves it on `<state_dir>/control.sock`, which only its own user may open. Every
-//! answer is JSON; one that is not a success is `{"error": {"message": …, "hint": …}}`.
+//! answer is JSON; one that is not a success is `{"error": {"code": …, "message": …, "hint": …}}`.
 //!
 //! - [`status`]: what the daemon tells about itself
 //! - [`pairings`]: who asks to be let in, and who was
 //! - [`messages`]: what became of the messages
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
+//! - [`error`]: what is wrong, by name
 //! - [`server`]: the routes, and who is served
 //! - [`client`]: the other end, for the command line
 //!
@@ -15,6 +16,7 @@
 
 pub mod client;
 pub mod completions;
+pub mod error;
 pub mod messages;
 pub mod pairings;
 pub mod server;
@@ -25,6 +27,7 @@ mod tests;
 
 pub use crate::control::client::{Client, ClientError, teammate_route, teammates_route};
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
+pub use crate::control::error::Code;
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::server::{Api, ControlServer, StatusSource};

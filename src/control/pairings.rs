@@ -7,11 +7,11 @@ use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, UserId};
 
-use crate::control::server::{Api, ApiError};
+use crate::control::error::{ApiError, Code};
+use crate::control::server::Api;
 use crate::control::status::rfc3339;
 use crate::id::DispatcherId;
 use crate::ledger::{Host, Invitation, LedgerError, Paired, PairingCode, PairingError};
@@ -122,18 +122,21 @@ pub(super) async fn confirm(
     const ASK_AGAIN: &str = "`tieline pair` lists the codes that are good; whoever asked gets a \
                              new one by writing to the bot again";
     let code: PairingCode = code.parse().map_err(|error| {
-        ApiError::new(StatusCode::BAD_REQUEST, format!("{code:?} is not a code"))
-            .hint(format!("{error}"))
+        ApiError::new(
+            Code::BadRequest,
+            format!("{code:?} is not a code"),
+            format!("{error}"),
+        )
     })?;
     let confirmed = api.pairings.confirm(code).await;
     match confirmed.map_err(|error| failed(&error))? {
         Ok(paired) => Ok(Json(paired.into())),
         Err(error) => {
-            let status = match error {
-                PairingError::Unknown => StatusCode::NOT_FOUND,
-                PairingError::Expired => StatusCode::GONE,
+            let code = match error {
+                PairingError::Unknown => Code::UnknownPairing,
+                PairingError::Expired => Code::Expired,
             };
-            Err(ApiError::new(status, error.to_string()).hint(ASK_AGAIN))
+            Err(ApiError::new(code, error.to_string(), ASK_AGAIN))
         }
     }
 }
@@ -144,25 +147,29 @@ pub(super) async fn revoke(
     Path(who): Path<String>,
 ) -> Result<Json<Vec<PairedPerson>>, ApiError> {
     let Some((channel, user)) = who.split_once(':') else {
-        return Err(
-            ApiError::new(StatusCode::BAD_REQUEST, format!("{who:?} is nobody"))
-                .hint("write CHANNEL:USER, the channel by its name in the configuration"),
-        );
+        return Err(ApiError::new(
+            Code::BadRequest,
+            format!("{who:?} is nobody"),
+            "write CHANNEL:USER, the channel by its name in the configuration",
+        ));
     };
     let (channel, user) = (ChannelId::new(channel), UserId::new(user));
     let gone = api.pairings.revoke(&channel, &user).await;
     let gone = gone.map_err(|error| failed(&error))?;
     if gone.is_empty() {
-        return Err(
-            ApiError::new(StatusCode::NOT_FOUND, format!("{who} is not paired")).hint(
-                "`tieline pair` lists who is; whoever the configuration names is let in by that",
-            ),
-        );
+        return Err(ApiError::new(
+            Code::UnknownPairing,
+            format!("{who} is not paired"),
+            "`tieline pair` lists who is; whoever the configuration names is let in by that",
+        ));
     }
     Ok(Json(gone.into_iter().map(PairedPerson::from).collect()))
 }
 
 fn failed(error: &LedgerError) -> ApiError {
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-        .hint("nothing has changed; `tieline status` shows how the ledger is")
+    ApiError::new(
+        Code::LedgerUnavailable,
+        error.to_string(),
+        "nothing has changed; `tieline status` shows how the ledger is",
+    )
 }

@@ -12,14 +12,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::http::{Method, Uri};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tieline_channel::socket::{BindError, PrivateSocket};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
@@ -27,6 +26,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::completions::{self, MAX_REPORT};
+use crate::control::error::{ApiError, Code};
 use crate::control::messages::{MAX_MESSAGES, Messages};
 use crate::control::pairings;
 use crate::control::status::Status;
@@ -79,9 +79,11 @@ impl Api {
             .get(&DispatcherId::new(name))
             .ok_or_else(|| {
                 let known: Vec<&str> = self.dispatchers.keys().map(DispatcherId::as_str).collect();
-                let message = format!("there is no dispatcher {name:?}");
-                ApiError::new(StatusCode::NOT_FOUND, message)
-                    .hint(format!("the configuration has: {}", known.join(", ")))
+                ApiError::new(
+                    Code::UnknownDispatcher,
+                    format!("there is no dispatcher {name:?}"),
+                    format!("the configuration has: {}", known.join(", ")),
+                )
             })
     }
 }
@@ -127,13 +129,13 @@ async fn status(State(api): State<Api>) -> Result<Json<Status>, ApiError> {
         .map(Json)
         .map_err(|_elapsed| {
             ApiError::new(
-                StatusCode::SERVICE_UNAVAILABLE,
+                Code::Busy,
                 format!(
                     "the daemon did not say how it is within {} s",
                     STATUS_DEADLINE.as_secs()
                 ),
+                "it may be very busy: try again, and look at its log",
             )
-            .hint("it may be very busy: try again, and look at its log")
         })
 }
 
@@ -158,83 +160,35 @@ async fn messages(
         Ok(Query(Wanted { limit })) if (1..=MAX_MESSAGES).contains(&limit) => limit,
         Ok(_) | Err(_) => {
             return Err(ApiError::new(
-                StatusCode::BAD_REQUEST,
+                Code::BadRequest,
                 "the query of /v1/messages is not understood",
-            )
-            .hint(format!("`limit` is a number from 1 to {MAX_MESSAGES}")));
+                format!("`limit` is a number from 1 to {MAX_MESSAGES}"),
+            ));
         }
     };
     api.status.messages(limit).await.map(Json).map_err(|error| {
         ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
+            Code::LedgerUnavailable,
             format!("the messages cannot be read: {error}"),
+            "`tieline status` says how the ledger is",
         )
-        .hint("`tieline status` says how the ledger is")
     })
 }
 
 async fn unknown_route(uri: Uri) -> ApiError {
     ApiError::new(
-        StatusCode::NOT_FOUND,
+        Code::UnknownRoute,
         format!("there is no route {}", uri.path()),
+        "try GET /v1/status; the daemon may be older than what asks it",
     )
-    .hint("try GET /v1/status; the daemon may be older than what asks it")
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
     ApiError::new(
-        StatusCode::METHOD_NOT_ALLOWED,
+        Code::WrongMethod,
         format!("{} cannot be asked with {method}", uri.path()),
+        "the answer's `allow` header says how it can",
     )
-    .hint("the answer's `allow` header says how it can")
-}
-
-/// An answer that is not a success: `{"error": {"message": …, "hint": …}}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ApiError {
-    status: StatusCode,
-    body: ErrorBody,
-}
-
-/// The content of an answer that is not a success.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ErrorBody {
-    /// What is wrong.
-    pub(crate) message: String,
-    /// What to do about it.
-    #[serde(default)]
-    pub(crate) hint: Option<String>,
-}
-
-/// What an answer that is not a success holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ErrorEnvelope {
-    /// The error.
-    pub(crate) error: ErrorBody,
-}
-
-impl ApiError {
-    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            body: ErrorBody {
-                message: message.into(),
-                hint: None,
-            },
-        }
-    }
-
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.body.hint = Some(hint.into());
-        self
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let envelope = ErrorEnvelope { error: self.body };
-        (self.status, Json(envelope)).into_response()
-    }
 }
 
 /// The control API on its socket.

@@ -14,7 +14,8 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Sandbox;
-use crate::control::server::{Api, ApiError};
+use crate::control::error::{ApiError, Code};
+use crate::control::server::Api;
 use crate::control::status::rfc3339;
 use crate::dispatcher::{Handle, WishError};
 use crate::id::LaneId;
@@ -330,7 +331,8 @@ pub(super) async fn spawn(
 ) -> Result<(StatusCode, Json<TeammateStatus>), ApiError> {
     let handle = api.dispatcher(&dispatcher)?;
     let Json(wanted) = wanted.map_err(|rejection| {
-        not_understood(&rejection).hint(
+        not_understood(
+            &rejection,
             "send JSON with the header `content-type: application/json`: {\"name\": \"flaky\", \"task\": \
              \"…\", \"workspace\": \"worktree\"}; `workspace`, `instructions`, `model`, `sandbox` and \
              `lane` may be left out",
@@ -373,10 +375,11 @@ pub(super) async fn read(
     let tasks = match wanted {
         Ok(Query(Wanted { tasks })) if (1..=MAX_READ).contains(&tasks) => tasks,
         Ok(_) | Err(_) => {
-            return Err(
-                ApiError::new(StatusCode::BAD_REQUEST, "the query is not understood")
-                    .hint(format!("`tasks` is a number from 1 to {MAX_READ}")),
-            );
+            return Err(ApiError::new(
+                Code::BadRequest,
+                "the query is not understood",
+                format!("`tasks` is a number from 1 to {MAX_READ}"),
+            ));
         }
     };
     let details = handle.teammates().read(&name, tasks).await;
@@ -392,7 +395,8 @@ pub(super) async fn assign(
 ) -> Result<(StatusCode, Json<TeammateStatus>), ApiError> {
     let handle = api.dispatcher(&dispatcher)?;
     let Json(FurtherTask { task, lane }) = wanted.map_err(|rejection| {
-        not_understood(&rejection).hint(
+        not_understood(
+            &rejection,
             "send JSON with the header `content-type: application/json`: {\"task\": \"…\"}; `lane` may be \
              left out",
         )
@@ -432,8 +436,11 @@ pub(super) async fn close(
 ) -> Result<Json<TeammateHalted>, ApiError> {
     let handle = api.dispatcher(&dispatcher)?;
     let Query(Closing { discard }) = closing.map_err(|_rejection| {
-        ApiError::new(StatusCode::BAD_REQUEST, "the query is not understood")
-            .hint("`discard` is true or false")
+        ApiError::new(
+            Code::BadRequest,
+            "the query is not understood",
+            "`discard` is true or false",
+        )
     })?;
     let wish = Wish::Close {
         name: name.clone(),
@@ -459,10 +466,10 @@ async fn order(handle: &Handle, wish: Wish, lane: Option<LaneId>) -> Result<Halt
         Ok(ordered) => Ok(ordered.halted),
         Err(WishError::Order(error)) => Err(refused(&error)),
         Err(error @ WishError::UnknownLane { .. }) => {
-            Err(ApiError::new(StatusCode::NOT_FOUND, error.to_string()).hint(LANES))
+            Err(ApiError::new(Code::UnknownLane, error.to_string(), LANES))
         }
         Err(error @ WishError::NotAnAsker { .. }) => {
-            Err(ApiError::new(StatusCode::BAD_REQUEST, error.to_string()).hint(LANES))
+            Err(ApiError::new(Code::BadRequest, error.to_string(), LANES))
         }
     }
 }
@@ -476,13 +483,13 @@ async fn look(handle: &Handle, name: &str) -> Result<TeammateStatus, ApiError> {
     let details = handle.teammates().read(name, 1).await;
     let details = details.map_err(|error| {
         ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
+            Code::LedgerUnavailable,
             format!(
                 "it is done, but how {name} is cannot be read: {}",
                 whole(&error)
             ),
+            "`tieline teammates` lists them; `tieline status` says how the ledger is",
         )
-        .hint("`tieline teammates` lists them; `tieline status` says how the ledger is")
     })?;
     Ok(TeammateStatus::of(details.teammate))
 }
@@ -490,91 +497,92 @@ async fn look(handle: &Handle, name: &str) -> Result<TeammateStatus, ApiError> {
 fn sandbox(name: &str) -> Result<Sandbox, ApiError> {
     Sandbox::named(name).ok_or_else(|| {
         ApiError::new(
-            StatusCode::BAD_REQUEST,
+            Code::BadRequest,
             format!("there is no sandbox {name:?}"),
+            "`sandbox` is read-only, workspace-write or danger-full-access",
         )
-        .hint("`sandbox` is read-only, workspace-write or danger-full-access")
     })
 }
 
-fn not_understood(rejection: &JsonRejection) -> ApiError {
+fn not_understood(rejection: &JsonRejection, hint: &str) -> ApiError {
     // The others tell apart what is wrong with JSON; all of it is a bad request.
-    let status = match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
-        _ => StatusCode::BAD_REQUEST,
+    let code = match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
+        _ => Code::BadRequest,
     };
     let text = rejection.body_text();
-    ApiError::new(status, format!("the order is not understood: {text}"))
+    ApiError::new(code, format!("the order is not understood: {text}"), hint)
 }
 
 /// Says why an order was not carried out, and what to do.
 fn refused(error: &OrderError) -> ApiError {
-    use StatusCode as Is;
-    let (status, hint) = match error {
+    let (code, hint) = match error {
         OrderError::Off => (
-            Is::CONFLICT,
+            Code::TurnedOff,
             "set `max` in the dispatcher's `teammates`, and restart the daemon",
         ),
-        OrderError::Name { .. } => (Is::BAD_REQUEST, "for example: fix-login, docs-2"),
+        OrderError::Name { .. } => (Code::BadRequest, "for example: fix-login, docs-2"),
         OrderError::Text { .. } => (
-            Is::BAD_REQUEST,
+            Code::BadRequest,
             "put what is long into a file in its workspace, and name that in the task",
         ),
         OrderError::Sandbox { .. } => (
-            Is::BAD_REQUEST,
+            Code::BadRequest,
             "leave `sandbox` out for the one of the dispatcher",
         ),
         OrderError::Directory { .. } => (
-            Is::BAD_REQUEST,
+            Code::BadRequest,
             "`workspace` is \"shared\", \"worktree\", or a directory below the dispatcher's workspace",
         ),
         OrderError::Worktree(_) => (
-            Is::CONFLICT,
+            Code::WorkspaceConflict,
             "with `workspace` \"shared\" it works where the dispatcher does",
         ),
         OrderError::TooSlow => (
-            Is::SERVICE_UNAVAILABLE,
+            Code::Busy,
             "see whether the repository can be reached, and its disk is not overloaded",
         ),
         OrderError::Roster(error) => match error {
             RosterError::NameTaken { .. } => (
-                Is::CONFLICT,
+                Code::NameTaken,
                 "`tieline teammates send` gives further work to one that is there",
             ),
             RosterError::NameRemembered { .. } => (
-                Is::CONFLICT,
+                Code::NameTaken,
                 "`tieline teammates read` shows what the earlier one has done",
             ),
             RosterError::TooMany { .. } => (
-                Is::CONFLICT,
+                Code::TooMany,
                 "`tieline teammates` lists them; `max` in the dispatcher's `teammates` is the limit",
             ),
             RosterError::Closed { .. } => (
-                Is::CONFLICT,
+                Code::Closed,
                 "for new work, spawn one of another name; a worktree that was kept goes with \
                  `tieline teammates close NAME --discard`",
             ),
             RosterError::Overworked { .. } => (
-                Is::CONFLICT,
+                Code::TooMany,
                 "`tieline teammates stop` makes it forget what waits",
             ),
-            RosterError::Unknown { .. } => (Is::NOT_FOUND, "`tieline teammates` lists them"),
+            RosterError::Unknown { .. } => {
+                (Code::UnknownTeammate, "`tieline teammates` lists them")
+            }
         },
         OrderError::TooLarge { .. } => (
-            Is::BAD_REQUEST,
+            Code::BadRequest,
             "choose shorter names; long instructions and tasks are no problem",
         ),
         OrderError::Ledger(error) => return not_read(error),
     };
-    ApiError::new(status, whole(error)).hint(hint)
+    ApiError::new(code, whole(error), hint)
 }
 
 fn not_read(error: &LedgerError) -> ApiError {
     ApiError::new(
-        StatusCode::SERVICE_UNAVAILABLE,
+        Code::LedgerUnavailable,
         format!("the teammates are out of reach: {}", whole(error)),
+        "look with `tieline teammates` what was done before you repeat it; `tieline status` says how the ledger is",
     )
-    .hint("look with `tieline teammates` what was done before you repeat it; `tieline status` says how the ledger is")
 }
 
 /// Returns what an error says, and its causes.

@@ -299,6 +299,7 @@ async fn unknown_route_is_a_json_error_with_a_hint() {
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(body).unwrap(),
         json!({ "error": {
+            "code": "unknown-route",
             "message": "there is no route /v1/nothing",
             "hint": "try GET /v1/status; the daemon may be older than what asks it",
         }})

@@ -76,6 +76,7 @@ fn assert_refused<T: std::fmt::Debug>(asked: Result<T, ClientError>, status: u16
     match asked.unwrap_err() {
         ClientError::Refused {
             status: given,
+            code: _,
             message,
             hint: Some(hint),
         } => {
