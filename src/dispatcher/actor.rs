@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tieline_channel::{Channel, ChannelId, Conversation, Message, Status};
+use tieline_channel::{Channel, ChannelId, Conversation, Message, Status, WireId};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use super::waiting::has_work;
 use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
-use crate::config::Sessions;
+use crate::config::{Sandbox, Sessions};
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
 use crate::teammates::{Roster, Rules, WhatTheyDo};
@@ -72,8 +72,18 @@ impl Handle {
     }
 
     /// Returns what shares a lane.
-    pub(super) fn sessions(&self) -> Sessions {
+    pub fn sessions(&self) -> Sessions {
         self.settings.config.sessions
+    }
+
+    /// Returns what commands of the model may do.
+    pub fn sandbox(&self) -> Sandbox {
+        self.settings.config.sandbox
+    }
+
+    /// Returns the model of the configuration, if it names one.
+    pub fn model(&self) -> Option<&str> {
+        self.settings.thread.model.as_deref()
     }
 
     /// Returns its teammates.
@@ -93,6 +103,16 @@ impl Handle {
             message.conversation.clone(),
             message.id.clone(),
             Status::Received,
+        );
+    }
+
+    /// Shows the senders that messages which waited will not be worked on.
+    pub fn show_withdrawn(&self, channel: &ChannelId, conversation: &Conversation, message: &WireId) {
+        self.board.show(
+            channel,
+            conversation.clone(),
+            message.clone(),
+            Status::Failed,
         );
     }
 

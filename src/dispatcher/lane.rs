@@ -7,6 +7,7 @@
 mod follow;
 mod load;
 mod newcomers;
+mod orders;
 mod prepare;
 mod recover;
 mod settle;
@@ -40,7 +41,7 @@ use crate::codex::protocol::{Role, UserInput};
 use crate::codex::{CallError, HistoryError, Refusal, Thread};
 use crate::id::{LaneId, TurnKey};
 use crate::ledger::{
-    CompletionRecord, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS, MessageRecord,
+    CompletionRecord, LaneModel, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS, MessageRecord,
     NewPost, OpenTurn, Outcome, TeammateRecord,
 };
 use crate::outbox;
@@ -104,6 +105,8 @@ pub(super) struct Lane {
     attached: Option<Attached>,
     /// Whose lane it is, if it is a teammate's, as of the present step.
     teammate: Option<TeammateRecord>,
+    /// Its model as of the present step, once somebody has named one.
+    model: Option<LaneModel>,
     /// The child that was last given something to do.
     submitted_to: Option<u64>,
     /// The model has been told of the restart, and no turn has run since.
@@ -214,6 +217,7 @@ impl Lane {
             drain,
             attached: None,
             teammate: None,
+            model: None,
             submitted_to: None,
             noticed: false,
             new: true,
@@ -328,6 +332,10 @@ impl Lane {
         if !Self::has_work(&record) {
             return self.rest(&record).await;
         }
+        self.model.clone_from(&record.model);
+        if record.open.is_none() && record.orders > 0 {
+            return self.carry_out(&record).await;
+        }
         // A turn that may be running is not given up for that.
         if record.open.is_none()
             && record.assigned > 0
@@ -375,6 +383,7 @@ impl Lane {
         record.open.is_some()
             || record.waiting > 0
             || record.assigned > 0
+            || record.orders > 0
             || Self::has_arrivals(record)
     }
 
@@ -439,7 +448,7 @@ impl Lane {
             .await?;
         // Until then they could be edited.
         let work = self.work(&open).await?;
-        let begins_anew = !record.lost.is_empty() && !record.had_turn;
+        let begins_anew = record.has_forgotten();
         self.submit(open, work, begins_anew).await
     }
 
@@ -476,6 +485,11 @@ impl Lane {
         let Some(prepared) = self.prepare(work.messages.clone()).await else {
             return Ok(Next::End);
         };
+        if self.current(&open).await?.stop.is_some() {
+            // Nothing of it was sent.
+            self.conclude_stopped(&open).await?;
+            return Ok(Next::Again);
+        }
         let notice = begins_anew.then(|| self.lost_notice());
         let input = self.input(notice, &prepared);
         let client_id = Some(open.key.to_string());

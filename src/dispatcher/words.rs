@@ -1,6 +1,8 @@
 //! What tieline itself says to people, in every language. Each failure has one sentence with what to
 //! do; causes are for the operator's log and never shown in a chat.
 
+pub(super) mod orders;
+
 use std::time::Duration;
 
 use tieline_channel::{Language, Text};
@@ -46,9 +48,9 @@ pub(super) fn failure(kind: FailureKind) -> Text {
             zh: "⚠️ 模型拒绝了这个会话中的一次工具调用。发送“继续”，换一种方式再试。",
         },
         FailureKind::ProviderCompactUnsupported => Text {
-            en: "⚠️ The conversation is too long for the model and could not be shortened. Begin a \
-                 new one.",
-            zh: "⚠️ 会话太长，模型已无法处理，也无法压缩。请开始一个新会话。",
+            en: "⚠️ The conversation is too long for the model and could not be shortened. \
+                 Write `new` to begin another one.",
+            zh: "⚠️ 会话太长，模型已无法处理，也无法压缩。请发送 `新会话` 另开一个。",
         },
         FailureKind::BackendTimeout => Text {
             en: "⚠️ Codex gave no sign of life for too long, so I stopped it. Send “continue” to go \
@@ -76,9 +78,9 @@ pub(super) fn failure(kind: FailureKind) -> Text {
         },
         FailureKind::SessionStoreEvicted => Text {
             en: "⚠️ The conversation's thread is gone from the machine, and the configuration says \
-                 not to begin a new one (`on_lost_thread = \"stop\"`). Restore it or change that \
-                 setting, then send the message again.",
-            zh: "⚠️ 机器上已找不到这个会话的记录，而配置要求不要另开新会话（`on_lost_thread = \"stop\"`）。请恢复记录或修改这项设置，然后重新发送这条消息。",
+                 not to begin a new one (`on_lost_thread = \"stop\"`). Restore it, or begin \
+                 anew with `new`; then send the message again.",
+            zh: "⚠️ 机器上已找不到这个会话的记录，而配置要求不要另开新会话（`on_lost_thread = \"stop\"`）。请恢复记录，或发送 `新会话` 另开一个，然后重新发送这条消息。",
         },
         FailureKind::Cancelled => STOPPED,
     }
@@ -89,6 +91,16 @@ pub(super) const STOPPED: Text = Text {
     en: "⏹️ Stopped.",
     zh: "⏹️ 已停止。",
 };
+
+/// A turn was stopped because somebody else asked for it; the operator, without a name.
+pub(super) fn stopped_by(name: Option<&str>, language: Language) -> String {
+    match (name, language) {
+        (Some(name), Language::English) => format!("⏹️ Stopped by {name}."),
+        (Some(name), Language::Chinese) => format!("⏹️ 已被 {name} 停止。"),
+        (None, Language::English) => "⏹️ Stopped by the operator of this machine.".to_owned(),
+        (None, Language::Chinese) => "⏹️ 已被这台机器的管理者停止。".to_owned(),
+    }
+}
 
 /// A turn was stopped because a newer message is to be taken instead.
 pub(super) const SUPERSEDED: Text = Text {

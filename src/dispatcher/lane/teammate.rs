@@ -102,7 +102,10 @@ impl Lane {
     pub(super) async fn thread_settings(&self) -> Result<ThreadSettings, StepError> {
         let settings = &self.context.settings;
         let Some(teammate) = &self.teammate else {
-            return Ok(settings.thread.clone());
+            return Ok(ThreadSettings {
+                model: self.model().or(settings.thread.model.clone()),
+                ..settings.thread.clone()
+            });
         };
         let own = match self.context.ledger.instructions(teammate.id).await {
             Err(failure @ LedgerError::Damaged { .. }) => {
@@ -185,7 +188,7 @@ impl Lane {
         let Some(open) = self.context.ledger.open_task(&self.id, key).await? else {
             return Ok(Next::Again);
         };
-        let begins_anew = !record.lost.is_empty() && !record.had_turn;
+        let begins_anew = record.has_forgotten();
         let work = self.work(&open).await?;
         self.submit_task(open, work, begins_anew).await
     }

@@ -186,7 +186,7 @@ impl Lane {
         }
         if attached.is_new
             && let Some(record) = self.context.ledger.lane(&self.id).await?
-            && !record.lost.is_empty()
+            && record.has_forgotten()
         {
             items.insert(0, InjectedItem::message(Role::Developer, lost_notice));
         }

@@ -11,6 +11,7 @@ mod expiry;
 mod history;
 mod lanes;
 mod messages;
+mod orders;
 mod outbox;
 mod pairings;
 mod tasks;
