@@ -259,12 +259,18 @@ pub(in crate::intake) fn threads(
     for kept in &found.kept {
         let number = kept.number;
         let is_present = found.present == Some(number);
-        let mark = if is_present { "▶️ " } else { "" };
         let age = age(kept.used_at, now, language);
-        let mut line = say(
-            format!("{mark}`{number}`, used {age} ago"),
-            format!("{mark}`{number}`，{age}前用过"),
-        );
+        let mut line = if is_present {
+            say(
+                format!("▶️ `{number}`, the present one, used {age} ago"),
+                format!("▶️ `{number}`，当前会话，{age}前用过"),
+            )
+        } else {
+            say(
+                format!("`{number}`, used {age} ago"),
+                format!("`{number}`，{age}前用过"),
+            )
+        };
         if let Some(source) = kept.copy_of {
             line += &say(
                 format!(", a copy of `{source}`"),
@@ -291,8 +297,8 @@ pub(in crate::intake) fn threads(
         Some(other) => {
             let number = other.number;
             say(
-                format!("`resume {number}` goes back to one, `new` begins another."),
-                format!("发送 `恢复 {number}` 可以回到其中一个，`新会话` 另开一个。"),
+                format!("`resume {number}` goes back, `new` begins another."),
+                format!("发送 `恢复 {number}` 可以回到那个会话，`新会话` 另开一个。"),
             )
         }
         None => say(
