@@ -41,12 +41,20 @@ pub enum FailureKind {
     SessionStoreEvicted,
     /// Somebody stopped it.
     Cancelled,
+    /// A file that it takes cannot be written.
+    Disk,
+    /// There is no place for a teammate to work at.
+    Workspace,
+    /// What was to be done is on disk no longer, or cannot be read.
+    Damaged,
+    /// A name that this version does not know: of a record that another one wrote.
+    #[serde(other)]
+    Unknown,
 }
 
-#[cfg(test)]
 impl FailureKind {
     /// Every kind.
-    pub(crate) const ALL: &'static [Self] = &[
+    pub const ALL: &'static [Self] = &[
         Self::BackendResponseInvalid,
         Self::BackendJsonParseError,
         Self::BackendTimeout,
@@ -62,6 +70,10 @@ impl FailureKind {
         Self::ThreadResumeFailed,
         Self::SessionStoreEvicted,
         Self::Cancelled,
+        Self::Disk,
+        Self::Workspace,
+        Self::Damaged,
+        Self::Unknown,
     ];
 }
 
@@ -84,6 +96,10 @@ impl FailureKind {
             Self::ThreadResumeFailed => "thread-resume-failed",
             Self::SessionStoreEvicted => "session-store-evicted",
             Self::Cancelled => "cancelled",
+            Self::Disk => "disk",
+            Self::Workspace => "workspace",
+            Self::Damaged => "damaged",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -91,5 +107,23 @@ impl FailureKind {
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_in_text_and_json() {
+        for kind in FailureKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+
+    #[test]
+    fn a_name_of_another_version_is_read() {
+        let kind: FailureKind = serde_json::from_str("\"from-the-future\"").unwrap();
+        assert_eq!(kind, FailureKind::Unknown);
     }
 }

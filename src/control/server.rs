@@ -32,6 +32,7 @@ use crate::control::pairings;
 use crate::control::status::Status;
 use crate::control::teammates;
 use crate::dispatcher::Handle;
+use crate::events::Events;
 use crate::id::DispatcherId;
 use crate::intake::PairingDesk;
 use crate::ledger::LedgerError;
@@ -70,6 +71,8 @@ pub struct Api {
     pub pairings: PairingDesk,
     /// Who works.
     pub dispatchers: Arc<BTreeMap<DispatcherId, Handle>>,
+    /// What happens.
+    pub events: Events,
 }
 
 impl Api {

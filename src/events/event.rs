@@ -471,7 +471,10 @@ impl fmt::Display for Event {
                 ..
             } => write!(f, "tieline {version} runs"),
             Self::DaemonStarted { version, .. } => {
-                write!(f, "tieline {version} runs; the run before did not end as it should")
+                write!(
+                    f,
+                    "tieline {version} runs; the run before did not end as it should"
+                )
             }
             Self::DaemonStopping => f.write_str("the daemon stops: nothing more is accepted"),
             Self::DaemonStopped => f.write_str("the daemon has stopped"),
@@ -543,7 +546,11 @@ impl fmt::Display for Event {
                 failure,
                 reason,
                 duration_ms,
-            } => write!(f, "the turn failed after {}: {failure}: {reason}", Took(*duration_ms)),
+            } => write!(
+                f,
+                "the turn failed after {}: {failure}: {reason}",
+                Took(*duration_ms)
+            ),
             Self::TurnCancelled { duration_ms } => {
                 write!(f, "the turn was stopped after {}", Took(*duration_ms))
             }
@@ -610,7 +617,10 @@ impl fmt::Display for Event {
             } => write!(f, "the tool {tool} was called"),
             Self::ToolCalled { tool, .. } => write!(f, "a call of the tool {tool} was refused"),
             Self::LedgerFailing { reason } => {
-                write!(f, "the ledger cannot write, so nothing is accepted: {reason}")
+                write!(
+                    f,
+                    "the ledger cannot write, so nothing is accepted: {reason}"
+                )
             }
             Self::LedgerRecovered => f.write_str("the ledger can write again"),
         }

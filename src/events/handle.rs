@@ -268,7 +268,13 @@ impl Events {
     pub fn n_listeners(&self) -> usize {
         let shared = self.shared.as_ref();
         shared
-            .and_then(|shared| shared.lock().live.as_ref().map(broadcast::Sender::receiver_count))
+            .and_then(|shared| {
+                shared
+                    .lock()
+                    .live
+                    .as_ref()
+                    .map(broadcast::Sender::receiver_count)
+            })
             .unwrap_or(0)
     }
 

@@ -219,7 +219,10 @@ impl Writer {
 
     /// Puts the full file aside, and removes those that are more than are kept.
     fn rotate(&mut self, last: u64) -> io::Result<()> {
-        let aside = self.place.directory.join(format!("events-{last:012}.jsonl"));
+        let aside = self
+            .place
+            .directory
+            .join(format!("events-{last:012}.jsonl"));
         // What was written is there, whatever becomes of this: the next write tries again.
         if let Err(error) = fs::rename(self.place.current(), aside) {
             warn!(%error, "the file of events cannot be put aside");

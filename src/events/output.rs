@@ -124,7 +124,10 @@ mod tests {
         let mut limit = OutputLimit::new();
         assert_eq!(lines(limit.take("a", "one\ntw")), ["one"]);
         assert_eq!(lines(limit.take("b", "other\n")), ["other"]);
-        assert_eq!(lines(limit.take("a", "o\r\n\n50%\r60%\r")), ["two", "50%", "60%"]);
+        assert_eq!(
+            lines(limit.take("a", "o\r\n\n50%\r60%\r")),
+            ["two", "50%", "60%"]
+        );
         for _ in 0..100 {
             assert!(limit.take("a", &"ß".repeat(100)).is_empty());
         }

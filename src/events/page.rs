@@ -77,7 +77,10 @@ impl Filter {
             && kind.as_deref().is_none_or(|kind| {
                 let rest = event.kind.strip_prefix(kind);
                 rest.is_some_and(|rest| {
-                    rest.is_empty() || kind.is_empty() || kind.ends_with('.') || rest.starts_with('.')
+                    rest.is_empty()
+                        || kind.is_empty()
+                        || kind.ends_with('.')
+                        || rest.starts_with('.')
                 })
             })
     }
@@ -111,7 +114,9 @@ impl Events {
         let (recent, last) = self.recent();
         let first_recent = recent.first().and_then(|it| it.seq).unwrap_or(last + 1);
         if after + 1 < first_recent
-            && !self.read_files(&mut page, filter, limit, first_recent).await
+            && !self
+                .read_files(&mut page, filter, limit, first_recent)
+                .await
         {
             page.more = true;
             return page;
@@ -205,4 +210,3 @@ impl Events {
         }
     }
 }
-
