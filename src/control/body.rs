@@ -65,6 +65,14 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn read_json<T: Wanted>(bytes: &[u8]) -> Result<T, ApiError> {
+    // A list would be taken for the fields in their order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(ApiError::new(
+            Code::BadRequest,
+            "the body is not understood: it is a list, and is to be an object",
+            format!("send {}", T::HINT),
+        ));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -241,6 +249,8 @@ mod tests {
             "",
             "{",
             "[]",
+            " [\"a\", []]",
+            "7",
             "{\"name\": \"a\"} x",
             "{\"name\": \"a\",\n \"nmae\": 1}",
             "{\"name\": 7}",
