@@ -102,12 +102,11 @@ pub(super) async fn find(
         let MessageState::Failed { kind } = &record.last.as_ref()?.state else {
             return None;
         };
-        [
-            FailureKind::ProviderAuthFailed,
-            FailureKind::SecretUnavailable,
-        ]
-        .into_iter()
-        .find(|it| it.as_str() == kind)
+        let is_login = matches!(
+            kind,
+            FailureKind::ProviderAuthFailed | FailureKind::SecretUnavailable
+        );
+        is_login.then_some(*kind)
     });
     Ok(Standing {
         state: condition.record.state,

@@ -6,6 +6,7 @@ use crate::id::{
     CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, TeammateId, ThreadId, TurnKey,
 };
 use crate::ledger::error::LedgerError;
+use crate::ledger::keyed::IdempotencyKey;
 use crate::ledger::time;
 
 /// How long one textual part of a key may be, in bytes. Names of platforms are far shorter.
@@ -66,6 +67,8 @@ pub(super) enum Table {
     Assigned,
     /// Task id → what came of it.
     Results,
+    /// Dispatcher, operation, idempotency key → what was made under it.
+    Keyed,
     /// Lane, number → what is wanted of its thread.
     Orders,
     /// Lane, thread → a thread that it has or can go back to.
@@ -74,7 +77,7 @@ pub(super) enum Table {
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 28] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -101,6 +104,7 @@ impl Table {
         Self::Tasks,
         Self::Assigned,
         Self::Results,
+        Self::Keyed,
         Self::Orders,
         Self::Kept,
     ];
@@ -134,6 +138,7 @@ impl Table {
             Self::Tasks => "tasks",
             Self::Assigned => "assigned",
             Self::Results => "results",
+            Self::Keyed => "keyed",
             Self::Orders => "orders",
             Self::Kept => "kept",
         }
@@ -323,6 +328,13 @@ pub(super) fn dispatcher(dispatcher: &DispatcherId) -> Result<Key, LedgerError> 
     Key::first().text("the dispatcher's name", dispatcher.as_str())
 }
 
+/// Returns the key of what was made under an idempotency key.
+pub(super) fn keyed(key: &IdempotencyKey) -> Result<Key, LedgerError> {
+    dispatcher(&key.dispatcher)?
+        .text("the operation's name", key.operation)?
+        .text("the idempotency key", &key.key)
+}
+
 /// What kind of thing may be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -340,6 +352,8 @@ pub(super) enum Class {
     Completion,
     /// A teammate that was closed.
     Teammate,
+    /// An idempotency key.
+    Keyed,
 }
 
 /// Returns the beginning of the expiry keys of a class.
@@ -352,6 +366,7 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Sender => b'w',
         Class::Completion => b'r',
         Class::Teammate => b't',
+        Class::Keyed => b'k',
     };
     Key::first().bytes(&[class])
 }
