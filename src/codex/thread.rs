@@ -6,8 +6,9 @@ use super::call::CallError;
 use super::client::{Client, ThreadEvent, ThreadEvents};
 use super::protocol::{
     InjectItems, InjectItemsParams, InjectedItem, ThreadBackgroundTerminalsClean,
-    ThreadCompactStart, ThreadFork, ThreadNameSet, ThreadNameSetParams, ThreadOpened, ThreadRef, ThreadResume,
-    ThreadSettings, ThreadStart, ThreadUnsubscribe, TurnStart, TurnStartParams, UserInput,
+    ThreadCompactStart, ThreadFork, ThreadNameSet, ThreadNameSetParams, ThreadOpened, ThreadRef,
+    ThreadResume, ThreadSettings, ThreadStart, ThreadUnsubscribe, TurnStart, TurnStartParams,
+    UserInput,
 };
 use super::turn::{Turn, TurnOptions};
 use crate::id::{ThreadId, TurnId};

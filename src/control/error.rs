@@ -48,6 +48,8 @@ pub enum Code {
     Closed,
     /// The configuration has it turned off.
     TurnedOff,
+    /// It is about the lane of a teammate, of which that cannot be ordered.
+    OfTeammate,
     /// It cannot be done as things are in the workspace.
     WorkspaceConflict,
     /// The daemon cannot use its disk now; nothing has changed.
@@ -75,6 +77,7 @@ impl Code {
         Self::TooMany,
         Self::Closed,
         Self::TurnedOff,
+        Self::OfTeammate,
         Self::WorkspaceConflict,
         Self::LedgerUnavailable,
         Self::Busy,
@@ -99,6 +102,7 @@ impl Code {
             Self::TooMany => "too-many",
             Self::Closed => "closed",
             Self::TurnedOff => "turned-off",
+            Self::OfTeammate => "of-teammate",
             Self::WorkspaceConflict => "workspace-conflict",
             Self::LedgerUnavailable => "ledger-unavailable",
             Self::Busy => "busy",
@@ -124,6 +128,7 @@ impl Code {
             | Self::TooMany
             | Self::Closed
             | Self::TurnedOff
+            | Self::OfTeammate
             | Self::WorkspaceConflict => StatusCode::CONFLICT,
             Self::LedgerUnavailable | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
         }

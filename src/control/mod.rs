@@ -5,6 +5,7 @@
 //!
 //! - [`status`]: what the daemon tells about itself
 //! - [`pairings`]: who asks to be let in, and who was
+//! - [`lane_orders`]: what is ordered about a lane
 //! - [`messages`]: what became of the messages
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
@@ -20,6 +21,7 @@ pub mod client;
 pub mod completions;
 pub mod error;
 mod key;
+pub mod lane_orders;
 pub mod messages;
 pub mod pairings;
 pub mod server;
@@ -28,9 +30,14 @@ pub mod teammates;
 #[cfg(test)]
 mod tests;
 
-pub use crate::control::client::{Client, ClientError, teammate_route, teammates_route};
+pub use crate::control::client::{
+    Client, ClientError, lane_route, teammate_route, teammates_route,
+};
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::error::Code;
+pub use crate::control::lane_orders::{
+    LaneAction, LaneOrderTaken, LaneStopped, LaneThreadsStatus, NewLaneOrder, ThreadStatus,
+};
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::server::{Api, ControlServer, StatusSource};

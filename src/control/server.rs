@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::control::body::{Asked, MAX_JSON, Wanted};
 use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
+use crate::control::lane_orders;
 use crate::control::messages::{MAX_MESSAGES, Messages};
 use crate::control::pairings;
 use crate::control::status::Status;
@@ -101,6 +102,9 @@ fn routes(api: Api) -> Router {
             post(pairings::confirm).delete(pairings::revoke),
         )
         .route("/v1/messages", get(messages))
+        .route("/v1/lanes/{id}/stop", post(lane_orders::stop))
+        .route("/v1/lanes/{id}/orders", post(lane_orders::order))
+        .route("/v1/lanes/{id}/threads", get(lane_orders::threads))
         .route(
             "/v1/dispatchers/{id}/completions",
             post(completions::report).layer(DefaultBodyLimit::max(MAX_REPORT)),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tieline_channel::{Channel, ChannelId, Conversation, Message, Status, WireId};
+use tieline_channel::{Channel, ChannelId, Conversation, Message, Status};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -22,10 +22,12 @@ use super::waiting::has_work;
 use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
-use crate::config::{Sandbox, Sessions};
+use crate::config::{Languages, Sandbox, Sessions};
 use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
-use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
+use crate::ledger::{
+    LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, Withdrawn, WorktreeFate,
+};
 use crate::teammates::{Roster, Rules, WhatTheyDo};
 use tieline_channel::retry::RestartPolicy;
 
@@ -53,6 +55,7 @@ const DRAIN_FOR: Duration = Duration::from_secs(8);
 pub struct Handle {
     settings: Arc<Settings>,
     pub(super) ledger: Ledger,
+    pub(super) languages: Languages,
     teammates: Roster,
     /// Reports and orders on their way to the disk.
     pub(super) reports: TaskTracker,
@@ -109,12 +112,12 @@ impl Handle {
         );
     }
 
-    /// Shows the senders that messages which waited will not be worked on.
-    pub fn show_withdrawn(&self, channel: &ChannelId, conversation: &Conversation, message: &WireId) {
+    /// Shows the sender of a message which waited that it will not be worked on.
+    pub fn show_withdrawn(&self, withdrawn: &Withdrawn) {
         self.board.show(
-            channel,
-            conversation.clone(),
-            message.clone(),
+            &withdrawn.channel,
+            withdrawn.conversation.clone(),
+            withdrawn.message.clone(),
             Status::Failed,
         );
     }
@@ -210,6 +213,10 @@ impl Dispatcher {
         let handle = Handle {
             settings: Arc::clone(&settings),
             ledger: ledger.clone(),
+            languages: lines
+                .iter()
+                .map(|(id, line)| (id.clone(), line.language))
+                .collect(),
             teammates,
             reports: reports.clone(),
             wakes: Arc::clone(&wakes),

@@ -43,8 +43,8 @@ use crate::codex::{CallError, HistoryError, Noise, Refusal, Thread};
 use crate::events::{Event, Events};
 use crate::id::{LaneId, TurnKey};
 use crate::ledger::{
-    CompletionRecord, LaneModel, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS, MessageRecord,
-    NewPost, OpenTurn, Outcome, TeammateRecord,
+    CompletionRecord, LaneModel, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS,
+    MessageRecord, NewPost, OpenTurn, Outcome, TeammateRecord,
 };
 use crate::outbox;
 use crate::teammates::WhatTheyDo;

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tieline_channel::{
-    AcceptError, ChannelId, ChatKind, Conversation, Event, EventKey, Happening, Intake,
-    Language, Message, PostKind, Receipt, RefusalReason, Segment, SenderKind, Text, WireId, cut,
+    AcceptError, ChannelId, ChatKind, Conversation, Event, EventKey, Happening, Intake, Language,
+    Message, PostKind, Receipt, RefusalReason, Segment, SenderKind, Text, WireId, cut,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -132,10 +132,8 @@ impl ChannelIntake {
                     }
                     Performed::Stopped(stopped) => {
                         info!(%lane, by = %message.sender.id, ?stopped, "stopped");
-                        for (_, channel, withdrawn) in &stopped.withdrawn {
-                            let conversation = &message.conversation;
-                            self.dispatcher
-                                .show_withdrawn(channel, conversation, withdrawn);
+                        for withdrawn in &stopped.withdrawn {
+                            self.dispatcher.show_withdrawn(withdrawn);
                         }
                         self.dispatcher.wake(lane);
                     }
@@ -228,9 +226,7 @@ impl ChannelIntake {
             }
             Command::Teammate { name, is_certain } => {
                 match self.dispatcher.teammates().find(&name, MAX_READ).await? {
-                    Some(found) => {
-                        Verdict::Answer(words::teammate(&found, &viewer, now, language))
-                    }
+                    Some(found) => Verdict::Answer(words::teammate(&found, &viewer, now, language)),
                     None if is_certain => Verdict::Answer(words::no_teammate(&name, language)),
                     // A sentence that happens to begin so, of somebody who may have said it.
                     None if role >= Role::User => Verdict::Queue,
@@ -408,7 +404,7 @@ impl Asked {
                 }]
             }
             Performed::Stopped(stopped) => {
-                let withdrawn = stopped.withdrawn.iter().map(|(_, _, wire)| wire.clone());
+                let withdrawn = stopped.withdrawn.iter().map(|it| it.message.clone());
                 let mut post = self.post(PostKind::Notice, commands::stopped(stopped, language));
                 post.settles.extend(withdrawn);
                 vec![post]

@@ -280,7 +280,7 @@ fn may_be_name(word: &str) -> bool {
 }
 
 /// Returns whether a word can be the name of a model.
-pub(super) fn may_be_model(word: &str) -> bool {
+pub fn may_be_model(word: &str) -> bool {
     word.len() <= MAX_MODEL
         && word.starts_with(|c: char| c.is_ascii_alphabetic())
         && word
@@ -302,7 +302,9 @@ fn read_thread(word: &str) -> Option<Which> {
 fn is_word(text: &str) -> bool {
     !text.is_empty()
         && text.chars().count() <= MAX_WORD
-        && text.chars().all(|c| c.is_alphabetic() || c == '-' || c == '_')
+        && text
+            .chars()
+            .all(|c| c.is_alphabetic() || c == '-' || c == '_')
 }
 
 /// Returns the text of a message that has nothing else but mentions before it.

@@ -228,7 +228,10 @@ mod tests {
             assert_eq!(role_of(&access, &elsewhere, &user), User, "{name}");
             let judged = judge(&access, &door(), &message(name));
             assert_eq!(judged.is_ok(), is_let_in, "{name}");
-            assert!(judge(&access, &elsewhere, &message(name)).is_err(), "{name}");
+            assert!(
+                judge(&access, &elsewhere, &message(name)).is_err(),
+                "{name}"
+            );
         }
         assert!(Viewer < User && User < Approver && Approver < Admin);
     }

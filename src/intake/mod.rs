@@ -23,5 +23,6 @@ mod whereabouts;
 mod words;
 
 pub use self::accept::ChannelIntake;
+pub use self::command::may_be_model;
 pub use self::desk::PairingDesk;
 pub use self::gate::{Door, MAX_MESSAGE_CHARS, judge, judge_press, role_of};

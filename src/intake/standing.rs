@@ -151,7 +151,9 @@ pub(super) async fn model(
 pub(super) async fn threads(ledger: &Ledger, lane: &LaneId) -> Result<Threads, LedgerError> {
     let kept = ledger.kept_threads(lane).await?;
     let thread = ledger.lane(lane).await?.and_then(|record| record.thread);
-    let present = kept.iter().find(|kept| Some(&kept.thread) == thread.as_ref());
+    let present = kept
+        .iter()
+        .find(|kept| Some(&kept.thread) == thread.as_ref());
     Ok(Threads {
         present: present.map(|kept| kept.number),
         kept,

@@ -77,7 +77,7 @@ pub use self::message::{
 pub use self::operation::Expired;
 pub use self::order::{
     KeptThread, LaneModel, LaneOrder, LaneWish, MAX_BEGINNING, MAX_KEPT, MAX_ORDERS, NewStop,
-    OrderEffect, OrderPhase, OrderRefusal, Orderer, Stopped, StoppedTurn, Which,
+    OrderEffect, OrderPhase, OrderRefusal, Orderer, Stopped, StoppedTurn, Which, Withdrawn,
 };
 pub use self::pairing::{
     Confirmation, Guest, Host, INVITATION_LIFE, INVITATION_REPEAT, Invitation, MAX_INVITATIONS,

@@ -10,11 +10,12 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tieline_channel::{ChannelId, UserId, WireId};
+use tieline_channel::{ChannelId, Conversation, UserId, WireId};
 
 use crate::id::{DispatcherId, LaneId, MessageId, OrderId, ThreadId, TurnId};
 use crate::ledger::error::LedgerError;
 use crate::ledger::handle::Ledger;
+use crate::ledger::keyed::{IdempotencyKey, Once};
 use crate::ledger::lane::{Origin, Reach, Stop};
 use crate::ledger::post::NewPost;
 use crate::ledger::time;
@@ -194,8 +195,21 @@ pub struct Stopped {
     pub turn: StoppedTurn,
     /// How many messages still wait, of those that could have been withdrawn.
     pub waiting: usize,
-    /// The messages that were withdrawn, with how the platform calls them.
-    pub withdrawn: Vec<(MessageId, ChannelId, WireId)>,
+    /// The messages that were withdrawn.
+    pub withdrawn: Vec<Withdrawn>,
+}
+
+/// A message that waited and will not be worked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// Its name here.
+    pub id: MessageId,
+    /// Where it came from.
+    pub channel: ChannelId,
+    /// And the conversation there.
+    pub conversation: Conversation,
+    /// The platform's name of it.
+    pub message: WireId,
 }
 
 /// What a stop has found to end.
@@ -225,10 +239,13 @@ impl Ledger {
         dispatcher: &DispatcherId,
         wish: LaneWish,
         by: Orderer,
-    ) -> Result<Result<OrderId, OrderRefusal>, LedgerError> {
+        key: Option<IdempotencyKey>,
+    ) -> Result<Result<Once<OrderId>, OrderRefusal>, LedgerError> {
         let (lane, dispatcher) = (lane.clone(), dispatcher.clone());
-        self.call(move |transaction| transaction.order(&lane, &dispatcher, wish, by))
-            .await
+        self.call(move |transaction| {
+            transaction.order_once(&lane, &dispatcher, wish, by, key.as_ref())
+        })
+        .await
     }
 
     /// Returns the orders that wait for a lane, in the order in which they were given.
@@ -286,14 +303,24 @@ impl Ledger {
             .await
     }
 
-    /// Ends the turn of a lane, and withdraws what waits if that is wanted, all at once.
+    /// Ends the turn of a lane, withdraws what waits if that is wanted, and enqueues what `say` has to say
+    /// about it, all at once. `say` is called in the ledger's thread: it must not wait for anything.
     ///
     /// # Errors
     ///
     /// When it is not on disk.
-    pub async fn stop_lane(&self, lane: &LaneId, stop: NewStop) -> Result<Stopped, LedgerError> {
+    pub async fn stop_lane(
+        &self,
+        lane: &LaneId,
+        stop: NewStop,
+        say: impl FnOnce(&Stopped) -> Vec<NewPost> + Send + 'static,
+    ) -> Result<Stopped, LedgerError> {
         let lane = lane.clone();
-        self.call(move |transaction| transaction.stop_lane(&lane, &stop))
-            .await
+        self.call(move |transaction| {
+            let stopped = transaction.stop_lane(&lane, &stop)?;
+            transaction.enqueue(say(&stopped))?;
+            Ok(stopped)
+        })
+        .await
     }
 }

@@ -4,6 +4,7 @@
 use rustix::process::Signal;
 
 use super::*;
+use crate::chats::commands::steady;
 use crate::support::daemon::rollouts;
 use crate::support::model::{Fault, Hold, Point, times_told, told, wait_for_requests};
 
@@ -20,20 +21,6 @@ async fn answer(world: &World, id: &str) -> String {
     let posts = world.platform.settled(id).await;
     assert_eq!(posts.len(), 1, "{posts:?}");
     steady(&posts[0].text)
-}
-
-/// Makes a text the same in every run: times in seconds are not.
-fn steady(text: &str) -> String {
-    let mut steady = String::new();
-    let mut rest = text;
-    let next = |text: &str| [" s ago", " s,", " 秒"].iter().filter_map(|it| text.find(it)).min();
-    while let Some(at) = next(rest) {
-        let (before, after) = rest.split_at(at);
-        steady += before.trim_end_matches(|c: char| c.is_ascii_digit());
-        steady += "1 ";
-        rest = after.trim_start();
-    }
-    steady + rest
 }
 
 /// Begins something that is held until it is let go.
@@ -148,7 +135,13 @@ async fn every_command_is_answered_in_chinese() {
 async fn paths_and_sentences_are_for_the_model() {
     let echo = Echo::new();
     let mut world = running(&echo, &Choices::standard()).await;
-    for text in ["/etc/hosts", "stop the server", "new idea", "/v2", "resume the work"] {
+    for text in [
+        "/etc/hosts",
+        "stop the server",
+        "new idea",
+        "/v2",
+        "resume the work",
+    ] {
         assert_eq!(say(&mut world, "a", text).await, format!("echo: {text}"));
     }
     world.finish().await;
@@ -212,7 +205,10 @@ async fn a_stop_is_heard_at_every_moment_of_a_turn() {
         say(&mut world, chat, "/stop").await;
         assert_eq!(answer(&world, &id).await, "⏹️ Stopped.");
     }
-    echo.once("tool", Fault::Command("touch begun; sleep 300 & wait; echo done"));
+    echo.once(
+        "tool",
+        Fault::Command("touch begun; sleep 300 & wait; echo done"),
+    );
     let id = world.platform.write("tool", "tool");
     let begun = world.path().join("work/begun");
     while !begun.exists() {
@@ -276,7 +272,10 @@ async fn an_order_waits_for_the_turn_that_runs_and_goes_before_the_next_one() {
     let next = world.platform.write("a", "the next one");
     world.platform.acked(&next).await;
     let new = world.platform.write("a", "new");
-    world.platform.posted("As soon as the turn that runs is over").await;
+    world
+        .platform
+        .posted("As soon as the turn that runs is over")
+        .await;
     hold.release();
     assert_eq!(answer(&world, &long).await, "echo: the long one");
     answer(&world, &new).await;
@@ -284,7 +283,9 @@ async fn an_order_waits_for_the_turn_that_runs_and_goes_before_the_next_one() {
     let threads = threads(&world);
     assert_eq!(threads.len(), 2, "{threads:#?}");
     assert!(
-        threads.iter().all(|it| !(it.contains("long") && it.contains("next"))),
+        threads
+            .iter()
+            .all(|it| !(it.contains("long") && it.contains("next"))),
         "{threads:#?}"
     );
     world.finish().await;
@@ -300,7 +301,10 @@ async fn at_most_so_many_orders_wait() {
         world.platform.acked(id).await;
     }
     let refused = say(&mut world, "a", "new").await;
-    assert!(refused.contains("8 changes of this thread wait"), "{refused}");
+    assert!(
+        refused.contains("8 changes of this thread wait"),
+        "{refused}"
+    );
     hold.release();
     for id in &orders {
         answer(&world, id).await;
@@ -327,7 +331,10 @@ async fn a_thread_that_is_gone_is_said_to_be_and_the_present_one_stays() {
     say(&mut world, "a", "what was it").await;
     let texts = world.model.requests().pop().unwrap();
     let texts = texts.user_texts().join("\n");
-    assert!(texts.contains("bread") && !texts.contains("milk"), "{texts}");
+    assert!(
+        texts.contains("bread") && !texts.contains("milk"),
+        "{texts}"
+    );
     world.finish().await;
 }
 
@@ -339,7 +346,10 @@ async fn threads_of_one_chat_are_not_those_of_another() {
     say(&mut world, "b", "hello").await;
     say(&mut world, "a", "new").await;
     let kept = world.status().await;
-    let lane = kept.dispatchers[0].lanes.iter().find(|it| it.id.as_str().ends_with("/b"));
+    let lane = kept.dispatchers[0]
+        .lanes
+        .iter()
+        .find(|it| it.id.as_str().ends_with("/b"));
     assert!(lane.is_some(), "{kept:#?}");
     let all = say(&mut world, "b", "threads").await;
     assert!(!all.contains("secret"), "{all}");
@@ -367,7 +377,11 @@ async fn a_chosen_model_runs_the_turns_from_the_next_one_on_and_after_a_restart(
     say(&mut world, "a", "two").await;
     assert_eq!(model(&world), "o9-mini");
     say(&mut world, "b", "other").await;
-    assert_eq!(model(&world), before, "another chat's turns are not concerned");
+    assert_eq!(
+        model(&world),
+        before,
+        "another chat's turns are not concerned"
+    );
     assert_eq!(world.stop_daemon().await, Some(0));
     world.start();
     say(&mut world, "a", "three").await;
@@ -445,9 +459,15 @@ async fn a_history_that_cannot_be_shortened_is_said_to_stay() {
     let echo = Echo::new();
     let mut world = running(&echo, &Choices::standard()).await;
     say(&mut world, "a", "remember the milk").await;
-    echo.always(SUMMARY, Fault::Status(400, r#"{"error":{"message":"no"}}"#, None));
+    echo.always(
+        SUMMARY,
+        Fault::Status(400, r#"{"error":{"message":"no"}}"#, None),
+    );
     let text = say(&mut world, "a", "compact").await;
-    assert!(text.contains("could not be shortened and stays as it is"), "{text}");
+    assert!(
+        text.contains("could not be shortened and stays as it is"),
+        "{text}"
+    );
     assert_eq!(say(&mut world, "a", "go on").await, "echo: go on");
     world.finish().await;
 }
@@ -488,6 +508,9 @@ async fn orders_are_kept_while_codex_is_away() {
     std::fs::rename(&hidden, &home).unwrap();
     let text = answer(&world, &fork).await;
     assert!(text.starts_with("🔀 Going on in a copy"), "{text}");
-    wait_for_requests(&world.model, "the first turn", |requests| !requests.is_empty()).await;
+    wait_for_requests(&world.model, "the first turn", |requests| {
+        !requests.is_empty()
+    })
+    .await;
     world.finish().await;
 }

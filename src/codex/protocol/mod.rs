@@ -27,8 +27,8 @@ pub use method::{
 pub use notification::{Notification, NotificationBody, PlanStep};
 pub use request::{Answer, RpcError, ServerRequest, ServerRequestKind, ToolAnswer};
 pub use thread::{
-    ApprovalPolicy, Personality, SandboxMode, ThreadForkParams, ThreadInfo, ThreadOpened, ThreadResumeParams,
-    ThreadSettings, ThreadStartParams, ThreadStatus,
+    ApprovalPolicy, Personality, SandboxMode, ThreadForkParams, ThreadInfo, ThreadOpened,
+    ThreadResumeParams, ThreadSettings, ThreadStartParams, ThreadStatus,
 };
 pub use turn::{
     CodexErrorInfo, InjectedItem, Role, TurnError, TurnInfo, TurnItemsView, TurnOverrides,

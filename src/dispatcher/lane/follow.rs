@@ -91,9 +91,7 @@ impl Lane {
         let followed = followed?;
         let is_accepted = turn.id().is_some();
         drop(turn);
-        if !is_out_of_touch(&followed)
-            && self.current(&open).await?.stop.is_some()
-        {
+        if !is_out_of_touch(&followed) && self.current(&open).await?.stop.is_some() {
             self.end_background(&attached).await;
         }
         match followed {
@@ -337,7 +335,10 @@ impl Lane {
             let told = Told::Notice(words::STOPPED);
             return self.conclude(&open, Outcome::Cancelled, told).await;
         };
-        let is_own = stop.origin.as_ref().is_some_and(|from| from.channel == origin.channel)
+        let is_own = stop
+            .origin
+            .as_ref()
+            .is_some_and(|from| from.channel == origin.channel)
             && work
                 .messages
                 .iter()

@@ -48,7 +48,11 @@ impl Lane {
 
     /// Ends an order that cannot be carried out because the lane's thread is lost, and stays so until
     /// a person decides.
-    pub(super) async fn fail_order(&self, record: &LaneRecord, told: Text) -> Result<(), StepError> {
+    pub(super) async fn fail_order(
+        &self,
+        record: &LaneRecord,
+        told: Text,
+    ) -> Result<(), StepError> {
         let orders = self.context.ledger.orders(&self.id).await?;
         if let Some(order) = orders.first() {
             let told = |language| told.within(language).to_owned();
@@ -278,6 +282,9 @@ impl Lane {
 
     async fn shortened(&self, record: &LaneRecord, order: &LaneOrder) -> Result<Next, StepError> {
         self.context.ledger.forget_injections(&self.id).await?;
+        if let Some(thread) = &record.thread {
+            self.events.thread(thread).emit(Event::ThreadCompacted);
+        }
         let told = |language| say::SHORTENED.within(language).to_owned();
         self.finish(record, order, OrderEffect::None, told).await
     }
@@ -321,6 +328,7 @@ impl Lane {
     /// Goes on in another thread, which is loaded.
     async fn go_on_in(&mut self, session: &Session, thread: Thread) {
         self.let_go().await;
+        self.events.thread(thread.id()).emit(Event::ThreadResumed);
         self.new = false;
         self.attached = Some(Attached {
             connection: session.connection,
@@ -358,7 +366,10 @@ fn told_refusal(failure: CallError) -> Result<Refusal, StepError> {
     match failure.refusal() {
         None | Some(Refusal::Draining | Refusal::Overloaded) => Err(StepError::Call(failure)),
         Some(refusal) => {
-            warn!(error = &failure as &dyn Error, "an order cannot be carried out");
+            warn!(
+                error = &failure as &dyn Error,
+                "an order cannot be carried out"
+            );
             Ok(refusal)
         }
     }

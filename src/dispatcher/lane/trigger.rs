@@ -465,6 +465,9 @@ mod tests {
             waiting: 0,
             arrived,
             assigned: 0,
+            orders: 0,
+            model: None,
+            renewed: false,
             teammate: None,
             hold: hold.map(|seconds| Hold {
                 failures: 1,

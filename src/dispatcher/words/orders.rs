@@ -107,7 +107,9 @@ pub(in crate::dispatcher) fn cannot_go_back(
                 "⚠️ Thread {number} is open in another Codex on the machine. Close it there and ask \
                  again; the present thread stays."
             ),
-            format!("⚠️ 机器上的另一个 Codex 正打开着会话 {number}。请在那里关闭后再试；当前会话保持不变。"),
+            format!(
+                "⚠️ 机器上的另一个 Codex 正打开着会话 {number}。请在那里关闭后再试；当前会话保持不变。"
+            ),
         ),
         Refusal::NoRollout | Refusal::ThreadNotFound => say(
             language,
@@ -123,7 +125,9 @@ pub(in crate::dispatcher) fn cannot_go_back(
                 "⚠️ Thread {number} was archived on the machine. `codex unarchive` there brings it \
                  back; until then the present thread stays."
             ),
-            format!("⚠️ 会话 {number} 已在机器上归档。在那里执行 `codex unarchive` 可以取回；在此之前，当前会话保持不变。"),
+            format!(
+                "⚠️ 会话 {number} 已在机器上归档。在那里执行 `codex unarchive` 可以取回；在此之前，当前会话保持不变。"
+            ),
         ),
         _ => say(
             language,
@@ -188,6 +192,13 @@ pub(in crate::dispatcher) const NOTHING_TO_SHORTEN: Text = Text {
     zh: "没有可以压缩的内容：这个会话里还没有说过什么。",
 };
 
+/// A message that waited was withdrawn on the machine.
+pub(in crate::dispatcher) const WITHDRAWN: Text = Text {
+    en: "⏹️ The operator of this machine has withdrawn this message before I came to it. Send it again \
+         if it is still wanted.",
+    zh: "⏹️ 这条消息还没有处理，就被这台机器的管理者撤回了。如果仍然需要，请重新发送。",
+};
+
 /// The history was shortened.
 pub(in crate::dispatcher) const SHORTENED: Text = Text {
     en: "🗜️ Shortened: from here on the model has a summary of what was said, and your messages.",
@@ -213,7 +224,8 @@ pub(in crate::dispatcher) fn not_shortened(kind: FailureKind, language: Language
             "⚠️ The thread could not be shortened and stays as it is; the log on the machine says \
              why. `new` begins another one."
                 .to_owned(),
-            "⚠️ 会话未能压缩，保持不变，原因见机器上的日志。发送 `新会话` 可以另开一个。".to_owned(),
+            "⚠️ 会话未能压缩，保持不变，原因见机器上的日志。发送 `新会话` 可以另开一个。"
+                .to_owned(),
         ),
     }
 }
@@ -226,7 +238,9 @@ pub(in crate::dispatcher) fn model(name: &str, language: Language) -> String {
             "🧠 From the next turn on: `{name}`. If Codex does not know it, turns fail; \
              `model default` goes back."
         ),
-        format!("🧠 从下一轮开始使用 `{name}`。如果 Codex 不认识它，处理会失败；发送 `模型 default` 可以改回来。"),
+        format!(
+            "🧠 从下一轮开始使用 `{name}`。如果 Codex 不认识它，处理会失败；发送 `模型 default` 可以改回来。"
+        ),
     )
 }
 

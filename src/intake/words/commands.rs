@@ -119,7 +119,9 @@ pub(in crate::intake) fn status(found: &Standing, now: SystemTime, language: Lan
             )
         }
         Lifecycle::Declared | Lifecycle::Starting => say(
-            format!("🔄 Codex is starting, for {since}; messages are kept and run as soon as it is there"),
+            format!(
+                "🔄 Codex is starting, for {since}; messages are kept and run as soon as it is there"
+            ),
             format!("🔄 Codex 正在启动，已 {since}；消息都已保存，启动后会立即处理"),
         ),
         Lifecycle::Degraded => say(
@@ -223,9 +225,11 @@ pub(in crate::intake) fn model(model: &Model, language: Language) -> String {
         (Some(name), false, Language::Chinese) => {
             format!("🧠 `{name}`，即默认模型。发送 `模型 NAME` 可以在这里换一个（仅限管理员）。")
         }
-        (None, _, Language::English) => "🧠 The default model of Codex. `model NAME` takes another one \
+        (None, _, Language::English) => {
+            "🧠 The default model of Codex. `model NAME` takes another one \
                                          here (administrators)."
-            .to_owned(),
+                .to_owned()
+        }
         (None, _, Language::Chinese) => {
             "🧠 Codex 的默认模型。发送 `模型 NAME` 可以在这里换一个（仅限管理员）。".to_owned()
         }
@@ -292,7 +296,10 @@ pub(in crate::intake) fn threads(
         };
         lines.push(line);
     }
-    let other = found.kept.iter().find(|it| found.present != Some(it.number));
+    let other = found
+        .kept
+        .iter()
+        .find(|it| found.present != Some(it.number));
     let footer = match other {
         Some(other) => {
             let number = other.number;
@@ -325,7 +332,10 @@ pub(in crate::intake) fn stopped(stopped: &Stopped, language: Language) -> Strin
             "What runs is for another chat; only an administrator can stop that.".to_owned(),
             "正在处理的是另一个聊天的内容，只有管理员才能停止。".to_owned(),
         ),
-        StoppedTurn::None => say("Nothing runs here.".to_owned(), "这里没有正在处理的内容。".to_owned()),
+        StoppedTurn::None => say(
+            "Nothing runs here.".to_owned(),
+            "这里没有正在处理的内容。".to_owned(),
+        ),
     };
     let withdrawn = stopped.withdrawn.len();
     if withdrawn > 0 {

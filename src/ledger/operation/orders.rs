@@ -5,12 +5,13 @@ use tieline_channel::cut;
 use crate::id::{DispatcherId, LaneId, OrderId, ThreadId};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Table};
+use crate::ledger::keyed::{IdempotencyKey, Once};
 use crate::ledger::lane::{OpenTurn, Origin};
 use crate::ledger::message::{MessageEvent, MessageRecord, Outcome};
 use crate::ledger::operation::lanes::StoredLane;
 use crate::ledger::order::{
     KeptThread, LaneModel, LaneOrder, LaneWish, MAX_BEGINNING, MAX_KEPT, MAX_ORDERS, NewStop,
-    OrderEffect, OrderPhase, OrderRefusal, Orderer, Stopped, StoppedTurn,
+    OrderEffect, OrderPhase, OrderRefusal, Orderer, Stopped, StoppedTurn, Withdrawn,
 };
 use crate::ledger::post::NewPost;
 use crate::ledger::time;
@@ -49,6 +50,26 @@ impl Transaction<'_> {
         lane.orders += 1;
         self.put_lane(&lane)?;
         Ok(Ok(id))
+    }
+
+    /// Takes an order for a lane, unless that was done before under the same key.
+    pub(in crate::ledger) fn order_once(
+        &mut self,
+        lane: &LaneId,
+        dispatcher: &DispatcherId,
+        wish: LaneWish,
+        by: Orderer,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Result<Once<OrderId>, OrderRefusal>, LedgerError> {
+        if let Some(key) = key
+            && let Some(made) = self.made_under(key)?
+        {
+            return Ok(Ok(Once::Repeated { made }));
+        }
+        match self.order(lane, dispatcher, wish, by)? {
+            Ok(id) => self.once(key, |_| Ok((id.to_string(), id))).map(Ok),
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 
     /// Returns the orders that wait for a lane.
@@ -188,8 +209,12 @@ impl Transaction<'_> {
             let message = self.known_message(record.id)?;
             self.leave_queue(&mut lane, &message)?;
             self.move_message(message, MessageEvent::Settled(Outcome::Cancelled))?;
-            let wire = record.message.id;
-            stopped.withdrawn.push((record.id, record.channel, wire));
+            stopped.withdrawn.push(Withdrawn {
+                id: record.id,
+                channel: record.channel,
+                conversation: record.message.conversation,
+                message: record.message.id,
+            });
         }
         stopped.waiting = 0;
         self.put_lane(&lane)?;
