@@ -193,15 +193,15 @@ fn threads(found: &LaneThreadsStatus, now: SystemTime) -> String {
         "no threads yet\n".to_owned()
     } else {
         let mut table = table([
-            "",
             "NUMBER",
+            "STATE",
             "USED",
             "BEGUN",
             "COPY OF",
             "BEGINNING",
             "THREAD",
         ]);
-        right_align(&mut table, &[0, 4]);
+        right_align(&mut table, &[4]);
         for thread in &found.threads {
             table.add_row([
                 thread.number.to_string(),
@@ -256,9 +256,21 @@ mod tests {
             model: Some("o9-mini".to_owned()),
             orders: 1,
         };
-        insta::assert_snapshot!(threads(&found, now), @"");
+        insta::assert_snapshot!(threads(&found, now), @r"
+        NUMBER  STATE    USED       BEGUN      COPY OF  BEGINNING       THREAD
+        3       present  2h 0m ago  5h 0m ago        1  remember [2J 3  0-3
+        1       kept     4h 0m ago  5h 0m ago        -  remember [2J 1  0-1
+        model: o9-mini
+        1 order waiting
+        ");
         found.threads.remove(0);
-        insta::assert_snapshot!(threads(&found, now), @"");
+        insta::assert_snapshot!(threads(&found, now), @r"
+        NUMBER  STATE  USED       BEGUN      COPY OF  BEGINNING       THREAD
+        1       kept   4h 0m ago  5h 0m ago        -  remember [2J 1  0-1
+        the next turn begins in a new one
+        model: o9-mini
+        1 order waiting
+        ");
         let none = LaneThreadsStatus {
             threads: Vec::new(),
             model: None,
@@ -274,14 +286,26 @@ mod tests {
             lane: LaneId::new("flow/term/a"),
             waits_for_turn,
         };
-        insta::assert_snapshot!(ordered(&taken(true), "it goes back to thread 2"), @"");
-        insta::assert_snapshot!(ordered(&taken(false), "it goes back to thread 2"), @"");
+        insta::assert_snapshot!(ordered(&taken(true), "it goes back to thread 2"), @r"
+        ordered of lane flow/term/a, to be done when the turn that runs is over: it goes back to thread 2
+        `tieline lane threads flow/term/a` shows how it is
+        ");
+        insta::assert_snapshot!(ordered(&taken(false), "it goes back to thread 2"), @r"
+        ordered of lane flow/term/a, to be done now: it goes back to thread 2
+        `tieline lane threads flow/term/a` shows how it is
+        ");
         let stop = |turn: &str, waiting, withdrawn| LaneStopped {
             turn: turn.to_owned(),
             waiting,
             withdrawn,
         };
-        insta::assert_snapshot!(stopped(&stop("stopping", 1, 0)), @"");
-        insta::assert_snapshot!(stopped(&stop("none", 0, 2)), @"");
+        insta::assert_snapshot!(stopped(&stop("stopping", 1, 0)), @r"
+        its turn ends
+        1 message still waiting, to be worked on next (--all withdraws what waits)
+        ");
+        insta::assert_snapshot!(stopped(&stop("none", 0, 2)), @r"
+        no turn runs
+        2 messages withdrawn
+        ");
     }
 }

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use super::*;
 use crate::chats::commands::steady;
 use crate::support::daemon::rollouts;
-use crate::support::model::{Fault, Hold, Point, times_told, told, wait_for_requests};
+use crate::support::model::{Fault, Hold, Point, times_told, told, wait_for_requests, within};
 
 /// What the request for a summary of the history says.
 const SUMMARY: &str = "CHECKPOINT";
@@ -512,5 +512,95 @@ async fn orders_are_kept_while_codex_is_away() {
         !requests.is_empty()
     })
     .await;
+    world.finish().await;
+}
+
+// === On the machine ===
+
+/// Runs `tieline lane …`, and returns its output and exit code.
+async fn tieline(world: &World, args: &[&str]) -> String {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_tieline"))
+        .arg("lane")
+        .args(args)
+        .arg("--config")
+        .arg(world.path().join("tieline.toml"))
+        .env_clear()
+        .env("HOME", world.path())
+        .output();
+    let output = within("tieline lane", output).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let code = output.status.code().unwrap();
+    format!(
+        "$ tieline lane {}\n{}{}({code})\n",
+        args.join(" "),
+        text(output.stdout),
+        text(output.stderr)
+    )
+}
+
+/// Replaces what differs from run to run: the names of threads and orders, and times.
+fn settle(text: &str) -> String {
+    let is_uuid = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
+    let lines = text.lines().map(|line| {
+        let words = line.split(' ').map(|word| {
+            let bare = word.trim_matches(|c| c == '"' || c == ',');
+            if is_uuid(bare) {
+                word.replace(bare, "UUID")
+            } else if bare.ends_with('Z') && bare.starts_with("20") {
+                word.replace(bare, "TIME")
+            } else if bare
+                .strip_suffix('s')
+                .is_some_and(|it| it.parse::<u32>().is_ok())
+            {
+                "1s".to_owned()
+            } else {
+                word.to_owned()
+            }
+        });
+        words.collect::<Vec<_>>().join(" ")
+    });
+    lines.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+#[tokio::test]
+async fn lanes_are_stopped_and_sent_to_other_threads_on_the_machine() {
+    let echo = Echo::new();
+    let mut world = running(&echo, &Choices::standard()).await;
+    world.ready(0).await;
+    let lane = "test/term/a";
+    let mut said = tieline(&world, &["threads", lane]).await;
+    say(&mut world, "a", "remember the milk").await;
+    said += &tieline(&world, &["fork", lane]).await;
+    world.platform.posted("Going on in a copy").await;
+    said += &tieline(&world, &["model", lane, "o9-mini"]).await;
+    world.platform.posted("From the next turn on").await;
+    said += &tieline(&world, &["threads", lane]).await;
+    let (long, _hold) = begin(&mut world, &echo, "a", "the long one").await;
+    let waiting = world.platform.write("a", "never mind");
+    world.platform.acked(&waiting).await;
+    said += &tieline(&world, &["new", lane]).await;
+    said += &tieline(&world, &["stop", lane, "--all"]).await;
+    assert_eq!(
+        answer(&world, &long).await,
+        "⏹️ Stopped by the operator of this machine."
+    );
+    let withdrawn = answer(&world, &waiting).await;
+    assert!(
+        withdrawn.contains("has withdrawn this message"),
+        "{withdrawn}"
+    );
+    world
+        .platform
+        .posted("Your next message begins a new thread")
+        .await;
+    said += &tieline(&world, &["resume", lane, "1"]).await;
+    world.platform.posted("Back in thread 1").await;
+    said += &tieline(&world, &["threads", lane, "--json"]).await;
+    said += &tieline(&world, &["compact", lane, "--json"]).await;
+    said += &tieline(&world, &["stop", lane]).await;
+    said += &tieline(&world, &["stop", "test/term/nobody"]).await;
+    said += &tieline(&world, &["model", lane, "what is it"]).await;
+    insta::assert_snapshot!("lane", settle(&said));
+    world.at_rest().await;
     world.finish().await;
 }
