@@ -19,6 +19,7 @@
 //! - [`ledger`]: the only place that knows the database
 //! - `leftovers`: files of records that the ledger has forgotten
 //! - [`config`]: `tieline.toml`, read and checked
+//! - [`redact`]: what must not be seen, blanked on every way out
 //! - [`terminal`]: this process's own terminal as a client of a console channel
 //! - [`id`]: our own names of things
 
@@ -35,6 +36,7 @@ pub mod intake;
 pub mod ledger;
 mod leftovers;
 pub mod outbox;
+pub mod redact;
 pub mod teammates;
 pub mod terminal;
 pub mod tools;

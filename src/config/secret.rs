@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use toml::de::DeValue;
 
 use crate::config::document::Value;
+use crate::redact::{Fitness, MIN_CHARS, redactor};
 
 /// How long a command may take to print a secret: long enough for a person to unlock a keyring.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
@@ -26,7 +27,7 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 const MAX_BYTES: usize = 64 * 1024;
 
 /// A text that is never shown: `Debug` and `Display` write `[secret]`, and memory is wiped when it
-/// is dropped.
+/// is dropped. What was fetched is known to the [`redactor`] as well, which keeps it.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
@@ -36,6 +37,11 @@ impl Secret {
         Self(SecretString::from(text.into()))
     }
 
+    /// Has every way out blank it from now on. Returns how well that works.
+    pub fn hide(&self) -> Fitness {
+        redactor().learn(self.expose())
+    }
+
     /// Returns the text itself, for the one call that sends it to whom it is meant for.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -43,7 +49,9 @@ impl Secret {
 
     /// Takes over what a platform has handed out.
     pub fn from_secrecy(secret: &SecretString) -> Self {
-        Self(secret.clone())
+        let secret = Self(secret.clone());
+        secret.hide();
+        secret
     }
 
     /// Returns a copy for a channel, which is as shy.
@@ -145,7 +153,31 @@ impl SecretSource {
             "" => Err(SecretError::Empty {
                 source_of_it: self.clone(),
             }),
-            trimmed => Ok(Secret::new(trimmed)),
+            trimmed => {
+                let secret = Secret::new(trimmed);
+                self.warn_of(secret.hide());
+                Ok(secret)
+            }
+        }
+    }
+}
+
+impl SecretSource {
+    /// Says what does not become a secret, once for each time that it is fetched.
+    fn warn_of(&self, fitness: Fitness) {
+        let source = self;
+        match fitness {
+            Fitness::Fit => {}
+            Fitness::TooShort => tracing::warn!(
+                %source,
+                "a secret has fewer than {MIN_CHARS} characters and is not blanked where it turns up; \
+                 use a longer one"
+            ),
+            Fitness::Common => tracing::warn!(
+                %source,
+                "a secret looks like a common word, which is blanked now wherever it is written; use \
+                 a random one"
+            ),
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod completions;
 pub mod error;
 pub mod messages;
 pub mod pairings;
+mod redaction;
 pub mod server;
 pub mod status;
 pub mod teammates;

@@ -14,7 +14,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{Method, Uri};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
 use crate::control::messages::{MAX_MESSAGES, Messages};
-use crate::control::pairings;
+use crate::control::{pairings, redaction};
 use crate::control::status::Status;
 use crate::control::teammates;
 use crate::dispatcher::Handle;
@@ -120,6 +120,7 @@ fn routes(api: Api) -> Router {
         )
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::map_response(redaction::redact))
         .with_state(api)
 }
 
