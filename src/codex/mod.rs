@@ -28,6 +28,7 @@ mod child;
 mod client;
 mod connect;
 mod connection;
+mod credentials;
 mod diagnose;
 mod failure;
 mod history;

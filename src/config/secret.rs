@@ -3,6 +3,8 @@
 //! The configuration names a secret's source, never the secret itself, so that a configuration
 //! can be shown, kept in version control and pasted into a bug report.
 
+mod permission;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
@@ -19,7 +21,7 @@ use tokio::time::timeout;
 use toml::de::DeValue;
 
 use crate::config::document::Value;
-use crate::redact::{Fitness, MIN_CHARS, redactor};
+use crate::redact::{Fitness, MARK, MIN_CHARS, Redactor, redactor};
 
 /// How long a command may take to print a secret: long enough for a person to unlock a keyring.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
@@ -212,6 +214,15 @@ pub enum SecretError {
         /// What the system said.
         source: io::Error,
     },
+    /// Others can read the file.
+    #[error(
+        "secret unavailable: others on this machine can read {}; run `chmod 600 {}`, and replace the \
+         secret if somebody may have", path.display(), path.display()
+    )]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+    },
     /// The command could not be run.
     #[error("secret unavailable: cannot run {program}")]
     Start {
@@ -280,11 +291,17 @@ fn read_command(value: &Value<'_>) -> Option<Vec<String>> {
 }
 
 async fn read_file(path: &PathBuf) -> Result<Vec<u8>, SecretError> {
-    let read = async { read_bounded(tokio::fs::File::open(path).await?).await };
-    read.await.map_err(|source| SecretError::File {
+    let failed = |source| SecretError::File {
         path: path.clone(),
         source,
-    })
+    };
+    let file = tokio::fs::File::open(path).await.map_err(failed)?;
+    let file = file.into_std().await;
+    if permission::is_open_to_others(&file, path).map_err(failed)? {
+        return Err(SecretError::OpenToOthers { path: path.clone() });
+    }
+    let file = tokio::fs::File::from_std(file);
+    read_bounded(file).await.map_err(failed)
 }
 
 async fn run(command: &[String]) -> Result<Vec<u8>, SecretError> {
@@ -319,7 +336,17 @@ async fn run(command: &[String]) -> Result<Vec<u8>, SecretError> {
         })?
         .map_err(failed_to_run)?;
     if stdout.len() <= MAX_BYTES && !status.success() {
-        let stderr = String::from_utf8_lossy(&stderr);
+        // What it had printed by then is a secret, and it may say so on its standard error.
+        let printed = String::from_utf8_lossy(&stdout);
+        let printed = printed.trim();
+        let aside = Redactor::default();
+        aside.learn(printed);
+        let stderr = redactor().redact_owned(String::from_utf8_lossy(&stderr).into_owned());
+        let stderr = aside.redact_owned(stderr);
+        let stderr = match printed {
+            "" => stderr,
+            printed => stderr.replace(printed, MARK),
+        };
         let last = stderr.lines().rev().find(|line| !line.trim().is_empty());
         return Err(SecretError::Failed {
             program: program.to_owned(),
@@ -349,6 +376,10 @@ async fn read_bounded(reader: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
     use super::*;
 
     fn nothing(_name: &str) -> Option<OsString> {
@@ -357,6 +388,15 @@ mod tests {
 
     fn command(script: &str) -> SecretSource {
         SecretSource::Command(vec!["sh".into(), "-c".into(), script.into()])
+    }
+
+    fn write(path: &Path, content: impl AsRef<[u8]>) {
+        std::fs::write(path, content).unwrap();
+        set_mode(path, 0o600);
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
     async fn error_of(source: SecretSource) -> String {
@@ -407,7 +447,7 @@ mod tests {
     async fn file_gives_its_content_without_the_last_line_end() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
-        std::fs::write(&path, " xoxb-1\r\n").unwrap();
+        write(&path, " xoxb-1\r\n");
         let secret = SecretSource::File(path).resolve().await.unwrap();
         assert_eq!(secret.expose(), " xoxb-1");
     }
@@ -421,16 +461,62 @@ mod tests {
             error_of(SecretSource::File(path.clone())).await,
             format!("secret unavailable: cannot read {shown}")
         );
-        std::fs::write(&path, b"xoxb-\xff").unwrap();
+        write(&path, b"xoxb-\xff");
         assert_eq!(
             error_of(SecretSource::File(path.clone())).await,
             format!("secret unavailable: file {shown} is not UTF-8 text")
         );
-        std::fs::write(&path, "x".repeat(MAX_BYTES + 1)).unwrap();
+        write(&path, "x".repeat(MAX_BYTES + 1));
         assert_eq!(
             error_of(SecretSource::File(path.clone())).await,
             format!("secret unavailable: file {shown} gives more than 64 KiB")
         );
+    }
+
+    #[tokio::test]
+    async fn file_that_others_can_read_is_refused_also_behind_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, link) = (directory.path().join("token"), directory.path().join("link"));
+        write(&path, "xoxb-1");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let source = |path: &Path| SecretSource::File(path.to_owned());
+        assert_eq!(source(&link).resolve().await.unwrap().expose(), "xoxb-1");
+        for mode in [0o640, 0o604, 0o644] {
+            set_mode(&path, mode);
+            for path in [&path, &link] {
+                let error = error_of(source(path)).await;
+                let shown = path.display();
+                assert_eq!(
+                    error,
+                    format!(
+                        "secret unavailable: others on this machine can read {shown}; run `chmod 600 \
+                         {shown}`, and replace the secret if somebody may have"
+                    )
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_failing_command_had_printed_is_not_in_what_it_says() {
+        for (secret, shown) in [("xoxb-1", "[secret]"), ("\"hunter2/hunter2\"", "[secret]")] {
+            let script = format!("echo '{secret}'; echo 'got {secret}, then lost it' >&2; exit 3");
+            assert_eq!(
+                error_of(command(&script)).await,
+                format!("secret unavailable: sh failed (exit status: 3): got {shown}, then lost it")
+            );
+        }
+        let script = "echo 'hunter2+hunter2'; echo 'GET /?token=hunter2%2Bhunter2' >&2; exit 3";
+        assert_eq!(
+            error_of(command(script)).await,
+            "secret unavailable: sh failed (exit status: 3): GET /?token=[secret]"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_fetched_is_known_to_every_way_out() {
+        let secret = command("echo fetched-for-every-way-out").resolve().await.unwrap();
+        assert_eq!(redactor().redact(secret.expose()), MARK);
     }
 
     #[tokio::test]

@@ -100,9 +100,15 @@ impl fmt::Display for MissingSecrets {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
     use super::*;
+
+    fn write(path: &Path, secret: &str) {
+        fs::write(path, secret).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
 
     fn config(directory: &Path) -> Config {
         let text = "
@@ -130,8 +136,8 @@ channels = [\"team\"]
     #[tokio::test]
     async fn secrets_of_connected_channels_are_fetched() {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("app"), "xapp-1\n").unwrap();
-        fs::write(directory.path().join("bot"), "xoxb-1\n").unwrap();
+        write(&directory.path().join("app"), "xapp-1\n");
+        write(&directory.path().join("bot"), "xoxb-1\n");
         let secrets = Secrets::fetch(&config(directory.path())).await.unwrap();
         let team = ChannelId::new("team");
         let get = |key| secrets.get(&team, key).map(Secret::expose);
@@ -145,7 +151,7 @@ channels = [\"team\"]
     #[tokio::test]
     async fn all_that_are_missing_are_told_at_once() {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("app"), "\n").unwrap();
+        write(&directory.path().join("app"), "\n");
         let missing = Secrets::fetch(&config(directory.path())).await.unwrap_err();
         let shown = missing.to_string();
         let shown = shown.replace(&directory.path().display().to_string(), "$DIR");
