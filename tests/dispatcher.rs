@@ -8,6 +8,7 @@ mod input;
 mod odd;
 mod privacy;
 mod prompts;
+mod secrets;
 mod skills;
 mod threads;
 
