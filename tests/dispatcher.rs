@@ -5,6 +5,7 @@ mod busy;
 mod children;
 mod failures;
 mod input;
+mod login;
 mod odd;
 mod privacy;
 mod prompts;

@@ -1,11 +1,12 @@
-//! What codex is given to sign in with, told to the redactor: a model that prints its environment or
-//! its login must not show it to a chat.
+//! What codex signs in with: where it is, what to do when it is no good, and telling it to the
+//! redactor, for a model that prints its environment or its login must not show it to a chat.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::home::Home;
+use super::failure::{Failure, FailureKind};
+use super::home::{self, Home};
 use super::launch::LaunchConfig;
 use crate::redact::redactor;
 
@@ -31,6 +32,63 @@ pub(super) fn hide(config: &LaunchConfig, home: &Home) {
     }
     for value in login(&config.home) {
         redactor().learn(&value);
+    }
+}
+
+/// Where the credentials of a child come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The files, there or not.
+    pub files: Vec<PathBuf>,
+    home: PathBuf,
+    model_provider: Option<String>,
+    /// The variables that hold keys.
+    variables: Vec<String>,
+}
+
+/// Looks where a child of these settings takes its credentials from.
+pub fn credentials_of(config: &LaunchConfig) -> Credentials {
+    let home = home::look(&config.home, &config.config);
+    Credentials {
+        files: vec![
+            config.home.join("auth.json"),
+            config.home.join("config.toml"),
+        ],
+        home: config.home.clone(),
+        model_provider: home.model_provider,
+        variables: home.key_variables,
+    }
+}
+
+impl Credentials {
+    /// Returns what the operator does about a failure to sign in.
+    pub fn remedy(&self, failure: &Failure) -> String {
+        let home = self.home.display();
+        let Some(provider) = &self.model_provider else {
+            return format!("run `CODEX_HOME={home} codex login` as the user that runs tieline");
+        };
+        // Codex names the variable that it misses.
+        let missing = failure.message.split('`').nth(1);
+        match (failure.kind, missing, self.variables.as_slice()) {
+            (FailureKind::SecretUnavailable, Some(variable), _)
+                if failure.message.starts_with("Missing environment variable") =>
+            {
+                format!(
+                    "set {variable} where tieline is started and start it again, or give it in a \
+                     profile: [profiles.NAME.credentials] {variable} = {{ file = \"…\" }}"
+                )
+            }
+            (FailureKind::SecretUnavailable, _, _) => {
+                "see that the secret is where the configuration says".to_owned()
+            }
+            (_, _, []) => format!(
+                "see how the model provider `{provider}` is signed in to in {home}/config.toml"
+            ),
+            (_, _, variables) => format!(
+                "see that the model provider `{provider}` takes the key in {}",
+                variables.join(", ")
+            ),
+        }
     }
 }
 

@@ -56,6 +56,7 @@ pub use child::ExitReport;
 pub use client::{Client, ThreadEvent, ThreadEvents};
 pub use connect::ConnectError;
 pub use connection::{DeclineAll, Liveness, ServerRequests};
+pub use credentials::{Credentials, credentials_of};
 pub use diagnose::{Check, diagnose};
 pub use failure::{Failure, FailureKind};
 pub use history::{FoundTurn, HistoryError};

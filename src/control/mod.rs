@@ -34,7 +34,7 @@ pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, OpenTurn, OutboxStatus, Status, TeammateCounts,
+    LedgerStatus, LoginProblem, OpenTurn, OutboxStatus, Status, TeammateCounts,
 };
 pub use crate::control::teammates::{
     DoingStatus, FurtherTask, NewTeammate, TaskDetails, TaskResult, TaskStatus, TeammateDetails,

@@ -15,6 +15,7 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::calls::Calls;
 use super::lane::{Lane, LaneContext};
+use super::login::{Login, LoginProblem};
 use super::outage::Outage;
 use super::status_board::StatusBoard;
 use super::supervisor::{Condition, Supervisor};
@@ -58,6 +59,7 @@ pub struct Handle {
     wakes: Arc<Wakes>,
     board: StatusBoard,
     condition: watch::Receiver<Condition>,
+    login: Login,
 }
 
 impl Handle {
@@ -99,6 +101,11 @@ impl Handle {
     /// Returns what there is to show of the dispatcher and its child.
     pub fn condition(&self) -> Condition {
         self.condition.borrow().clone()
+    }
+
+    /// Returns why codex cannot sign in to its model, if it cannot.
+    pub fn login_problem(&self) -> Option<LoginProblem> {
+        self.login.problem()
     }
 }
 
@@ -166,12 +173,14 @@ impl Dispatcher {
             teammates: teammates.clone(),
             announces: settings.config.teammates.announce,
         });
+        let login = Login::new(&settings.launch);
         let (supervisor, supervised) = Supervisor::new(
             settings.id.clone(),
             launch,
             launcher,
             ledger.clone(),
             RestartPolicy::new(restart.base, restart.max),
+            login.clone(),
         );
         let channels: BTreeMap<ChannelId, Arc<dyn Channel>> = lines
             .iter()
@@ -189,6 +198,7 @@ impl Dispatcher {
             wakes: Arc::clone(&wakes),
             board: board.clone(),
             condition: supervised.condition.clone(),
+            login: login.clone(),
         };
         let context = Arc::new(LaneContext {
             settings,
@@ -198,6 +208,7 @@ impl Dispatcher {
             board,
             loading: Semaphore::new(LOADING),
             turns: Arc::new(Semaphore::new(parallel)),
+            login,
             doing,
             wakes: Arc::clone(&wakes),
         });
@@ -228,6 +239,9 @@ impl Dispatcher {
         let stop_board = CancellationToken::new();
         let mut helpers = JoinSet::new();
         helpers.spawn(supervisor.run(stop_child.clone()).instrument(span.clone()));
+        let tending = (context.login.clone(), context.supervised.clone());
+        let tending = tending.0.tend(tending.1, stop_child.clone());
+        helpers.spawn(tending.instrument(span.clone()));
         let until = stop_board.clone();
         helpers.spawn(async move {
             until.run_until_cancelled(serve_board).await;

@@ -66,11 +66,13 @@ pub(super) enum Table {
     Assigned,
     /// Task id → what came of it.
     Results,
+    /// Lane → why its turns do not get through, and who was told.
+    Troubles,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -97,6 +99,7 @@ impl Table {
         Self::Tasks,
         Self::Assigned,
         Self::Results,
+        Self::Troubles,
     ];
 
     /// Returns the name of the tree on disk.
@@ -128,6 +131,7 @@ impl Table {
             Self::Tasks => "tasks",
             Self::Assigned => "assigned",
             Self::Results => "results",
+            Self::Troubles => "troubles",
         }
     }
 }

@@ -65,8 +65,8 @@ pub use self::handle::Ledger;
 pub use self::health::LedgerHealth;
 pub use self::history::HistoryMark;
 pub use self::lane::{
-    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
-    SettledTurn, Stop, TurnEvent, TurnPhase,
+    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TOLD, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
+    SettledTurn, Stop, Trouble, TurnEvent, TurnPhase,
 };
 pub use self::message::{
     Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, Revised,

@@ -198,6 +198,11 @@ impl World {
         fs::create_dir(self.home()).unwrap();
     }
 
+    /// Sets a variable of the environment that the daemon is started in.
+    pub(crate) fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts the daemon.
     pub(crate) fn start(&mut self) {
         assert!(self.daemon.is_none(), "the daemon runs already");

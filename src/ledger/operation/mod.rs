@@ -15,6 +15,7 @@ mod outbox;
 mod pairings;
 mod tasks;
 mod teammates;
+mod troubles;
 mod turns;
 
 pub use self::expiry::Expired;

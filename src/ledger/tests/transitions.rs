@@ -166,6 +166,7 @@ fn turn_transitions() {
         },
         TurnEvent::Delivered { turn: None },
         TurnEvent::Continued,
+        TurnEvent::Retried,
         TurnEvent::Resubmitted,
     ];
     let phases = [
@@ -182,6 +183,7 @@ fn turn_transitions() {
             Some((delivered, new)),
             Some((delivered, old)),
             Some((delivered, no)),
+            Some((delivered, no)),
             Some((opened, no)),
         ],
         [
@@ -189,12 +191,14 @@ fn turn_transitions() {
             Some((delivered, new)),
             Some((delivered, old)),
             Some((delivered, no)),
+            Some((delivered, no)),
             Some((opened, no)),
         ],
         [
             Some((delivered, new)),
             Some((delivered, new)),
             Some((delivered, old)),
+            Some((delivered, no)),
             Some((delivered, no)),
             Some((opened, no)),
         ],
