@@ -126,17 +126,28 @@ mod tests {
         std::fs::write(home.path().join("auth.json"), login).unwrap();
         let mut config = LaunchConfig::new("flow", home.path(), "/w", "/run/t", "/log");
         config.inherited = Environment::from_iter([("GW", "gw-credentials-3")]);
-        config.env.insert("API_TOKEN".into(), "credentials-4".into());
+        config
+            .env
+            .insert("API_TOKEN".into(), "credentials-4".into());
         config.env.insert("EDITOR".into(), "credentials-vim".into());
         let found = Home {
             model_provider: None,
             key_variables: vec!["GW".to_owned()],
         };
         hide(&config, &found);
-        for hidden in ["sk-credentials-1", "at-credentials-2", "gw-credentials-3", "credentials-4"] {
+        for hidden in [
+            "sk-credentials-1",
+            "at-credentials-2",
+            "gw-credentials-3",
+            "credentials-4",
+        ] {
             assert_eq!(redactor().redact(hidden), MARK);
         }
-        for shown in ["not-hidden-credentials", "2026-11-20T08:00:00Z", "credentials-vim"] {
+        for shown in [
+            "not-hidden-credentials",
+            "2026-11-20T08:00:00Z",
+            "credentials-vim",
+        ] {
             assert_eq!(redactor().redact(shown), shown);
         }
     }

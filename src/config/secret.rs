@@ -476,7 +476,10 @@ mod tests {
     #[tokio::test]
     async fn file_that_others_can_read_is_refused_also_behind_a_link() {
         let directory = tempfile::tempdir().unwrap();
-        let (path, link) = (directory.path().join("token"), directory.path().join("link"));
+        let (path, link) = (
+            directory.path().join("token"),
+            directory.path().join("link"),
+        );
         write(&path, "xoxb-1");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let source = |path: &Path| SecretSource::File(path.to_owned());
@@ -503,7 +506,9 @@ mod tests {
             let script = format!("echo '{secret}'; echo 'got {secret}, then lost it' >&2; exit 3");
             assert_eq!(
                 error_of(command(&script)).await,
-                format!("secret unavailable: sh failed (exit status: 3): got {shown}, then lost it")
+                format!(
+                    "secret unavailable: sh failed (exit status: 3): got {shown}, then lost it"
+                )
             );
         }
         let script = "echo 'hunter2+hunter2'; echo 'GET /?token=hunter2%2Bhunter2' >&2; exit 3";
@@ -515,7 +520,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_fetched_is_known_to_every_way_out() {
-        let secret = command("echo fetched-for-every-way-out").resolve().await.unwrap();
+        let secret = command("echo fetched-for-every-way-out")
+            .resolve()
+            .await
+            .unwrap();
         assert_eq!(redactor().redact(secret.expose()), MARK);
     }
 

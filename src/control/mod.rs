@@ -9,14 +9,17 @@
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
 //! - [`error`]: what is wrong, by name
+//! - `body`, `key`: what a request says, and under which key it can be repeated
 //! - [`server`]: the routes, and who is served
 //! - [`client`]: the other end, for the command line
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
+mod body;
 pub mod client;
 pub mod completions;
 pub mod error;
+mod key;
 pub mod messages;
 pub mod pairings;
 mod redaction;

@@ -17,10 +17,12 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// Blanks the secrets of an answer.
 pub(super) async fn redact(answer: Response) -> Response {
-    let kind = answer.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let is_whole = |kind: &[u8]| {
-        kind.starts_with(b"application/json") || kind.starts_with(b"text/plain")
-    };
+    let kind = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .map(HeaderValue::as_bytes);
+    let is_whole =
+        |kind: &[u8]| kind.starts_with(b"application/json") || kind.starts_with(b"text/plain");
     if !kind.is_some_and(is_whole) {
         return answer;
     }

@@ -177,6 +177,7 @@ impl Running {
         let api = Api {
             status: source,
             pairings: PairingDesk::new(ledger.clone(), Default::default()),
+            events: crate::events::Events::none(),
             dispatchers: Arc::new(
                 make(directory.path(), &ledger)
                     .into_iter()

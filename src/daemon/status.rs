@@ -14,7 +14,8 @@ use crate::codex::ChildState;
 use crate::config::Config;
 use crate::control::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, LoginProblem, Messages, OpenTurn, OutboxStatus, Status, StatusSource, TeammateCounts,
+    LedgerStatus, LoginProblem, Messages, OpenTurn, OutboxStatus, Status, StatusSource,
+    TeammateCounts,
 };
 use crate::daemon::messages;
 use crate::dispatcher::{self, Handle, Line};
@@ -190,7 +191,7 @@ fn child_state(state: ChildState) -> &'static str {
 fn last_turn(last: SettledTurn) -> LastTurn {
     let (outcome, failure) = match last.state {
         MessageState::Answered => ("answered", None),
-        MessageState::Failed { kind } => ("failed", Some(kind)),
+        MessageState::Failed { kind } => ("failed", Some(kind.to_string())),
         MessageState::Cancelled => ("cancelled", None),
         MessageState::Queued
         | MessageState::InTurn

@@ -24,6 +24,7 @@ use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
 use crate::config::Sessions;
+use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
 use crate::teammates::{Roster, Rules, WhatTheyDo};
@@ -60,6 +61,8 @@ pub struct Handle {
     board: StatusBoard,
     condition: watch::Receiver<Condition>,
     login: Login,
+    /// Told of what is reported and ordered from outside.
+    pub(super) events: Events,
 }
 
 impl Handle {
@@ -147,6 +150,7 @@ impl Dispatcher {
         launcher: Arc<dyn Launch>,
     ) -> (Self, Handle) {
         let restart = &settings.config.restart;
+        let events = settings.events.dispatcher(&settings.id);
         let wakes = Arc::new(Wakes::default());
         let doing = WhatTheyDo::default();
         let rules = Rules {
@@ -172,6 +176,7 @@ impl Dispatcher {
             outgoing: settings.outgoing.clone(),
             teammates: teammates.clone(),
             announces: settings.config.teammates.announce,
+            events: events.clone(),
         });
         let login = Login::new(&settings.launch);
         let (supervisor, supervised) = Supervisor::new(
@@ -181,6 +186,7 @@ impl Dispatcher {
             ledger.clone(),
             RestartPolicy::new(restart.base, restart.max),
             login.clone(),
+            events.clone(),
         );
         let channels: BTreeMap<ChannelId, Arc<dyn Channel>> = lines
             .iter()
@@ -199,6 +205,7 @@ impl Dispatcher {
             board: board.clone(),
             condition: supervised.condition.clone(),
             login: login.clone(),
+            events: events.clone(),
         };
         let context = Arc::new(LaneContext {
             settings,
@@ -211,6 +218,7 @@ impl Dispatcher {
             login,
             doing,
             wakes: Arc::clone(&wakes),
+            events,
         });
         (
             Self {
@@ -508,6 +516,7 @@ mod tests {
             spills: root.join("completions"),
             outgoing: root.join("outgoing"),
             worktrees: root.join("worktrees"),
+            events: Events::none(),
         }
     }
 
@@ -517,7 +526,7 @@ mod tests {
         let ours = DispatcherId::new("flow");
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let failed = MessageState::Failed {
-            kind: "gone".to_owned(),
+            kind: crate::failure::FailureKind::BackendTimeout,
         };
         let (lately, long_ago) = (Duration::from_secs(60), Duration::from_secs(600));
         // The state, whether it had a turn, when it came to that.

@@ -12,13 +12,14 @@ mod prepare;
 mod recover;
 mod settle;
 mod teammate;
+mod tell;
 mod trigger;
 mod work;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
@@ -29,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use self::follow::Begin;
-pub(super) use self::login::tell_of_trouble;
 use self::login::Retry;
+pub(super) use self::login::tell_of_trouble;
 use self::teammate::Standing;
 use self::trigger::IsNew;
 pub(super) use self::work::Work;
@@ -41,7 +42,8 @@ use super::supervisor::{Link, Session, Supervised};
 use super::wakes::Wakes;
 use super::{Line, Settings, TELL_AFTER, waiting, words};
 use crate::codex::protocol::{Role, UserInput};
-use crate::codex::{CallError, FailureKind, HistoryError, Refusal, Thread};
+use crate::codex::{CallError, FailureKind, HistoryError, Noise, Refusal, Thread};
+use crate::events::{Event, Events};
 use crate::id::{LaneId, TurnKey};
 use crate::ledger::{
     CompletionRecord, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS, MessageRecord,
@@ -83,6 +85,8 @@ pub(super) struct LaneContext {
     pub(super) doing: WhatTheyDo,
     /// Who has something to do.
     pub(super) wakes: Arc<Wakes>,
+    /// Told of what happens; it says which dispatcher's.
+    pub(super) events: Events,
 }
 
 impl LaneContext {
@@ -138,6 +142,10 @@ pub(super) struct Lane {
     retry: Option<Retry>,
     /// The place among the teammates that work, while a turn of this one is open.
     place: Option<OwnedSemaphorePermit>,
+    /// Told of what happens on this lane.
+    events: Events,
+    /// What codex has said during the open turn that is not told one by one.
+    noise: Mutex<Noise>,
 }
 
 /// The thread, as loaded over one connection.
@@ -218,6 +226,8 @@ impl Lane {
         drain: CancellationToken,
     ) -> Self {
         Self {
+            events: context.events.lane(&id),
+            noise: Mutex::default(),
             context,
             id,
             wake,
@@ -352,10 +362,7 @@ impl Lane {
         if let Some(next) = self.wait_to_sign_in(&record).await? {
             return Ok(next);
         }
-        let is_waiting = matches!(
-            &*self.context.supervised.link.borrow(),
-            Link::Down { .. }
-        );
+        let is_waiting = matches!(&*self.context.supervised.link.borrow(), Link::Down { .. });
         let Some(session) = self.session().await else {
             return Ok(Next::End);
         };
@@ -461,6 +468,7 @@ impl Lane {
             .ledger
             .open_turn(&self.id, TurnKey::new(), ids)
             .await?;
+        self.tell_opened(&open);
         // Until then they could be edited.
         let work = self.work(&open).await?;
         let begins_anew = !record.lost.is_empty() && !record.had_turn;

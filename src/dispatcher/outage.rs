@@ -9,8 +9,8 @@ use super::lane::{LaneContext, tell_of_trouble};
 use super::supervisor::Link;
 use super::waiting::{self, has_work};
 use super::{TELL_AFTER, words};
-use crate::id::LaneId;
 use crate::codex::FailureKind;
+use crate::id::LaneId;
 use crate::ledger::{LaneRecord, LedgerError, Origin};
 
 /// An outage of the child, and whom it has been told to.

@@ -12,11 +12,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::login::{Login, is_login_trouble};
 use crate::codex::{
     AppServer, ChildSnapshot, Client, CloseReason, FailureKind, Launch, LaunchConfig, ServerFacts,
     StartError,
 };
-use super::login::{Login, is_login_trouble};
+use crate::events::{Event, Events};
 use crate::id::DispatcherId;
 use crate::ledger::{DispatcherRecord, Ledger, Lifecycle};
 use tieline_channel::retry::RestartPolicy;
@@ -92,6 +93,7 @@ pub(super) struct Supervisor {
     connections: u64,
     children: u64,
     refusals: Refusals,
+    events: Events,
 }
 
 /// Starts that failed one after the other.
@@ -144,6 +146,7 @@ impl Supervisor {
         ledger: Ledger,
         policy: RestartPolicy,
         login: Login,
+        events: Events,
     ) -> (Self, Supervised) {
         let (link, link_seen) = watch::channel(Link::Down {
             since: Instant::now(),
@@ -184,6 +187,7 @@ impl Supervisor {
             connections: 0,
             children: 0,
             refusals: Refusals::default(),
+            events,
         };
         (supervisor, supervised)
     }
@@ -191,6 +195,7 @@ impl Supervisor {
     /// Keeps a child alive until `stop` is cancelled, then ends it.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            self.events.emit(Event::ChildStarting);
             self.enter(Lifecycle::Starting, None).await;
             self.refreshed.mark_unchanged();
             let started = tokio::select! {
@@ -217,6 +222,10 @@ impl Supervisor {
                     } else {
                         self.login.started();
                     }
+                    self.events.emit(Event::ChildDegraded {
+                        failure: failure.to_failure().kind,
+                        reason: reason.clone(),
+                    });
                     self.show_child(ChildSnapshot::of_failure(&failure));
                     self.link.send_modify(|link| {
                         if let Link::Down { failure: last, .. } = link {
@@ -234,6 +243,9 @@ impl Supervisor {
             self.condition
                 .send_modify(|condition| condition.record.restarts += 1);
             debug!(delay_ms = delay.as_millis(), "codex is started again");
+            self.events.emit(Event::ChildRestarting {
+                in_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            });
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(delay) => {}
@@ -257,6 +269,10 @@ impl Supervisor {
                 child: self.children,
                 client: client.clone(),
             }));
+            self.events.emit(Event::ChildReady {
+                pid: server.snapshot().pid,
+                version: server.facts().version.clone(),
+            });
             self.enter(Lifecycle::Ready, None).await;
             let reason = tokio::select! {
                 () = stop.cancelled() => return End::Stop,
@@ -272,6 +288,9 @@ impl Supervisor {
             self.link.send_replace(Link::Down {
                 since: Instant::now(),
                 failure: None,
+            });
+            self.events.emit(Event::ChildDisconnected {
+                reason: reason.to_string(),
             });
             if matches!(reason, CloseReason::Deaf(_)) {
                 return End::Lost(reason.to_string());
@@ -300,7 +319,7 @@ impl Supervisor {
 
     /// Ends what is left of a child.
     async fn part_from(&mut self, server: AppServer, end: End) {
-        let report = match end {
+        let (report, reason, expected) = match end {
             End::Lost(reason) => {
                 warn!(%reason, "codex is lost");
                 self.link.send_if_modified(|link| match link {
@@ -313,15 +332,22 @@ impl Supervisor {
                     }
                     Link::Down { .. } | Link::Stopped => false,
                 });
-                self.enter(Lifecycle::Degraded, Some(reason)).await;
-                server.kill().await
+                self.enter(Lifecycle::Degraded, Some(reason.clone())).await;
+                (server.kill().await, reason, false)
             }
             End::Stop => {
                 self.link.send_replace(Link::Stopped);
                 self.enter(Lifecycle::Stopping, None).await;
-                server.stop(STOP_GRACE).await
+                let reason = "the daemon stops".to_owned();
+                (server.stop(STOP_GRACE).await, reason, true)
             }
         };
+        self.events.emit(Event::ChildExited {
+            reason,
+            code: report.snapshot.code,
+            signal: report.snapshot.signal,
+            expected,
+        });
         for warning in &report.warnings {
             warn!(%warning, "codex did not end as it should");
         }

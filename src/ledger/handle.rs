@@ -13,9 +13,7 @@ use crate::ledger::counts::Counts;
 use crate::ledger::dispatcher::DispatcherRecord;
 use crate::ledger::error::{LedgerError, OpenError};
 use crate::ledger::health::LedgerHealth;
-use crate::ledger::lane::{
-    LaneRecord, LostThread, OpenTurn, Origin, Reach, Trouble, TurnEvent,
-};
+use crate::ledger::lane::{LaneRecord, LostThread, OpenTurn, Origin, Reach, Trouble, TurnEvent};
 use crate::ledger::message::{Accepted, MessageRecord, NewMessage, Outcome, Revised};
 use crate::ledger::operation::Expired;
 use crate::ledger::post::{NewPost, OutboxEntry, PostEvent};

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, Conversation};
 
+use crate::failure::FailureKind;
 use crate::id::{
     CompletionId, DispatcherId, LaneId, MessageId, TaskId, TeammateId, ThreadId, TurnId, TurnKey,
 };
@@ -76,8 +77,8 @@ pub const MAX_TOLD: usize = 64;
 /// That the turns of a lane do not get through until an operator has done something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
-    /// The name of the failure.
-    pub kind: String,
+    /// What went wrong.
+    pub kind: FailureKind,
     /// Since when.
     #[serde(with = "time::millis")]
     pub since: SystemTime,

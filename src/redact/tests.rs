@@ -52,7 +52,10 @@ fn a_secret_is_found_in_base64_wherever_it_begins() {
         for after in ["", "\n", "@h", "@ho"] {
             for engine in [&STANDARD, &URL_SAFE] {
                 let text = engine.encode(format!("{before}{token}{after}"));
-                assert!(redactor.redact(&text).contains(MARK), "{before}{after}: {text}");
+                assert!(
+                    redactor.redact(&text).contains(MARK),
+                    "{before}{after}: {text}"
+                );
             }
         }
     }
@@ -62,14 +65,21 @@ fn a_secret_is_found_in_base64_wherever_it_begins() {
 fn secrets_that_overlap_leave_nothing_of_each_other() {
     let redactor = knowing(&["-hunter2-tail", "prefix-hunter2", "hunter2-"]);
     assert_eq!(redactor.redact("a prefix-hunter2-tail b"), "a [secret] b");
-    assert_eq!(redactor.redact("prefix-hunter2prefix-hunter2"), "[secret][secret]");
+    assert_eq!(
+        redactor.redact("prefix-hunter2prefix-hunter2"),
+        "[secret][secret]"
+    );
 }
 
 #[test]
 fn a_key_is_found_line_by_line_and_what_it_begins_with_is_not() {
-    let key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nshort\n-----END PRIVATE KEY-----";
+    let key =
+        "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nshort\n-----END PRIVATE KEY-----";
     let redactor = knowing(&[key]);
-    assert_eq!(redactor.redact("line MIIEvQIBADANBgkqhkiG9w0B"), "line [secret]");
+    assert_eq!(
+        redactor.redact("line MIIEvQIBADANBgkqhkiG9w0B"),
+        "line [secret]"
+    );
     let harmless = "-----BEGIN PRIVATE KEY----- is short";
     assert_eq!(redactor.redact(harmless), harmless);
 }

@@ -294,6 +294,7 @@ pub(super) async fn with_dispatchers<T: Send + 'static>(
     let api = Api {
         status: Arc::new(Quiet),
         pairings: PairingDesk::new(ledger, Default::default()),
+        events: tieline::events::Events::none(),
         dispatchers: Arc::new(handles.map(|it| (it.id().clone(), it)).collect()),
     };
     serving.spawn(server.serve(api, stop.clone()));

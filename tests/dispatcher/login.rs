@@ -129,13 +129,18 @@ async fn trouble_with_the_login_outlives_the_daemon_and_is_told_no_second_time()
 async fn a_shared_lane_keeps_the_messages_of_all_chats_in_their_order() {
     let echo = Echo::new();
     let choices = Choices {
-        dispatcher: "sessions = \"shared\"\nrestart = { base = \"20ms\", max = \"100ms\" }\n".into(),
+        dispatcher: "sessions = \"shared\"\nrestart = { base = \"20ms\", max = \"100ms\" }\n"
+            .into(),
         ..Choices::standard()
     };
     let mut world = running(&echo, &choices).await;
     echo.always(TEXT, REFUSED);
     let mut ids = Vec::new();
-    for (chat, text) in [("a", "one please"), ("b", "two please"), ("a", "three please")] {
+    for (chat, text) in [
+        ("a", "one please"),
+        ("b", "two please"),
+        ("a", "three please"),
+    ] {
         let id = world.platform.write(chat, text);
         told(&world, chat, "codex login").await;
         world.platform.acked(&id).await;
@@ -160,9 +165,7 @@ async fn a_key_that_is_not_set_keeps_messages_until_it_is() {
     let model = echo.start().await;
     let mut settings = provider_config(&model.base_url());
     let name = settings[1].split('"').nth(1).unwrap().to_owned();
-    settings.push(format!(
-        "model_providers.{name}.env_key=\"WORLD_API_KEY\""
-    ));
+    settings.push(format!("model_providers.{name}.env_key=\"WORLD_API_KEY\""));
     let settings: Vec<String> = settings.iter().map(|it| format!("{it:?}")).collect();
     let mut choices = Choices::standard();
     choices.tables = format!("{codex}{}\n]\n", settings.join(", "));

@@ -59,7 +59,13 @@ async fn what_looks_for_secrets_finds_them() {
     fs::create_dir_all(&events).unwrap();
     let planted = [
         (log, MARKED.to_owned()),
-        (logs, MARKED.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")),
+        (
+            logs,
+            MARKED
+                .replace('+', "%2B")
+                .replace('/', "%2F")
+                .replace('=', "%3D"),
+        ),
         (events.join("1.jsonl"), format!("{{\"text\":\"{MARKED}\"}}")),
     ];
     for (path, text) in planted {

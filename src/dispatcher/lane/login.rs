@@ -71,13 +71,7 @@ impl Lane {
         if self.trouble.is_some() {
             return;
         }
-        let kind = [
-            FailureKind::SecretUnavailable,
-            FailureKind::ProviderAuthFailed,
-        ]
-        .into_iter()
-        .find(|kind| kind.as_str() == trouble.kind)
-        .unwrap_or(FailureKind::ProviderAuthFailed);
+        let kind = trouble.kind;
         self.trouble = Some(kind);
         let cause = record.last.as_ref().and_then(|last| last.cause.clone());
         let message = cause.unwrap_or_else(|| kind.as_str().to_owned());
@@ -177,7 +171,7 @@ pub(in crate::dispatcher) async fn tell_of_trouble(
         return Ok(());
     }
     let trouble = TroubleRecord {
-        kind: kind.as_str().to_owned(),
+        kind,
         since: SystemTime::now(),
         told: Vec::new(),
     };

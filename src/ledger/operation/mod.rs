@@ -9,6 +9,7 @@ mod completions;
 mod conversations;
 mod expiry;
 mod history;
+mod keyed;
 mod lanes;
 mod messages;
 mod outbox;

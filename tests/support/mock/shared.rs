@@ -11,10 +11,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::super::scan::Scanner;
 use super::connections::Connections;
 use super::delivery::Push;
 use super::faults::Rule;
-use super::super::scan::Scanner;
 use super::{EventId, Request};
 
 /// What a client signs in with.
