@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::backfill::{self, Backfill, Pace};
+use crate::codex::protocol::ThreadSettings;
 use crate::codex::{self, Launch, LaunchConfig, Spawner};
 use crate::config::{Config, DispatcherConfig, Languages};
 use crate::control::{Api, ControlServer};
@@ -271,6 +272,11 @@ pub(crate) fn launch_config(
     settings::launch(id, dispatcher, &directories, config)
 }
 
+/// Returns how the threads of a dispatcher's conversations are set up.
+pub(crate) fn thread_settings(dispatcher: &DispatcherConfig) -> ThreadSettings {
+    settings::thread(dispatcher)
+}
+
 /// Where things are below the state directory; all of it private.
 pub(crate) struct Directories {
     /// The ledger.
@@ -292,7 +298,7 @@ pub(crate) struct Directories {
 }
 
 impl Directories {
-    fn below(state_dir: &Path) -> Self {
+    pub(crate) fn below(state_dir: &Path) -> Self {
         Self {
             ledger: state_dir.join("ledger"),
             run: state_dir.join("run"),

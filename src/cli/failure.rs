@@ -18,6 +18,8 @@ use crate::ledger::OpenError;
 pub(crate) enum Exit {
     /// A message came to no answer, or a code or person to nothing.
     Unanswered,
+    /// A check failed; which, stands above.
+    Check,
     /// The command line is not understood.
     Usage,
     /// The daemon cannot be reached.
@@ -35,7 +37,7 @@ pub(crate) enum Exit {
 impl Exit {
     fn code(self) -> u8 {
         match self {
-            Self::Unanswered => 1,
+            Self::Unanswered | Self::Check => 1,
             Self::Usage => 64,
             Self::Unreachable => 69,
             Self::Internal => 70,
@@ -116,6 +118,11 @@ impl Failure {
     /// Returns the exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// Returns what is printed.
+    pub(crate) fn text(&self) -> String {
+        self.render().trim_end().to_owned()
     }
 
     /// Prints it to standard error.

@@ -31,13 +31,14 @@ pub(crate) fn start<'a>(
 }
 
 /// Standard error, with secrets replaced by `[secret]`: as they are, as in a URL, and in Base64.
-struct Redacting {
+pub(crate) struct Redacting {
     /// Longer ones first: one may be part of another.
     needles: Vec<String>,
 }
 
 impl Redacting {
-    fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
+    /// Makes one that knows these secrets.
+    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let mut needles: Vec<_> = secrets
             .into_iter()
             .map(Secret::expose)
@@ -52,7 +53,8 @@ impl Redacting {
         Self { needles }
     }
 
-    fn redact(&self, text: &str) -> Option<String> {
+    /// Returns the text without secrets, if it has some.
+    pub(crate) fn redact(&self, text: &str) -> Option<String> {
         let mut redacted = None::<String>;
         for needle in &self.needles {
             let current = redacted.as_deref().unwrap_or(text);
@@ -76,7 +78,7 @@ impl<'a> MakeWriter<'a> for Redacting {
 }
 
 /// Takes one line of the log at a time, as `tracing_subscriber` writes it.
-struct RedactingWriter<'a> {
+pub(crate) struct RedactingWriter<'a> {
     redacting: &'a Redacting,
     to: Stderr,
 }

@@ -4,11 +4,13 @@
 //! exit code: see [`EXIT_CODES`].
 
 mod check;
+mod checks;
 mod complete;
 mod config_args;
 mod console;
 mod demo;
 mod dispatcher_args;
+mod doctor;
 mod failure;
 mod feishu;
 mod findings;
@@ -18,6 +20,7 @@ mod logging;
 mod messages;
 mod output;
 mod pair;
+mod platform;
 mod run;
 mod slack;
 mod status;
@@ -39,7 +42,8 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
    1  a message came to no answer (console, demo); no such code or person (pair);
-      the result was not taken (complete); the order was not (teammates)
+      the result was not taken (complete); the order was not (teammates);
+      a check failed (doctor)
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
@@ -59,6 +63,7 @@ struct Cli {
 enum Verb {
     Run(run::Args),
     Check(check::Args),
+    Doctor(doctor::Args),
     Init(init::Args),
     Status(status::Args),
     Messages(messages::Args),
@@ -74,6 +79,7 @@ impl Verb {
         match self {
             Self::Run(args) => run::run(args).await,
             Self::Check(args) => check::run(args).await,
+            Self::Doctor(args) => doctor::run(args).await,
             Self::Init(args) => init::run(args).await,
             Self::Status(args) => status::run(args).await,
             Self::Messages(args) => messages::run(args).await,

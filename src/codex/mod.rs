@@ -55,7 +55,7 @@ pub use child::ExitReport;
 pub use client::{Client, ThreadEvent, ThreadEvents};
 pub use connect::ConnectError;
 pub use connection::{DeclineAll, Liveness, ServerRequests};
-pub use diagnose::{Check, diagnose};
+pub use diagnose::{Check, diagnose, try_out};
 pub use failure::{Failure, FailureKind};
 pub use history::{FoundTurn, HistoryError};
 pub use launch::{Deadlines, Endpoint, Environment, LaunchConfig, Transport, TransportError};

@@ -73,7 +73,7 @@ pub(super) fn launch(
     Ok(launch)
 }
 
-fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
+pub(super) fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
     let mut overrides = Map::new();
     if let Some(effort) = &dispatcher.effort {
         overrides.insert(

@@ -13,13 +13,15 @@
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
-//! - `lock`, `store`, `watchdog`, `spool`, `opening`, `migration`: the files
+//! - `lock`, `store`, `watchdog`, `spool`, `opening`, `migration`: the files; `copy` backs them up,
+//!   `inspection` looks at them
 //! - `key`, `value`, `time`: the encoding
 
 mod admission;
 mod call;
 mod command;
 mod completion;
+mod copy;
 mod counts;
 mod dispatcher;
 mod door;
@@ -29,6 +31,7 @@ pub(crate) mod flaky;
 mod handle;
 mod health;
 mod history;
+mod inspection;
 mod key;
 mod lane;
 mod lock;
@@ -64,6 +67,7 @@ pub use self::error::{IllegalTransition, LedgerError, OpenError};
 pub use self::handle::Ledger;
 pub use self::health::LedgerHealth;
 pub use self::history::HistoryMark;
+pub use self::inspection::{Inspection, inspect};
 pub use self::lane::{
     LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
     SettledTurn, Stop, TurnEvent, TurnPhase,
