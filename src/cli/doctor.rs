@@ -183,7 +183,10 @@ async fn check_codex(
     let mut can_start = true;
     let sandboxed = dispatcher.sandbox != Sandbox::DangerFullAccess;
     let mut found = codex::diagnose(&launch).await;
-    found.extend(codex::try_out(&launch, sandboxed).await);
+    let is_missing = |check: &codex::Check| check.failed().is_some() && check.name != "login";
+    if !found.iter().any(is_missing) {
+        found.extend(codex::try_out(&launch, sandboxed).await);
+    }
     for check in found {
         can_start &= check.failed().is_none() || check.name == "sandbox";
         checks.tell(format!("{id}: {}", check.name), check.found)?;

@@ -28,6 +28,8 @@ pub(crate) enum Exit {
     Internal,
     /// Reading or writing failed.
     Io,
+    /// It was to start again and could not; whoever started it is to do so.
+    Again,
     /// The configuration cannot be used.
     Config,
     /// A second signal of this number said to end at once.
@@ -42,6 +44,7 @@ impl Exit {
             Self::Unreachable => 69,
             Self::Internal => 70,
             Self::Io => 74,
+            Self::Again => 75,
             Self::Config => 78,
             Self::Signal(number) => 128_u8.saturating_add(number),
         }

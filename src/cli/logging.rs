@@ -1,7 +1,11 @@
-//! The log: to standard error, without colours, so that it reads the same in a file, and without
-//! secrets, whoever should write one into it.
+//! The log: to standard error and to a file of bounded size, without colours, so that it reads the same
+//! everywhere, and without secrets, whoever should write one into it.
+
+pub(crate) mod rotated;
 
 use std::io::{self, Stderr, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, anyhow};
 use tracing_subscriber::EnvFilter;
@@ -9,28 +13,46 @@ use tracing_subscriber::fmt::MakeWriter;
 use url::form_urlencoded;
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::logging::rotated::RotatedFile;
 use crate::config::Secret;
 
 /// What is shorter is no secret worth hiding, and would blank innocent words.
 const MIN_SECRET: usize = 8;
 
+/// Where the log goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// To standard error.
+    pub(crate) stderr: bool,
+    /// To this file, which is put aside when it is large.
+    pub(crate) file: Option<PathBuf>,
+}
+
 /// Starts logging what `filter` lets through, `secrets` blanked.
 pub(crate) fn start<'a>(
     filter: &str,
     secrets: impl IntoIterator<Item = &'a Secret>,
+    places: &Places,
 ) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(filter)
         .context("cannot set up the log")
         .map_err(|error| Failure::new(Exit::Config, error))?;
+    // Its directory is made with the rest of the state; before that, lines go to standard error alone.
+    let file = places.file.clone().map(RotatedFile::new);
+    let log = Log {
+        redacting: Redacting::new(secrets),
+        stderr: places.stderr,
+        file: file.map(|file| Arc::new(Mutex::new(file))),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Redacting::new(secrets))
+        .with_writer(log)
         .with_ansi(false)
         .try_init()
         .map_err(|error| Failure::new(Exit::Internal, anyhow!("cannot set up the log: {error}")))
 }
 
-/// Standard error, with secrets replaced by `[secret]`: as they are, as in a URL, and in Base64.
+/// Replaces secrets by `[secret]`: as they are, as in a URL, and in Base64.
 pub(crate) struct Redacting {
     /// Longer ones first: one may be part of another.
     needles: Vec<String>,
@@ -66,41 +88,55 @@ impl Redacting {
     }
 }
 
-impl<'a> MakeWriter<'a> for Redacting {
-    type Writer = RedactingWriter<'a>;
+/// Takes the lines of the log.
+struct Log {
+    redacting: Redacting,
+    stderr: bool,
+    file: Option<Arc<Mutex<RotatedFile>>>,
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = LogWriter<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        RedactingWriter {
-            redacting: self,
-            to: io::stderr(),
+        LogWriter {
+            log: self,
+            stderr: io::stderr(),
         }
     }
 }
 
 /// Takes one line of the log at a time, as `tracing_subscriber` writes it.
-pub(crate) struct RedactingWriter<'a> {
-    redacting: &'a Redacting,
-    to: Stderr,
+struct LogWriter<'a> {
+    log: &'a Log,
+    stderr: Stderr,
 }
 
-impl Write for RedactingWriter<'_> {
+impl Write for LogWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_all(bytes).map(|()| bytes.len())
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.redacting.needles.is_empty() {
-            return self.to.write_all(bytes);
+        let redacted = if self.log.redacting.needles.is_empty() {
+            None
+        } else {
+            self.log.redacting.redact(&String::from_utf8_lossy(bytes))
+        };
+        let bytes = redacted.as_ref().map_or(bytes, |text| text.as_bytes());
+        if let Some(file) = &self.log.file {
+            // A full disk costs the line; that it is full, the ledger says.
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(file.append(bytes));
         }
-        let text = String::from_utf8_lossy(bytes);
-        match self.redacting.redact(&text) {
-            Some(redacted) => self.to.write_all(redacted.as_bytes()),
-            None => self.to.write_all(bytes),
+        if self.log.stderr {
+            self.stderr.write_all(bytes)?;
         }
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
+        self.stderr.flush()
     }
 }
 

@@ -17,11 +17,14 @@ mod findings;
 mod init;
 mod input;
 mod logging;
+mod logs;
 mod messages;
 mod output;
 mod pair;
 mod platform;
+mod restart;
 mod run;
+mod service;
 mod slack;
 mod status;
 mod table;
@@ -48,6 +51,7 @@ Exit codes:
   69  the daemon cannot be reached
   70  something failed that should not
   74  reading or writing failed
+  75  run: it was to restart and could not; to be started again
   78  bad configuration
  129, 130, 143  ended at once by a second SIGHUP, SIGINT, SIGTERM";
 
@@ -66,6 +70,9 @@ enum Verb {
     Doctor(doctor::Args),
     Init(init::Args),
     Status(status::Args),
+    Logs(logs::Args),
+    Restart(restart::Args),
+    Service(service::Args),
     Messages(messages::Args),
     Pair(pair::Args),
     Complete(complete::Args),
@@ -82,6 +89,9 @@ impl Verb {
             Self::Doctor(args) => doctor::run(args).await,
             Self::Init(args) => init::run(args).await,
             Self::Status(args) => status::run(args).await,
+            Self::Logs(args) => logs::run(args).await,
+            Self::Restart(args) => restart::run(args).await,
+            Self::Service(args) => service::run(args).await,
             Self::Messages(args) => messages::run(args).await,
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,

@@ -60,6 +60,7 @@ pub use failure::{Failure, FailureKind};
 pub use history::{FoundTurn, HistoryError};
 pub use launch::{Deadlines, Endpoint, Environment, LaunchConfig, Transport, TransportError};
 pub use notice::{FrameError, Notice};
+pub use output::error_log;
 pub use registry::{Orphan, RunDirError, reap_orphans};
 pub use skills::SkillsWarning;
 pub use snapshot::{ChildSnapshot, ChildState, StopReport};

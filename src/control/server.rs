@@ -29,6 +29,7 @@ use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
 use crate::control::messages::{MAX_MESSAGES, Messages};
 use crate::control::pairings;
+use crate::control::restart::{self, Restarts};
 use crate::control::status::Status;
 use crate::control::teammates;
 use crate::dispatcher::Handle;
@@ -70,6 +71,8 @@ pub struct Api {
     pub pairings: PairingDesk,
     /// Who works.
     pub dispatchers: Arc<BTreeMap<DispatcherId, Handle>>,
+    /// Who can have the daemon restart.
+    pub restarts: Arc<dyn Restarts>,
 }
 
 impl Api {
@@ -98,6 +101,7 @@ fn routes(api: Api) -> Router {
             post(pairings::confirm).delete(pairings::revoke),
         )
         .route("/v1/messages", get(messages))
+        .route("/v1/restart", post(restart::order))
         .route(
             "/v1/dispatchers/{id}/completions",
             post(completions::report).layer(DefaultBodyLimit::max(MAX_REPORT)),

@@ -31,6 +31,7 @@ pub(super) fn of_dispatcher(
         spills: directories.completions.clone(),
         outgoing: directories.outgoing.clone(),
         worktrees: directories.worktrees.join(id.as_str()),
+        restart_notice: None,
     })
 }
 

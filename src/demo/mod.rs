@@ -118,7 +118,7 @@ async fn converse(stage: &Stage, stop: CancellationToken) -> anyhow::Result<Outc
         Ok(())
     };
     stage::together(
-        daemon::run(config.clone(), Secrets::default(), stop.clone()),
+        async { daemon::run(config.clone(), Secrets::default(), stop.clone()).await.map(drop) },
         client,
         &stop,
     )

@@ -69,6 +69,8 @@ pub struct Settings {
     pub outgoing: PathBuf,
     /// Where the worktrees of teammates are made.
     pub worktrees: PathBuf,
+    /// What whoever ordered the restart has to say about it to the models.
+    pub restart_notice: Option<String>,
 }
 
 impl Settings {

@@ -9,7 +9,7 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `teammate`, `task`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
+//! - `message`, `completion`, `call`, `teammate`, `task`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `restart`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
@@ -41,6 +41,7 @@ mod opening;
 mod operation;
 mod pairing;
 mod post;
+mod restart;
 mod settings;
 mod spool;
 mod store;
@@ -81,6 +82,7 @@ pub use self::pairing::{
     NotACode, Paired, PairingCode, PairingError,
 };
 pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
+pub use self::restart::{MAX_NOTICE, Restart};
 pub use self::settings::{LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::task::{
     Asker, NewTask, TEAMMATE_PREFIX, TaskEvent, TaskRecord, TaskReport, TaskState,

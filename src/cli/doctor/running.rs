@@ -7,6 +7,7 @@ use tieline_channel::{Link, WithCauses};
 use crate::cli::checks::{Checks, Outcome};
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Failure, count};
+use crate::cli::service;
 use crate::cli::table::since;
 use crate::config::Config;
 use crate::control::{ChannelStatus, Client, ClientError, DispatcherStatus, Status};
@@ -20,6 +21,7 @@ pub(super) async fn check(
     config: &Config,
     config_args: &ConfigArgs,
 ) -> Result<(), Failure> {
+    checks.tell("service", service::look().await)?;
     let asked = Client::new(&config.control_socket()).status().await;
     match asked {
         Ok(status) => {

@@ -13,6 +13,7 @@ mod lanes;
 mod messages;
 mod outbox;
 mod pairings;
+mod restarts;
 mod tasks;
 mod teammates;
 mod turns;

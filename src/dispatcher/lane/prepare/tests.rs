@@ -69,6 +69,7 @@ impl Bench {
                 spills: dir.path().join("completions"),
                 outgoing: dir.path().join("outgoing"),
                 worktrees: dir.path().join("worktrees"),
+                restart_notice: None,
             }),
             ledger,
             lines: [(ChannelId::new("team"), line)].into(),
