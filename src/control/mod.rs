@@ -8,6 +8,7 @@
 //! - [`messages`]: what became of the messages
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
+//! - [`restart`]: having the daemon restart
 //! - [`error`]: what is wrong, by name
 //! - `body`, `key`: what a request says, and under which key it can be repeated
 //! - [`server`]: the routes, and who is served
@@ -23,6 +24,7 @@ mod key;
 pub mod messages;
 pub mod pairings;
 mod redaction;
+pub mod restart;
 pub mod server;
 pub mod status;
 pub mod teammates;
@@ -34,6 +36,9 @@ pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_B
 pub use crate::control::error::Code;
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
+pub use crate::control::restart::{
+    NoRestarts, RestartOrder, RestartOrdered, RestartRefused, Restarts,
+};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,

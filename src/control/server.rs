@@ -28,6 +28,7 @@ use crate::control::body::{Asked, MAX_JSON, Wanted};
 use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
 use crate::control::messages::{MAX_MESSAGES, Messages};
+use crate::control::restart::{self, Restarts};
 use crate::control::status::Status;
 use crate::control::teammates;
 use crate::control::{pairings, redaction};
@@ -73,6 +74,8 @@ pub struct Api {
     pub dispatchers: Arc<BTreeMap<DispatcherId, Handle>>,
     /// What happens.
     pub events: Events,
+    /// Who can have the daemon restart.
+    pub restarts: Arc<dyn Restarts>,
 }
 
 impl Api {
@@ -101,6 +104,7 @@ fn routes(api: Api) -> Router {
             post(pairings::confirm).delete(pairings::revoke),
         )
         .route("/v1/messages", get(messages))
+        .route("/v1/restart", post(restart::order))
         .route(
             "/v1/dispatchers/{id}/completions",
             post(completions::report).layer(DefaultBodyLimit::max(MAX_REPORT)),
