@@ -27,6 +27,7 @@ use crate::events::{Event, Events, EventsSettings, EventsThread};
 use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
+use crate::metrics::Metrics;
 use crate::outbox;
 use crate::redact::Redactor;
 use crate::tools::file;
@@ -59,6 +60,7 @@ pub struct Daemon {
     control: ControlServer,
     events: Events,
     events_thread: EventsThread,
+    metrics: Metrics,
     status: Arc<status::Reporter>,
     languages: Languages,
 }
@@ -104,8 +106,11 @@ impl Daemon {
             );
         }
         let redactor = Redactor::new(secrets.iter());
+        let metrics = Metrics::new();
+        let observing = metrics.clone();
         let settings = EventsSettings {
             redact: Box::new(move |text| redactor.redact(text)),
+            observe: Box::new(move |about, event| observing.observe(about, event)),
             ..EventsSettings::standard()
         };
         let (events, events_thread) = Events::open(&directories.events, settings)
@@ -188,6 +193,7 @@ impl Daemon {
             control,
             events,
             events_thread,
+            metrics,
             status,
             languages,
         })
@@ -211,6 +217,7 @@ impl Daemon {
             control,
             events,
             events_thread,
+            metrics,
             status,
             languages,
         } = self;
@@ -240,6 +247,7 @@ impl Daemon {
             pairings: PairingDesk::new(ledger.clone(), languages),
             dispatchers: handles,
             events: events.clone(),
+            metrics,
         };
         rest.spawn(control.serve(api, stop_rest.clone()));
         let directories = [attachments, completions, outgoing];

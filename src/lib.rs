@@ -20,6 +20,7 @@
 //! - [`ledger`]: the only place that knows the database
 //! - `leftovers`: files of records that the ledger has forgotten
 //! - [`config`]: `tieline.toml`, read and checked
+//! - [`metrics`]: counters, fed by events
 //! - [`redact`]: secrets blanked by their value
 //! - [`terminal`]: this process's own terminal as a client of a console channel
 //! - [`failure`]: what can go wrong, by name
@@ -39,6 +40,7 @@ pub mod id;
 pub mod intake;
 pub mod ledger;
 mod leftovers;
+pub mod metrics;
 pub mod outbox;
 pub mod redact;
 pub mod teammates;

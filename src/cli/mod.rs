@@ -9,6 +9,7 @@ mod config_args;
 mod console;
 mod demo;
 mod dispatcher_args;
+mod events;
 mod failure;
 mod feishu;
 mod findings;
@@ -62,6 +63,7 @@ enum Verb {
     Init(init::Args),
     Status(status::Args),
     Messages(messages::Args),
+    Events(events::Args),
     Pair(pair::Args),
     Complete(complete::Args),
     Teammates(teammates::Args),
@@ -77,6 +79,7 @@ impl Verb {
             Self::Init(args) => init::run(args).await,
             Self::Status(args) => status::run(args).await,
             Self::Messages(args) => messages::run(args).await,
+            Self::Events(args) => events::run(args).await,
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,
             Self::Teammates(args) => teammates::run(args).await,

@@ -38,6 +38,8 @@ pub enum Code {
     NameTaken,
     /// There are as many as there may be.
     TooMany,
+    /// As many listen as can.
+    TooManyListeners,
     /// It is closed, and takes nothing more.
     Closed,
     /// The configuration has it turned off.
@@ -64,6 +66,7 @@ impl Code {
         Self::Expired,
         Self::NameTaken,
         Self::TooMany,
+        Self::TooManyListeners,
         Self::Closed,
         Self::TurnedOff,
         Self::WorkspaceConflict,
@@ -85,6 +88,7 @@ impl Code {
             Self::Expired => "expired",
             Self::NameTaken => "name-taken",
             Self::TooMany => "too-many",
+            Self::TooManyListeners => "too-many-listeners",
             Self::Closed => "closed",
             Self::TurnedOff => "turned-off",
             Self::WorkspaceConflict => "workspace-conflict",
@@ -110,7 +114,9 @@ impl Code {
             | Self::Closed
             | Self::TurnedOff
             | Self::WorkspaceConflict => StatusCode::CONFLICT,
-            Self::LedgerUnavailable | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::LedgerUnavailable | Self::TooManyListeners | Self::Busy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }

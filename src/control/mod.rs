@@ -6,21 +6,27 @@
 //! - [`status`]: what the daemon tells about itself
 //! - [`pairings`]: who asks to be let in, and who was
 //! - [`messages`]: what became of the messages
+//! - [`events`]: what happens
+//! - [`health`], [`metrics`]: for those who watch over it
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
 //! - [`error`]: what is wrong, by name
 //! - [`server`]: the routes, and who is served
-//! - [`client`]: the other end, for the command line
+//! - [`client`], [`stream`]: the other end, for the command line
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
 pub mod client;
 pub mod completions;
 pub mod error;
+pub mod events;
+pub mod health;
 pub mod messages;
+pub mod metrics;
 pub mod pairings;
 pub mod server;
 pub mod status;
+pub mod stream;
 pub mod teammates;
 #[cfg(test)]
 mod tests;
@@ -28,6 +34,7 @@ mod tests;
 pub use crate::control::client::{Client, ClientError, teammate_route, teammates_route};
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::error::Code;
+pub use crate::control::health::{HealthStatus, Problem};
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
@@ -35,6 +42,7 @@ pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
     LedgerStatus, OpenTurn, OutboxStatus, Status, TeammateCounts,
 };
+pub use crate::control::stream::{EventStream, Streamed};
 pub use crate::control::teammates::{
     DoingStatus, FurtherTask, NewTeammate, TaskDetails, TaskResult, TaskStatus, TeammateDetails,
     TeammateHalted, TeammateStatus, Teammates, WorkspaceStatus,

@@ -134,8 +134,8 @@ impl Events {
                 page.events.push(EventRecord::clone(&event));
             }
         }
-        // Those that are left out are passed over, too.
-        page.next_after = page.next_after.max(last);
+        // Those that are left out are passed over, too; a number that nobody has is not waited for.
+        page.next_after = last;
         page
     }
 
