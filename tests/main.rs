@@ -7,6 +7,7 @@ mod completions;
 mod console;
 mod demo;
 mod dispatcher;
+mod events;
 mod faults;
 mod feishu;
 mod ledger;

@@ -1,6 +1,10 @@
 //! Events of before, by their numbers.
 
+use std::io;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt as _;
 use tokio::task::yield_now;
 
 use super::event::Level;
@@ -163,7 +167,7 @@ impl Events {
                 Some((_, path)) => (path, false),
                 None => (place.current(), true),
             };
-            let text = tokio::fs::read(&path).await.unwrap_or_default();
+            let text = read(&path, place.longest()).await.unwrap_or_default();
             if is_current
                 && place
                     .full_files()
@@ -209,4 +213,14 @@ impl Events {
             }
         }
     }
+}
+
+/// Reads a file of ours.
+async fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    if tokio::fs::metadata(path).await?.is_file() {
+        let file = tokio::fs::File::open(path).await?;
+        file.take(longest).read_to_end(&mut text).await?;
+    }
+    Ok(text)
 }
