@@ -48,7 +48,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError
 fn write_present(text: &mut String, status: &Status, events: &Events) -> fmt::Result {
     let mut present = Present(Registry::with_prefix("tieline"));
     present.figure(
-        "info",
+        "build_info",
         "The daemon's version; always 1",
         [(vec![("version", status.version.clone())], 1)],
     );
@@ -151,6 +151,11 @@ impl Present {
         let family = Family::<Labels, Gauge>::default();
         for (labels, value) in values {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
+            if labels.is_empty() {
+                let gauge = Gauge::<i64>::default();
+                gauge.set(value);
+                return self.0.register(name, help, gauge);
+            }
             family.get_or_create(&labels).set(value);
         }
         self.0.register(name, help, family);
