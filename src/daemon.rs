@@ -29,6 +29,7 @@ use crate::events::{Event, Events, EventsSettings, EventsThread};
 use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread, Restart};
+use crate::metrics::Metrics;
 use crate::outbox;
 use crate::redact::redactor;
 use crate::tools::file;
@@ -73,6 +74,7 @@ pub struct Daemon {
     control: ControlServer,
     events: Events,
     events_thread: EventsThread,
+    metrics: Metrics,
     status: Arc<status::Reporter>,
     languages: Languages,
     restarter: Restarter,
@@ -124,11 +126,14 @@ impl Daemon {
                 "an earlier run had left codex; it was ended"
             );
         }
+        let metrics = Metrics::new();
+        let observing = metrics.clone();
         let settings = EventsSettings {
             redact: Box::new(|text| match redactor().redact(text) {
                 Cow::Borrowed(_) => None,
                 Cow::Owned(redacted) => Some(redacted),
             }),
+            observe: Box::new(move |about, event| observing.observe(about, event)),
             ..EventsSettings::standard()
         };
         let (events, events_thread) = Events::open(&directories.events, settings)
@@ -215,6 +220,7 @@ impl Daemon {
             control,
             events,
             events_thread,
+            metrics,
             status,
             languages,
             restarter,
@@ -241,6 +247,7 @@ impl Daemon {
             control,
             events,
             events_thread,
+            metrics,
             status,
             languages,
             restarter,
@@ -273,6 +280,7 @@ impl Daemon {
             dispatchers: Arc::clone(&handles),
             events: events.clone(),
             restarts: Arc::new(restarter),
+            metrics,
         };
         rest.spawn(control.serve(api, stop_rest.clone()));
         let directories = [attachments, completions, outgoing];

@@ -27,6 +27,19 @@ pub(crate) fn print_on(text: &str) -> Result<bool, Failure> {
     }
 }
 
+/// Writes one line, and returns whether anybody reads on.
+pub(crate) fn print_line(line: &str) -> Result<bool, Failure> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(
+            Exit::Io,
+            anyhow::Error::new(error).context("cannot write to standard output"),
+        )),
+    }
+}
+
 /// Writes JSON for people and programs.
 pub(crate) fn json(value: &serde_json::Value) -> Result<String, Failure> {
     let text =

@@ -178,6 +178,7 @@ impl Running {
             status: source,
             pairings: PairingDesk::new(ledger.clone(), Default::default()),
             events: crate::events::Events::none(),
+            metrics: crate::metrics::Metrics::new(),
             dispatchers: Arc::new(
                 make(directory.path(), &ledger)
                     .into_iter()

@@ -140,7 +140,7 @@ impl Handle {
         let mut condition = self.condition.clone();
         let is_ready = |condition: &Condition| condition.record.state == Lifecycle::Ready;
         if condition.wait_for(is_ready).await.is_err() {
-            std::future::pending().await;
+            std::future::pending::<()>().await;
         }
     }
 

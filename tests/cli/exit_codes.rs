@@ -295,6 +295,7 @@ pub(super) async fn with_dispatchers<T: Send + 'static>(
         status: Arc::new(Quiet),
         pairings: PairingDesk::new(ledger, Default::default()),
         events: tieline::events::Events::none(),
+        metrics: tieline::metrics::Metrics::new(),
         dispatchers: Arc::new(handles.map(|it| (it.id().clone(), it)).collect()),
         restarts: Arc::new(NoRestarts),
     };
