@@ -6,9 +6,11 @@ mod children;
 mod commands;
 mod failures;
 mod input;
+mod login;
 mod odd;
 mod privacy;
 mod prompts;
+mod secrets;
 mod skills;
 mod threads;
 

@@ -44,6 +44,8 @@ pub enum Code {
     NameTaken,
     /// There are as many as there may be.
     TooMany,
+    /// As many listen as can.
+    TooManyListeners,
     /// It is closed, and takes nothing more.
     Closed,
     /// The configuration has it turned off.
@@ -52,6 +54,8 @@ pub enum Code {
     OfTeammate,
     /// It cannot be done as things are in the workspace.
     WorkspaceConflict,
+    /// A daemon that is started now would not come up.
+    CannotRestart,
     /// The daemon cannot use its disk now; nothing has changed.
     LedgerUnavailable,
     /// The daemon did not come to it in time.
@@ -75,10 +79,12 @@ impl Code {
         Self::Expired,
         Self::NameTaken,
         Self::TooMany,
+        Self::TooManyListeners,
         Self::Closed,
         Self::TurnedOff,
         Self::OfTeammate,
         Self::WorkspaceConflict,
+        Self::CannotRestart,
         Self::LedgerUnavailable,
         Self::Busy,
     ];
@@ -100,10 +106,12 @@ impl Code {
             Self::Expired => "expired",
             Self::NameTaken => "name-taken",
             Self::TooMany => "too-many",
+            Self::TooManyListeners => "too-many-listeners",
             Self::Closed => "closed",
             Self::TurnedOff => "turned-off",
             Self::OfTeammate => "of-teammate",
             Self::WorkspaceConflict => "workspace-conflict",
+            Self::CannotRestart => "cannot-restart",
             Self::LedgerUnavailable => "ledger-unavailable",
             Self::Busy => "busy",
         }
@@ -129,8 +137,11 @@ impl Code {
             | Self::Closed
             | Self::TurnedOff
             | Self::OfTeammate
-            | Self::WorkspaceConflict => StatusCode::CONFLICT,
-            Self::LedgerUnavailable | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::WorkspaceConflict
+            | Self::CannotRestart => StatusCode::CONFLICT,
+            Self::LedgerUnavailable | Self::TooManyListeners | Self::Busy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::codex::FailureKind;
 use crate::config::Sandbox;
 use crate::dispatcher::Handle;
 use crate::id::LaneId;
-use crate::ledger::{KeptThread, Ledger, LedgerError, Lifecycle, MessageState, Origin};
+use crate::ledger::{KeptThread, Ledger, LedgerError, Lifecycle, Origin};
 
 /// How the dispatcher is, as a conversation sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ pub(super) struct Standing {
     pub(super) model: Model,
     /// What its commands may do.
     pub(super) sandbox: Sandbox,
-    /// The last turn failed because Codex could not sign in: the next one will as well.
+    /// Codex cannot sign in to its model.
     pub(super) login: Option<FailureKind>,
 }
 
@@ -98,16 +98,6 @@ pub(super) async fn find(
             is_stopped: open.stop.is_some(),
         })
     });
-    let login = record.as_ref().and_then(|record| {
-        let MessageState::Failed { kind } = &record.last.as_ref()?.state else {
-            return None;
-        };
-        let is_login = matches!(
-            kind,
-            FailureKind::ProviderAuthFailed | FailureKind::SecretUnavailable
-        );
-        is_login.then_some(*kind)
-    });
     Ok(Standing {
         state: condition.record.state,
         since: condition.record.changed_at,
@@ -119,7 +109,7 @@ pub(super) async fn find(
         thread: threads.present,
         model: model(ledger, dispatcher, lane).await?,
         sandbox: dispatcher.sandbox(),
-        login,
+        login: dispatcher.login_problem().map(|problem| problem.kind),
     })
 }
 

@@ -266,6 +266,7 @@ impl Transaction<'_> {
             self.remove(Table::Lost, lost);
         }
         self.forget_threads(lane)?;
+        self.remove(Table::Troubles, key.clone());
         if let Some(thread) = &stored.thread {
             self.remove(Table::Threads, key::thread(thread)?);
         }
@@ -304,6 +305,7 @@ impl Transaction<'_> {
             .into_iter()
             .map(|(_, value)| value.decode("lost thread"))
             .collect::<Result<_, _>>()?;
+        let trouble = self.get("trouble", Table::Troubles, &key)?;
         Ok(LaneRecord {
             id: lane.id,
             dispatcher: lane.dispatcher,
@@ -321,6 +323,7 @@ impl Transaction<'_> {
             renewed: lane.renewed,
             teammate: lane.teammate,
             hold: lane.hold,
+            trouble,
             last_from: lane.last_from,
             used_at: lane.used_at,
         })

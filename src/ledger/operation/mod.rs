@@ -15,8 +15,10 @@ mod messages;
 mod orders;
 mod outbox;
 mod pairings;
+mod restarts;
 mod tasks;
 mod teammates;
+mod troubles;
 mod turns;
 
 pub use self::expiry::Expired;
