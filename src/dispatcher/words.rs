@@ -260,10 +260,10 @@ pub(super) fn teammate_forgot(name: &str, language: Language) -> String {
     match language {
         Language::English => format!(
             "⚠️ The history of `{name}` was lost on the machine, so it begins anew. What it was told \
-             before, it no longer knows."
+             before, it no longer knows: its next task has to say it."
         ),
         Language::Chinese => format!(
-            "⚠️ 机器上 `{name}` 的历史记录丢失了，它将重新开始，之前交代过的内容它已经不记得。"
+            "⚠️ 机器上 `{name}` 的历史记录丢失了，它将重新开始，之前交代过的内容它已经不记得，请在下一项任务里重新说明。"
         ),
     }
 }
@@ -297,8 +297,8 @@ pub(super) const RESUMED: Text = Text {
 /// A thread was lost and a new one begun.
 pub(super) const THREAD_LOST: Text = Text {
     en: "⚠️ The history of this conversation was lost on the machine, so I begin anew. What was said \
-         before, I no longer know.",
-    zh: "⚠️ 机器上这个会话的历史记录丢失了，我只能重新开始；之前说过的内容，我已经不知道了。",
+         before, I no longer know: tell me again what matters.",
+    zh: "⚠️ 机器上这个会话的历史记录丢失了，我只能重新开始；之前说过的内容我已经不知道了，请把重要的再告诉我一次。",
 };
 
 /// How many characters of a task people are shown.

@@ -301,7 +301,7 @@ impl Lane {
         let by = &order.by;
         let origin = match (&by.origin, &effect) {
             (Some(origin), _) => Some(origin),
-            (None, OrderEffect::None) => None,
+            (None, OrderEffect::None) if order.wish != LaneWish::Compact => None,
             (None, _) => record.last_from.as_ref(),
         };
         let post = origin.map(|origin| {

@@ -259,3 +259,84 @@ pub(in crate::dispatcher) fn model_default(name: Option<&str>, language: Languag
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tieline_channel::language::assert_speaks_both;
+    use tieline_channel::{ChannelId, ChatId, Conversation};
+
+    use super::*;
+    use crate::id::{OrderId, ThreadId};
+    use crate::ledger::{LaneWish, OrderPhase, Orderer, Origin, Reach};
+
+    #[test]
+    fn every_text_is_there_in_both_languages_and_mixes_none() {
+        for text in [NOTHING_TO_COPY, NOTHING_TO_SHORTEN, SHORTENED, WITHDRAWN] {
+            assert_speaks_both(|language| text.within(language).to_owned());
+        }
+        for number in [None, Some(2)] {
+            assert_speaks_both(|language| begins_anew(true, number, language));
+            assert_speaks_both(|language| copied(number, language));
+        }
+        assert_speaks_both(|language| begins_anew(false, None, language));
+        assert_speaks_both(|language| no_thread(&Which::Number(2), language));
+        assert_speaks_both(|language| present_thread(2, language));
+        for refusal in [
+            Refusal::ActiveWriter,
+            Refusal::NoRollout,
+            Refusal::Archived,
+            Refusal::UnknownMethod,
+            Refusal::Other,
+        ] {
+            assert_speaks_both(|language| cannot_go_back(2, &refusal, language));
+            assert_speaks_both(|language| not_copied(&refusal, language));
+        }
+        for kind in FailureKind::ALL {
+            assert_speaks_both(|language| not_shortened(*kind, language));
+        }
+        assert_speaks_both(|language| model("o9", language));
+        for name in [None, Some("o9")] {
+            assert_speaks_both(|language| model_default(name, language));
+        }
+    }
+
+    #[test]
+    fn a_thread_is_quoted_where_it_was_begun_and_nowhere_else() {
+        let origin = |chat: &str| Origin {
+            channel: ChannelId::new("team"),
+            conversation: Conversation {
+                chat: ChatId::new(chat),
+                thread: None,
+            },
+        };
+        let thread = KeptThread {
+            thread: ThreadId::new("t2"),
+            number: 2,
+            copy_of: None,
+            beginning: "1 + 1".to_owned(),
+            from: Some(origin("C1")),
+            reach: Reach::default(),
+            begun_at: SystemTime::UNIX_EPOCH,
+            used_at: SystemTime::UNIX_EPOCH,
+        };
+        let told = |chat: Option<&str>| {
+            let order = LaneOrder {
+                id: OrderId::new(),
+                wish: LaneWish::New,
+                by: Orderer {
+                    origin: chat.map(origin),
+                    ..Orderer::default()
+                },
+                phase: OrderPhase::Waiting,
+                given_at: SystemTime::UNIX_EPOCH,
+            };
+            assert_speaks_both(|language| gone_back(&thread, &order, language));
+            gone_back(&thread, &order, Language::English)
+        };
+        assert!(told(Some("C1")).contains("“1 + 1”"));
+        assert!(!told(Some("C2")).contains("1 + 1"));
+        assert!(!told(None).contains("1 + 1"));
+    }
+}
