@@ -3,6 +3,7 @@
 //! Knows all the parts and does the work of none. Whatever a step of the shutdown does not finish
 //! in its time is on disk and goes on at the next start.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -29,7 +30,7 @@ use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
 use crate::metrics::Metrics;
 use crate::outbox;
-use crate::redact::Redactor;
+use crate::redact::redactor;
 use crate::tools::file;
 
 mod channels;
@@ -105,11 +106,13 @@ impl Daemon {
                 "an earlier run had left codex; it was ended"
             );
         }
-        let redactor = Redactor::new(secrets.iter());
         let metrics = Metrics::new();
         let observing = metrics.clone();
         let settings = EventsSettings {
-            redact: Box::new(move |text| redactor.redact(text)),
+            redact: Box::new(|text| match redactor().redact(text) {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(redacted) => Some(redacted),
+            }),
             observe: Box::new(move |about, event| observing.observe(about, event)),
             ..EventsSettings::standard()
         };

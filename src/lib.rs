@@ -21,7 +21,7 @@
 //! - `leftovers`: files of records that the ledger has forgotten
 //! - [`config`]: `tieline.toml`, read and checked
 //! - [`metrics`]: counters, fed by events
-//! - [`redact`]: secrets blanked by their value
+//! - [`redact`]: what must not be seen, blanked on every way out
 //! - [`terminal`]: this process's own terminal as a client of a console channel
 //! - [`failure`]: what can go wrong, by name
 //! - [`id`]: our own names of things

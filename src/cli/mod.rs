@@ -91,6 +91,7 @@ impl Verb {
 
 /// Does what the command line says.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    logging::tame_panics();
     let outcome = match Cli::try_parse_from(arguments) {
         Ok(cli) => perform(cli.verb),
         Err(error) => return explain(&error),

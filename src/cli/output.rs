@@ -5,9 +5,11 @@ use std::io::{self, Write};
 use anyhow::Context;
 
 use crate::cli::failure::{Exit, Failure};
+use crate::redact::redactor;
 
 /// Writes a result. That nobody reads on (`tieline status | head`) is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let text = redactor().redact(text);
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
@@ -43,6 +45,7 @@ pub(crate) fn json(value: &serde_json::Value) -> Result<String, Failure> {
 /// Writes a warning to standard error.
 pub(crate) fn warn(text: &str) {
     // Nobody is left to be warned when standard error is closed.
+    let text = redactor().redact(text);
     drop(writeln!(io::stderr().lock(), "warning: {text}"));
 }
 

@@ -25,9 +25,8 @@ pub(crate) struct Args {
 /// Runs the daemon until it ends or a signal ends it.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config.load()?;
-    // Before the log, which must know what it may not show.
+    logging::start(&config.daemon.log)?;
     let secrets = Secrets::fetch(&config).await?;
-    logging::start(&config.daemon.log, secrets.iter())?;
     // From here on a signal is ours, also while things start.
     let mut signals = Signals::listen()?;
     announce(&config);

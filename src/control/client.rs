@@ -9,10 +9,12 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
 
 use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::error::{ErrorBody, ErrorEnvelope};
+use crate::control::key::KEY;
 use crate::control::pairings::{PairedPerson, Pairings};
 use crate::control::status::Status;
 use crate::control::stream::EventStream;
@@ -20,6 +22,10 @@ use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, Teamma
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long an order is repeated whose answer was lost.
+const REPEAT_FOR: Duration = Duration::from_secs(15);
+/// How long it rests before it is repeated: a daemon that is restarted takes a moment.
+const REPEAT_EVERY: Duration = Duration::from_millis(250);
 /// The largest answer, in bytes.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -167,7 +173,7 @@ impl Client {
         report: &CompletionReport,
     ) -> Result<CompletionReceipt, ClientError> {
         let route = format!("/v1/dispatchers/{}/completions", segment(dispatcher));
-        self.request(Method::POST, &route, Some(report)).await
+        self.order(&route, report).await
     }
 
     /// Has a teammate join a dispatcher.
@@ -180,8 +186,7 @@ impl Client {
         dispatcher: &str,
         teammate: &NewTeammate,
     ) -> Result<TeammateStatus, ClientError> {
-        let route = teammates_route(dispatcher);
-        self.request(Method::POST, &route, Some(teammate)).await
+        self.order(&teammates_route(dispatcher), teammate).await
     }
 
     /// Gives a teammate a further task.
@@ -196,7 +201,7 @@ impl Client {
         task: &FurtherTask,
     ) -> Result<TeammateStatus, ClientError> {
         let route = format!("{}/tasks", teammate_route(dispatcher, name));
-        self.request(Method::POST, &route, Some(task)).await
+        self.order(&route, task).await
     }
 
     /// Has a teammate end what it does and forget what waits.
@@ -235,13 +240,51 @@ impl Client {
         self.request(Method::GET, route, None::<&()>).await
     }
 
+    /// Has something made. An order whose answer is lost is repeated under the same idempotency key,
+    /// also when the daemon is restarted meanwhile: it is carried out once.
+    async fn order<T: DeserializeOwned>(
+        &self,
+        route: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let key = Uuid::now_v7().to_string();
+        let until = Instant::now() + REPEAT_FOR;
+        let mut lost = None;
+        loop {
+            match self
+                .keyed(Method::POST, route, Some(body), Some(&key))
+                .await
+            {
+                Err(error @ (ClientError::Broken { .. } | ClientError::Slow)) => lost = Some(error),
+                Err(ClientError::NotRunning { .. }) if lost.is_some() => {}
+                answer => return answer,
+            }
+            if Instant::now() >= until
+                && let Some(error) = lost
+            {
+                return Err(error);
+            }
+            sleep(REPEAT_EVERY).await;
+        }
+    }
+
     async fn request<T: DeserializeOwned>(
         &self,
         method: Method,
         route: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
-        let (status, bytes) = timeout(DEADLINE, self.ask(method, route, body))
+        self.keyed(method, route, body, None).await
+    }
+
+    async fn keyed<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+        body: Option<&impl Serialize>,
+        key: Option<&str>,
+    ) -> Result<T, ClientError> {
+        let (status, bytes) = timeout(DEADLINE, self.ask(method, route, body, key))
             .await
             .map_err(|_elapsed| ClientError::Slow)??;
         if status.is_success() {
@@ -280,6 +323,7 @@ impl Client {
         method: Method,
         route: &str,
         body: Option<&impl Serialize>,
+        key: Option<&str>,
     ) -> Result<(StatusCode, Vec<u8>), ClientError> {
         let socket = self.socket.as_path();
         let client =
@@ -287,6 +331,9 @@ impl Client {
         let mut request = client.request(method, format!("http://localhost{route}"));
         if let Some(body) = body {
             request = request.json(body);
+        }
+        if let Some(key) = key {
+            request = request.header(KEY, key);
         }
         let mut answer = request.send().await.map_err(|error| self.failed(error))?;
         let mut bytes = Vec::new();

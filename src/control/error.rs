@@ -24,6 +24,12 @@ pub enum Code {
     WrongMethod,
     /// The request is larger than it may be.
     TooLarge,
+    /// The body of the request did not arrive in time.
+    TooSlow,
+    /// The body of the request is not said to be JSON.
+    UnsupportedMediaType,
+    /// Another request was given the same idempotency key.
+    KeyReused,
     /// No such dispatcher.
     UnknownDispatcher,
     /// No such lane.
@@ -59,6 +65,9 @@ impl Code {
         Self::UnknownRoute,
         Self::WrongMethod,
         Self::TooLarge,
+        Self::TooSlow,
+        Self::UnsupportedMediaType,
+        Self::KeyReused,
         Self::UnknownDispatcher,
         Self::UnknownLane,
         Self::UnknownTeammate,
@@ -81,6 +90,9 @@ impl Code {
             Self::UnknownRoute => "unknown-route",
             Self::WrongMethod => "wrong-method",
             Self::TooLarge => "too-large",
+            Self::TooSlow => "too-slow",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::KeyReused => "key-reused",
             Self::UnknownDispatcher => "unknown-dispatcher",
             Self::UnknownLane => "unknown-lane",
             Self::UnknownTeammate => "unknown-teammate",
@@ -108,8 +120,11 @@ impl Code {
             | Self::UnknownPairing => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Expired => StatusCode::GONE,
-            Self::NameTaken
+            Self::KeyReused
+            | Self::NameTaken
             | Self::TooMany
             | Self::Closed
             | Self::TurnedOff
@@ -137,6 +152,15 @@ impl ApiError {
             message: message.into(),
             hint: hint.into(),
         }
+    }
+}
+
+/// What it says, for tests.
+#[cfg(test)]
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (code, message) = (self.code.as_str(), &self.message);
+        write!(f, "{code}: {message}")
     }
 }
 

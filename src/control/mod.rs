@@ -11,19 +11,23 @@
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
 //! - [`error`]: what is wrong, by name
+//! - `body`, `key`: what a request says, and under which key it can be repeated
 //! - [`server`]: the routes, and who is served
 //! - [`client`], [`stream`]: the other end, for the command line
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
+mod body;
 pub mod client;
 pub mod completions;
 pub mod error;
 pub mod events;
 pub mod health;
+mod key;
 pub mod messages;
 pub mod metrics;
 pub mod pairings;
+mod redaction;
 pub mod server;
 pub mod status;
 pub mod stream;
@@ -40,7 +44,7 @@ pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, OpenTurn, OutboxStatus, Status, TeammateCounts,
+    LedgerStatus, LoginProblem, OpenTurn, OutboxStatus, Status, TeammateCounts,
 };
 pub use crate::control::stream::{EventStream, Streamed};
 pub use crate::control::teammates::{

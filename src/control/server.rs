@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Method, Uri};
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json, Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -25,15 +24,16 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::control::body::{Asked, MAX_JSON, Wanted};
 use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
 use crate::control::events::{self, Streams};
 use crate::control::health;
 use crate::control::messages::{MAX_MESSAGES, Messages};
 use crate::control::metrics;
-use crate::control::pairings;
 use crate::control::status::Status;
 use crate::control::teammates;
+use crate::control::{pairings, redaction};
 use crate::dispatcher::Handle;
 use crate::events::Events;
 use crate::id::DispatcherId;
@@ -133,9 +133,11 @@ fn routes(api: Api, stop: CancellationToken) -> Router {
             "/v1/dispatchers/{id}/teammates/{name}/stop",
             post(teammates::stop),
         )
+        .layer(DefaultBodyLimit::max(MAX_JSON))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(Extension(Streams::until(stop)))
+        .layer(middleware::map_response(redaction::redact))
         .with_state(api)
 }
 
@@ -161,12 +163,17 @@ pub(super) async fn status_of(api: &Api) -> Result<Status, ApiError> {
 
 /// What can be asked of the messages.
 #[derive(Deserialize)]
-struct Wanted {
-    #[serde(default = "Wanted::default_limit")]
+#[serde(deny_unknown_fields)]
+struct Newest {
+    #[serde(default = "Newest::default_limit")]
     limit: usize,
 }
 
-impl Wanted {
+impl Wanted for Newest {
+    const HINT: &'static str = "`limit` is a number from 1 to 1000";
+}
+
+impl Newest {
     fn default_limit() -> usize {
         20
     }
@@ -174,18 +181,16 @@ impl Wanted {
 
 async fn messages(
     State(api): State<Api>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    wanted: Result<Asked<Newest>, ApiError>,
 ) -> Result<Json<Messages>, ApiError> {
-    let limit = match wanted {
-        Ok(Query(Wanted { limit })) if (1..=MAX_MESSAGES).contains(&limit) => limit,
-        Ok(_) | Err(_) => {
-            return Err(ApiError::new(
-                Code::BadRequest,
-                "the query of /v1/messages is not understood",
-                format!("`limit` is a number from 1 to {MAX_MESSAGES}"),
-            ));
-        }
-    };
+    let Asked(Newest { limit }) = wanted?;
+    if !(1..=MAX_MESSAGES).contains(&limit) {
+        return Err(ApiError::new(
+            Code::BadRequest,
+            format!("{limit} messages cannot be told at once"),
+            Newest::HINT,
+        ));
+    }
     api.status.messages(limit).await.map(Json).map_err(|error| {
         ApiError::new(
             Code::LedgerUnavailable,

@@ -15,6 +15,7 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::calls::Calls;
 use super::lane::{Lane, LaneContext};
+use super::login::{Login, LoginProblem};
 use super::outage::Outage;
 use super::status_board::StatusBoard;
 use super::supervisor::{Condition, Supervisor};
@@ -59,6 +60,7 @@ pub struct Handle {
     wakes: Arc<Wakes>,
     board: StatusBoard,
     condition: watch::Receiver<Condition>,
+    login: Login,
     /// Told of what is reported and ordered from outside.
     pub(super) events: Events,
 }
@@ -102,6 +104,11 @@ impl Handle {
     /// Returns what there is to show of the dispatcher and its child.
     pub fn condition(&self) -> Condition {
         self.condition.borrow().clone()
+    }
+
+    /// Returns why codex cannot sign in to its model, if it cannot.
+    pub fn login_problem(&self) -> Option<LoginProblem> {
+        self.login.problem()
     }
 }
 
@@ -171,12 +178,14 @@ impl Dispatcher {
             announces: settings.config.teammates.announce,
             events: events.clone(),
         });
+        let login = Login::new(&settings.launch);
         let (supervisor, supervised) = Supervisor::new(
             settings.id.clone(),
             launch,
             launcher,
             ledger.clone(),
             RestartPolicy::new(restart.base, restart.max),
+            login.clone(),
             events.clone(),
         );
         let channels: BTreeMap<ChannelId, Arc<dyn Channel>> = lines
@@ -195,6 +204,7 @@ impl Dispatcher {
             wakes: Arc::clone(&wakes),
             board: board.clone(),
             condition: supervised.condition.clone(),
+            login: login.clone(),
             events: events.clone(),
         };
         let context = Arc::new(LaneContext {
@@ -205,6 +215,7 @@ impl Dispatcher {
             board,
             loading: Semaphore::new(LOADING),
             turns: Arc::new(Semaphore::new(parallel)),
+            login,
             doing,
             wakes: Arc::clone(&wakes),
             events,
@@ -236,6 +247,9 @@ impl Dispatcher {
         let stop_board = CancellationToken::new();
         let mut helpers = JoinSet::new();
         helpers.spawn(supervisor.run(stop_child.clone()).instrument(span.clone()));
+        let tending = (context.login.clone(), context.supervised.clone());
+        let tending = tending.0.tend(tending.1, stop_child.clone());
+        helpers.spawn(tending.instrument(span.clone()));
         let until = stop_board.clone();
         helpers.spawn(async move {
             until.run_until_cancelled(serve_board).await;

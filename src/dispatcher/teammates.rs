@@ -6,7 +6,7 @@ use super::Handle;
 use super::report::NoListener;
 use crate::events::{Event, Events};
 use crate::id::LaneId;
-use crate::ledger::{Asker, LedgerError, Order, Ordered, Stop};
+use crate::ledger::{Asker, IdempotencyKey, LedgerError, Once, Order, Ordered, Stop};
 use crate::teammates::{OrderError, Roster, Wish};
 
 /// Why a wish is not fulfilled.
@@ -42,19 +42,32 @@ impl Handle {
     /// Fulfils a wish: it is on disk when this returns. `lane` is told what comes of a task; without,
     /// the one that was used last is. Whoever asks may break off: until the order is ready nothing has
     /// begun, and nothing comes of it, for git may take long to say whether it can be. From then on it
-    /// goes on when this is dropped.
+    /// goes on when this is dropped. A wish that was fulfilled before under the same key is not
+    /// fulfilled again, whether or not it still could be.
     ///
     /// # Errors
     ///
-    /// When it cannot be fulfilled, is not on disk, or the lane cannot be told.
-    pub async fn fulfil(&self, wish: Wish, lane: Option<LaneId>) -> Result<Ordered, WishError> {
+    /// When it cannot be fulfilled, is not on disk, the lane cannot be told, or another wish had the key.
+    pub async fn fulfil(
+        &self,
+        wish: Wish,
+        lane: Option<LaneId>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Once<Ordered>, WishError> {
+        if let Some(key) = &key
+            && let Some(made) = self.made_under(key).await?
+        {
+            return Ok(Once::Repeated { made });
+        }
         let order = self.order(wish, lane).await?;
         let roster = self.teammates().clone();
         let events = self.events.clone();
         let fulfilled = self.reports.spawn(async move {
             let kind = Ordering::of(&order);
-            let ordered = roster.carry_out(order).await?;
-            tell_of_order(&events, &kind, &ordered);
+            let ordered = roster.carry_out_once(order, key).await?;
+            if let Once::New(ordered) = &ordered {
+                tell_of_order(&events, &kind, ordered);
+            }
             Ok(ordered)
         });
         let closed = || OrderError::Ledger(LedgerError::Closed);
@@ -77,6 +90,11 @@ impl Handle {
             Wish::Stop { name } => roster.stop(name, Stop::by_person()),
             Wish::Close { name, discard } => roster.close(name, Stop::by_person(), discard),
         })
+    }
+
+    async fn made_under(&self, key: &IdempotencyKey) -> Result<Option<String>, WishError> {
+        let made = self.ledger.made_under(key).await;
+        Ok(made.map_err(OrderError::from)?)
     }
 
     async fn asker(&self, lane: Option<LaneId>) -> Result<Asker, WishError> {

@@ -601,7 +601,7 @@ async fn teammates_are_told_in_the_chat_and_closed_ones_only_by_name() {
         name: "flaky".to_owned(),
         discard: false,
     };
-    gate.dispatcher.fulfil(close, None).await.unwrap();
+    gate.dispatcher.fulfil(close, None, None).await.unwrap();
 
     for (id, text) in [
         ("1", "teammates"),

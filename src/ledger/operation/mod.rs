@@ -9,12 +9,14 @@ mod completions;
 mod conversations;
 mod expiry;
 mod history;
+mod keyed;
 mod lanes;
 mod messages;
 mod outbox;
 mod pairings;
 mod tasks;
 mod teammates;
+mod troubles;
 mod turns;
 
 pub use self::expiry::Expired;
