@@ -16,6 +16,7 @@ use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::error::{ErrorBody, ErrorEnvelope};
 use crate::control::key::KEY;
 use crate::control::pairings::{PairedPerson, Pairings};
+use crate::control::restart::{RestartOrder, RestartOrdered};
 use crate::control::status::Status;
 use crate::control::stream::EventStream;
 use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, TeammateStatus};
@@ -130,6 +131,15 @@ impl Client {
     /// When there is no answer, or it is not understood.
     pub async fn status(&self) -> Result<Status, ClientError> {
         self.get("/v1/status").await
+    }
+
+    /// Has the daemon restart.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it would not come up again.
+    pub async fn restart(&self, order: &RestartOrder) -> Result<RestartOrdered, ClientError> {
+        self.request(Method::POST, "/v1/restart", Some(order)).await
     }
 
     /// Asks who waits to be let in, and who was.

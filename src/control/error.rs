@@ -52,6 +52,8 @@ pub enum Code {
     TurnedOff,
     /// It cannot be done as things are in the workspace.
     WorkspaceConflict,
+    /// A daemon that is started now would not come up.
+    CannotRestart,
     /// The daemon cannot use its disk now; nothing has changed.
     LedgerUnavailable,
     /// The daemon did not come to it in time.
@@ -79,6 +81,7 @@ impl Code {
         Self::Closed,
         Self::TurnedOff,
         Self::WorkspaceConflict,
+        Self::CannotRestart,
         Self::LedgerUnavailable,
         Self::Busy,
     ];
@@ -104,6 +107,7 @@ impl Code {
             Self::Closed => "closed",
             Self::TurnedOff => "turned-off",
             Self::WorkspaceConflict => "workspace-conflict",
+            Self::CannotRestart => "cannot-restart",
             Self::LedgerUnavailable => "ledger-unavailable",
             Self::Busy => "busy",
         }
@@ -128,7 +132,8 @@ impl Code {
             | Self::TooMany
             | Self::Closed
             | Self::TurnedOff
-            | Self::WorkspaceConflict => StatusCode::CONFLICT,
+            | Self::WorkspaceConflict
+            | Self::CannotRestart => StatusCode::CONFLICT,
             Self::LedgerUnavailable | Self::TooManyListeners | Self::Busy => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -10,6 +10,7 @@
 //! - [`health`], [`metrics`]: for those who watch over it
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
+//! - [`restart`]: having the daemon restart
 //! - [`error`]: what is wrong, by name
 //! - `body`, `key`: what a request says, and under which key it can be repeated
 //! - [`server`]: the routes, and who is served
@@ -28,6 +29,7 @@ pub mod messages;
 pub mod metrics;
 pub mod pairings;
 mod redaction;
+pub mod restart;
 pub mod server;
 pub mod status;
 pub mod stream;
@@ -41,6 +43,9 @@ pub use crate::control::error::Code;
 pub use crate::control::health::{HealthStatus, Problem};
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
+pub use crate::control::restart::{
+    NoRestarts, RestartOrder, RestartOrdered, RestartRefused, Restarts,
+};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,

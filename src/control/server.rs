@@ -31,6 +31,7 @@ use crate::control::events::{self, Streams};
 use crate::control::health;
 use crate::control::messages::{MAX_MESSAGES, Messages};
 use crate::control::metrics;
+use crate::control::restart::{self, Restarts};
 use crate::control::status::Status;
 use crate::control::teammates;
 use crate::control::{pairings, redaction};
@@ -81,6 +82,8 @@ pub struct Api {
     pub events: Events,
     /// What was counted.
     pub metrics: Metrics,
+    /// Who can have the daemon restart.
+    pub restarts: Arc<dyn Restarts>,
 }
 
 impl Api {
@@ -113,6 +116,7 @@ fn routes(api: Api, stop: CancellationToken) -> Router {
         .route("/v1/events/stream", get(events::stream))
         .route("/healthz", get(health::health))
         .route("/metrics", get(metrics::metrics))
+        .route("/v1/restart", post(restart::order))
         .route(
             "/v1/dispatchers/{id}/completions",
             post(completions::report).layer(DefaultBodyLimit::max(MAX_REPORT)),

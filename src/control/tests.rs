@@ -185,6 +185,7 @@ impl Running {
                     .map(|handle| (handle.id().clone(), handle))
                     .collect(),
             ),
+            restarts: Arc::new(NoRestarts),
         };
         #[expect(clippy::disallowed_methods, reason = "`end` awaits it")]
         let served = tokio::spawn(server.serve(api, stop.clone()));

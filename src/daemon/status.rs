@@ -41,13 +41,14 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn new(
         config: &Config,
+        started_at: SystemTime,
         ledger: Ledger,
         lines: BTreeMap<ChannelId, Line>,
         handles: BTreeMap<DispatcherId, Handle>,
         histories: BTreeMap<ChannelId, watch::Receiver<backfill::Report>>,
     ) -> Self {
         Self {
-            started_at: SystemTime::now(),
+            started_at,
             config: config.path.clone(),
             state_dir: config.daemon.state_dir.clone(),
             ledger,
