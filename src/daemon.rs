@@ -279,8 +279,8 @@ impl Daemon {
             pairings: PairingDesk::new(ledger.clone(), languages),
             dispatchers: Arc::clone(&handles),
             events: events.clone(),
-            metrics,
             restarts: Arc::new(restarter),
+            metrics,
         };
         rest.spawn(control.serve(api, stop_rest.clone()));
         let directories = [attachments, completions, outgoing];

@@ -80,10 +80,10 @@ pub struct Api {
     pub dispatchers: Arc<BTreeMap<DispatcherId, Handle>>,
     /// What happens.
     pub events: Events,
-    /// What was counted.
-    pub metrics: Metrics,
     /// Who can have the daemon restart.
     pub restarts: Arc<dyn Restarts>,
+    /// What was counted.
+    pub metrics: Metrics,
 }
 
 impl Api {
@@ -112,11 +112,11 @@ fn routes(api: Api, stop: CancellationToken) -> Router {
             post(pairings::confirm).delete(pairings::revoke),
         )
         .route("/v1/messages", get(messages))
+        .route("/v1/restart", post(restart::order))
         .route("/v1/events", get(events::page))
         .route("/v1/events/stream", get(events::stream))
         .route("/healthz", get(health::health))
         .route("/metrics", get(metrics::metrics))
-        .route("/v1/restart", post(restart::order))
         .route(
             "/v1/dispatchers/{id}/completions",
             post(completions::report).layer(DefaultBodyLimit::max(MAX_REPORT)),
@@ -140,8 +140,8 @@ fn routes(api: Api, stop: CancellationToken) -> Router {
         .layer(DefaultBodyLimit::max(MAX_JSON))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(Extension(Streams::until(stop)))
         .layer(middleware::map_response(redaction::redact))
+        .layer(Extension(Streams::until(stop)))
         .with_state(api)
 }
 
