@@ -23,14 +23,16 @@ use crate::codex::{self, Launch, LaunchConfig, Spawner};
 use crate::config::{Config, DispatcherConfig, Languages};
 use crate::control::{Api, ControlServer};
 use crate::dispatcher::{Dispatcher, Handle, Line, attachments, spill};
+use crate::events::{Event, Events, EventsSettings, EventsThread};
 use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
 use crate::outbox;
+use crate::redact::Redactor;
 use crate::tools::file;
 
 mod channels;
-mod messages;
+mod health;
 mod secrets;
 mod settings;
 mod skills;
@@ -54,6 +56,8 @@ pub struct Daemon {
     outgoing: PathBuf,
     handles: Arc<BTreeMap<DispatcherId, Handle>>,
     control: ControlServer,
+    events: Events,
+    events_thread: EventsThread,
     status: Arc<status::Reporter>,
     languages: Languages,
 }
@@ -98,6 +102,13 @@ impl Daemon {
                 "an earlier run had left codex; it was ended"
             );
         }
+        let redactor = Redactor::new(secrets.iter());
+        let settings = EventsSettings {
+            redact: Box::new(move |text| redactor.redact(text)),
+            ..EventsSettings::standard()
+        };
+        let (events, events_thread) = Events::open(&directories.events, settings)
+            .context("the thread that writes events cannot be started")?;
         let spawner = Spawner::new().context("the thread that starts codex cannot be started")?;
         let launcher: Arc<dyn Launch> = Arc::new(spawner);
 
@@ -119,8 +130,14 @@ impl Daemon {
                 own.insert(channel_id.clone(), line.clone());
                 lines.insert(channel_id.clone(), line);
             }
-            let settings =
-                settings::of_dispatcher(id, dispatcher_config, &directories, &skills, &config)?;
+            let settings = settings::of_dispatcher(
+                id,
+                dispatcher_config,
+                &directories,
+                &skills,
+                &config,
+                &events,
+            )?;
             let (dispatcher, handle) =
                 Dispatcher::new(settings, ledger.clone(), own.clone(), Arc::clone(&launcher));
             for (channel_id, line) in own {
@@ -134,6 +151,7 @@ impl Daemon {
                     dispatcher: handle.clone(),
                     languages: languages.clone(),
                     stopping: stopping.clone(),
+                    events: events.dispatcher(id).channel(&channel_id),
                 };
                 intakes.insert(channel_id, intake);
             }
@@ -167,6 +185,8 @@ impl Daemon {
             outgoing: directories.outgoing,
             handles: Arc::new(handles),
             control,
+            events,
+            events_thread,
             status,
             languages,
         })
@@ -188,6 +208,8 @@ impl Daemon {
             outgoing,
             handles,
             control,
+            events,
+            events_thread,
             status,
             languages,
         } = self;
@@ -199,6 +221,11 @@ impl Daemon {
             stopping,
         } = parts;
 
+        events.emit(Event::DaemonStarted {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            after_clean_end: events.after_clean_end(),
+        });
         // Not a child of `stop`: a dispatcher that ends before the stop is noticed is a defect.
         let stop_dispatchers = CancellationToken::new();
         let stop_rest = CancellationToken::new();
@@ -209,17 +236,31 @@ impl Daemon {
         let mut rest = JoinSet::new();
         let api = Api {
             status,
+            ledger: ledger.clone(),
             pairings: PairingDesk::new(ledger.clone(), languages),
             dispatchers: handles,
+            events: events.clone(),
         };
         rest.spawn(control.serve(api, stop_rest.clone()));
         let directories = [attachments, completions, outgoing];
         rest.spawn(housekeep(ledger.clone(), directories, stop_rest.clone()));
         for line in lines.values() {
             let worker =
-                outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel), line.language);
+                outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel), line.language)
+                    .telling(&events);
+            let health = line.channel.health();
+            rest.spawn(health::tell_channel(
+                health,
+                events.channel(line.channel.id()),
+                stop_rest.clone(),
+            ));
             rest.spawn(worker.run(stop_rest.clone()));
         }
+        rest.spawn(health::tell_ledger(
+            ledger.health(),
+            events.clone(),
+            stop_rest.clone(),
+        ));
         for (id, intake) in intakes {
             if let Some(line) = lines.get(&id) {
                 let channel = Arc::clone(&line.channel);
@@ -239,6 +280,7 @@ impl Daemon {
             .await
             .map_or(Ok(()), Err);
         info!("stopping: nothing more is accepted");
+        events.emit(Event::DaemonStopping);
         stopping.cancel();
         stop_dispatchers.cancel();
         join(&mut working).await;
@@ -252,6 +294,8 @@ impl Daemon {
         join(&mut rest).await;
         drop(ledger);
         ledger_thread.close().await;
+        events.emit(Event::DaemonStopped);
+        events_thread.close().await;
         info!("stopped");
         outcome
     }
@@ -289,6 +333,8 @@ pub(crate) struct Directories {
     pub(crate) outgoing: PathBuf,
     /// Git worktrees of teammates.
     pub(crate) worktrees: PathBuf,
+    /// What happened.
+    pub(crate) events: PathBuf,
 }
 
 impl Directories {
@@ -302,6 +348,7 @@ impl Directories {
             skills: state_dir.join("skills"),
             outgoing: state_dir.join("outgoing"),
             worktrees: state_dir.join("worktrees"),
+            events: state_dir.join("events"),
         }
     }
 
@@ -318,6 +365,7 @@ impl Directories {
             &directories.skills,
             &directories.outgoing,
             &directories.worktrees,
+            &directories.events,
         ] {
             fs::DirBuilder::new()
                 .recursive(true)

@@ -9,11 +9,13 @@ mod config_args;
 mod console;
 mod demo;
 mod dispatcher_args;
+mod dispatchers;
 mod failure;
 mod feishu;
 mod findings;
 mod init;
 mod input;
+mod lanes;
 mod logging;
 mod messages;
 mod output;
@@ -62,6 +64,8 @@ enum Verb {
     Init(init::Args),
     Status(status::Args),
     Messages(messages::Args),
+    Lanes(lanes::Args),
+    Dispatchers(dispatchers::Args),
     Pair(pair::Args),
     Complete(complete::Args),
     Teammates(teammates::Args),
@@ -77,6 +81,8 @@ impl Verb {
             Self::Init(args) => init::run(args).await,
             Self::Status(args) => status::run(args).await,
             Self::Messages(args) => messages::run(args).await,
+            Self::Lanes(args) => lanes::run(args).await,
+            Self::Dispatchers(args) => dispatchers::run(args).await,
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,
             Self::Teammates(args) => teammates::run(args).await,

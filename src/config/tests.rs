@@ -75,6 +75,7 @@ fn minimal_file_gets_every_default() {
         channels: vec![terminal],
         sessions: Sessions::Shared,
         sandbox: Sandbox::WorkspaceWrite,
+        sandbox_is_given: false,
         approvals: Approvals::Deny,
         reply: Reply::Final,
         on_busy: OnBusy::Queue,

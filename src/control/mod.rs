@@ -5,6 +5,7 @@
 //!
 //! - [`status`]: what the daemon tells about itself
 //! - [`pairings`]: who asks to be let in, and who was
+//! - [`dispatchers`], [`lanes`]: who works, and on what
 //! - [`messages`]: what became of the messages
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
@@ -18,8 +19,12 @@
 mod body;
 pub mod client;
 pub mod completions;
+#[cfg(test)]
+mod described;
+pub mod dispatchers;
 pub mod error;
 mod key;
+pub mod lanes;
 pub mod messages;
 pub mod pairings;
 pub mod server;
@@ -28,10 +33,22 @@ pub mod teammates;
 #[cfg(test)]
 mod tests;
 
-pub use crate::control::client::{Client, ClientError, teammate_route, teammates_route};
+pub use crate::control::client::{
+    Client, ClientError, dispatcher_route, lane_route, teammate_route, teammates_route, with_query,
+};
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
+pub use crate::control::dispatchers::{
+    DispatcherCapabilities, DispatcherDetails, DispatcherOverview, Dispatchers, LaneCounts,
+    ModelStatus, SandboxStatus,
+};
 pub use crate::control::error::Code;
-pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
+pub use crate::control::lanes::{
+    ConversationStatus, LaneDetails, LaneOverview, Lanes, LostThreadStatus, QueuedMessage,
+};
+pub use crate::control::messages::{
+    BroughtUp, MAX_MESSAGES, MessageStatus, MessageStory, Messages, PostStatus, StateStatus,
+    TurnStatus,
+};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{

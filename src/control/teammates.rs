@@ -244,7 +244,7 @@ impl TaskStatus {
     fn of(record: TaskRecord) -> Self {
         let state = record.state.as_str().to_owned();
         let failure = match record.state {
-            TaskState::Failed { kind } => Some(kind),
+            TaskState::Failed { kind } => Some(kind.to_string()),
             TaskState::Waiting
             | TaskState::InTurn
             | TaskState::Done

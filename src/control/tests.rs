@@ -22,8 +22,7 @@ use crate::dispatcher::Handle;
 use crate::id::{DispatcherId, LaneId, MessageId, ThreadId, TurnKey};
 use crate::intake::PairingDesk;
 use crate::ledger::{
-    Admission, Conditions, Fate, Ledger, LedgerError, LedgerSettings, LedgerThread, Lifecycle,
-    NewMessage,
+    Admission, Conditions, Fate, Ledger, LedgerSettings, LedgerThread, Lifecycle, NewMessage,
 };
 
 /// A safety net, never a measure.
@@ -125,12 +124,6 @@ impl StatusSource for Fixed {
     async fn status(&self) -> Status {
         status()
     }
-
-    async fn messages(&self, limit: usize) -> Result<Messages, LedgerError> {
-        Ok(Messages {
-            messages: vec![message(); limit],
-        })
-    }
 }
 
 /// Never answers, and tells when it was asked.
@@ -141,10 +134,6 @@ impl StatusSource for Stuck {
     async fn status(&self) -> Status {
         self.0.notify_one();
         std::future::pending().await
-    }
-
-    async fn messages(&self, _: usize) -> Result<Messages, LedgerError> {
-        Err(LedgerError::Closed)
     }
 }
 
@@ -175,7 +164,9 @@ impl Running {
             Ledger::open(&directory.path().join("ledger"), LedgerSettings::standard()).unwrap();
         let api = Api {
             status: source,
+            ledger: ledger.clone(),
             pairings: PairingDesk::new(ledger.clone(), Default::default()),
+            events: crate::events::Events::none(),
             dispatchers: Arc::new(
                 make(directory.path(), &ledger)
                     .into_iter()

@@ -1,6 +1,6 @@
 //! The dispatcher itself: which lanes are at work.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,18 +11,21 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument as _, error, info, info_span, warn};
+use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
 use super::calls::Calls;
 use super::lane::{Lane, LaneContext};
-use super::outage::Outage;
+use super::observed::Observed;
+use super::outage::{self, Outage};
 use super::status_board::StatusBoard;
 use super::supervisor::{Condition, Supervisor};
+use super::switch::{Switch, Wanted};
 use super::waiting::has_work;
 use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
 use crate::config::Sessions;
+use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
 use crate::teammates::{Roster, Rules, WhatTheyDo};
@@ -58,6 +61,10 @@ pub struct Handle {
     wakes: Arc<Wakes>,
     board: StatusBoard,
     condition: watch::Receiver<Condition>,
+    switch: Switch,
+    observed: watch::Receiver<Option<Observed>>,
+    /// Told of what is reported and ordered from outside.
+    pub(super) events: Events,
 }
 
 impl Handle {
@@ -96,6 +103,32 @@ impl Handle {
         );
     }
 
+    /// Returns how it is set up.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Returns what Codex said of the thread that was loaded last, since the daemon was started.
+    pub fn observed(&self) -> Option<Observed> {
+        self.observed.borrow().clone()
+    }
+
+    /// Has it work, if it does not; `false` if it has not begun in time.
+    pub async fn start(&self) -> bool {
+        self.switch.start().await
+    }
+
+    /// Has it take no more turns until it is started again: turns in flight get a while to end, and go
+    /// on then if they have not; its child is ended. `false` if that takes long; it happens nevertheless.
+    pub async fn stop(&self) -> bool {
+        self.switch.stop().await
+    }
+
+    /// Stops it and has it begin anew; `false` if that takes long; it happens nevertheless.
+    pub async fn restart(&self) -> bool {
+        self.switch.restart().await
+    }
+
     /// Returns what there is to show of the dispatcher and its child.
     pub fn condition(&self) -> Condition {
         self.condition.borrow().clone()
@@ -116,6 +149,7 @@ pub struct Dispatcher {
     supervisor: Supervisor,
     wakes: Arc<Wakes>,
     reports: TaskTracker,
+    switch: Switch,
     serve_board: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -140,6 +174,7 @@ impl Dispatcher {
         launcher: Arc<dyn Launch>,
     ) -> (Self, Handle) {
         let restart = &settings.config.restart;
+        let events = settings.events.dispatcher(&settings.id);
         let wakes = Arc::new(Wakes::default());
         let doing = WhatTheyDo::default();
         let rules = Rules {
@@ -165,6 +200,7 @@ impl Dispatcher {
             outgoing: settings.outgoing.clone(),
             teammates: teammates.clone(),
             announces: settings.config.teammates.announce,
+            events: events.clone(),
         });
         let (supervisor, supervised) = Supervisor::new(
             settings.id.clone(),
@@ -172,6 +208,7 @@ impl Dispatcher {
             launcher,
             ledger.clone(),
             RestartPolicy::new(restart.base, restart.max),
+            events.clone(),
         );
         let channels: BTreeMap<ChannelId, Arc<dyn Channel>> = lines
             .iter()
@@ -181,6 +218,8 @@ impl Dispatcher {
         let parallel = settings.config.teammates.parallel;
         let settings = Arc::new(settings);
         let reports = TaskTracker::new();
+        let switch = Switch::new();
+        let (observed, observed_seen) = watch::channel(None);
         let handle = Handle {
             settings: Arc::clone(&settings),
             ledger: ledger.clone(),
@@ -189,6 +228,9 @@ impl Dispatcher {
             wakes: Arc::clone(&wakes),
             board: board.clone(),
             condition: supervised.condition.clone(),
+            switch: switch.clone(),
+            observed: observed_seen,
+            events: events.clone(),
         };
         let context = Arc::new(LaneContext {
             settings,
@@ -200,6 +242,8 @@ impl Dispatcher {
             turns: Arc::new(Semaphore::new(parallel)),
             doing,
             wakes: Arc::clone(&wakes),
+            observed,
+            events,
         });
         (
             Self {
@@ -207,6 +251,7 @@ impl Dispatcher {
                 supervisor,
                 wakes,
                 reports,
+                switch,
                 serve_board: Box::pin(serve_board),
             },
             handle,
@@ -214,37 +259,106 @@ impl Dispatcher {
     }
 
     /// Works until `stop` is cancelled: then nothing new is begun, turns in flight get a while to
-    /// end, and what is left stays open in the ledger for the next start.
+    /// end, and what is left stays open in the ledger for the next start. Rests while it is switched
+    /// off.
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             context,
-            supervisor,
+            mut supervisor,
             wakes,
             reports,
+            switch,
             serve_board,
         } = self;
         let span = info_span!("dispatcher", id = %context.settings.id);
-        let stop_child = CancellationToken::new();
         let stop_board = CancellationToken::new();
-        let mut helpers = JoinSet::new();
-        helpers.spawn(supervisor.run(stop_child.clone()).instrument(span.clone()));
+        let mut board = JoinSet::new();
         let until = stop_board.clone();
-        helpers.spawn(async move {
+        board.spawn(async move {
             until.run_until_cancelled(serve_board).await;
         });
-
-        run_lanes(&context, &wakes, &stop)
-            .instrument(span.clone())
-            .await;
-
+        let mut wanted = switch.wanted();
+        while !stop.is_cancelled() {
+            if !wanted.borrow_and_update().is_on {
+                rest(&context, &wakes, &mut wanted, &stop)
+                    .instrument(span.clone())
+                    .await;
+                continue;
+            }
+            switch.is_now(true);
+            let worked = work(&context, &wakes, supervisor, &mut wanted, &stop)
+                .instrument(span.clone())
+                .await;
+            switch.is_now(false);
+            supervisor = match worked {
+                Ok(supervisor) => supervisor,
+                Err(failure) => {
+                    error!(parent: &span, error = %failure, "a part of the dispatcher failed");
+                    break;
+                }
+            };
+        }
         reports.close();
         reports.wait().await;
-        stop_child.cancel();
         stop_board.cancel();
-        while let Some(ended) = helpers.join_next().await {
+        while let Some(ended) = board.join_next().await {
             if let Err(failure) = ended {
                 error!(parent: &span, error = %failure, "a part of the dispatcher failed");
             }
+        }
+    }
+}
+
+/// Works until `stop` is cancelled or something else is wanted.
+async fn work(
+    context: &Arc<LaneContext>,
+    wakes: &Wakes,
+    supervisor: Supervisor,
+    wanted: &mut watch::Receiver<Wanted>,
+    stop: &CancellationToken,
+) -> Result<Supervisor, JoinError> {
+    let stop_child = CancellationToken::new();
+    let mut supervising = JoinSet::new();
+    supervising.spawn(
+        supervisor
+            .run(stop_child.clone())
+            .instrument(Span::current()),
+    );
+    let pause = stop.child_token();
+    let lanes = async {
+        run_lanes(context, wakes, &pause).await;
+        pause.cancel();
+    };
+    let watch = async {
+        tokio::select! {
+            () = pause.cancelled() => {}
+            // An error would be that nobody can want anything any more.
+            _ = wanted.changed() => pause.cancel(),
+        }
+    };
+    tokio::join!(lanes, watch);
+    stop_child.cancel();
+    match supervising.join_next().await {
+        Some(ended) => ended,
+        None => unreachable!("it was spawned above"),
+    }
+}
+
+/// Does nothing until something else is wanted or `stop` is cancelled, but for telling the chats that
+/// write.
+async fn rest(
+    context: &LaneContext,
+    wakes: &Wakes,
+    wanted: &mut watch::Receiver<Wanted>,
+    stop: &CancellationToken,
+) {
+    info!("switched off: what comes in waits");
+    let mut told = HashSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = wanted.changed() => return,
+            woken = wakes.take() => outage::tell_switched_off(context, &mut told, &woken).await,
         }
     }
 }
@@ -494,6 +608,7 @@ mod tests {
             spills: root.join("completions"),
             outgoing: root.join("outgoing"),
             worktrees: root.join("worktrees"),
+            events: Events::none(),
         }
     }
 
@@ -503,7 +618,7 @@ mod tests {
         let ours = DispatcherId::new("flow");
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let failed = MessageState::Failed {
-            kind: "gone".to_owned(),
+            kind: crate::failure::FailureKind::BackendTimeout,
         };
         let (lately, long_ago) = (Duration::from_secs(60), Duration::from_secs(600));
         // The state, whether it had a turn, when it came to that.

@@ -2,6 +2,8 @@
 //!
 //! - `supervisor` keeps the child alive and tells lanes whether there is a connection;
 //! - `lane` works through one conversation's queue, a turn at a time;
+//! - `switch` is whether it works at all;
+//! - `observed` is what Codex says of its threads;
 //! - `outage` tells chats that there is no child, and when it is back;
 //! - `recovery` says, without IO, what to do with a turn that something broke;
 //! - `attachments` fetches what came with messages, `patience` says for how long;
@@ -20,6 +22,7 @@ pub mod envelope;
 #[cfg(test)]
 mod fake_channel;
 mod lane;
+mod observed;
 mod outage;
 mod patience;
 mod recovery;
@@ -27,6 +30,7 @@ mod report;
 pub mod spill;
 mod status_board;
 mod supervisor;
+mod switch;
 mod teammates;
 mod waiting;
 mod wakes;
@@ -39,12 +43,14 @@ use std::time::Duration;
 use tieline_channel::{Capabilities, Channel, ChannelId, Conversation, Language};
 
 pub use self::actor::{Dispatcher, Handle};
+pub use self::observed::Observed;
 pub use self::report::{Report, ReportError};
 pub use self::supervisor::Condition;
 pub use self::teammates::WishError;
 use crate::codex::LaunchConfig;
 use crate::codex::protocol::{SandboxMode, ThreadSettings};
 use crate::config::{DispatcherConfig, Sandbox, Sessions};
+use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 
 /// How long people wait without being told what for.
@@ -69,6 +75,8 @@ pub struct Settings {
     pub outgoing: PathBuf,
     /// Where the worktrees of teammates are made.
     pub worktrees: PathBuf,
+    /// Where it tells what happens.
+    pub events: Events,
 }
 
 impl Settings {

@@ -69,6 +69,15 @@ impl Outage {
     }
 }
 
+/// Tells the chats that wait for these lanes of a dispatcher that is switched off, each once.
+pub(super) async fn tell_switched_off(
+    context: &LaneContext,
+    told: &mut HashSet<Origin>,
+    lanes: &HashSet<LaneId>,
+) {
+    tell_waiting(context, told, Some(lanes)).await;
+}
+
 async fn tell_over(context: &LaneContext, told: &HashSet<Origin>) {
     let posts = told
         .iter()
@@ -90,7 +99,8 @@ async fn tell_waiting(
             failure: Some(kind),
             ..
         } => words::not_starting(*kind),
-        Link::Down { failure: None, .. } | Link::Up(_) | Link::Stopped => words::RESTARTING,
+        Link::Down { failure: None, .. } | Link::Up(_) => words::RESTARTING,
+        Link::Stopped => words::SWITCHED_OFF,
     };
     let new = match waiting_origins(context, lanes).await {
         Ok(origins) => origins.difference(told).cloned().collect::<Vec<_>>(),

@@ -177,8 +177,7 @@ impl MessageFilter {
         state: &MessageState,
         received_at: SystemTime,
     ) -> bool {
-        let failed_so =
-            |failure: &String| matches!(state, MessageState::Failed { kind } if kind == failure);
+        let failed_so = |failure: &String| matches!(state, MessageState::Failed { kind } if kind.as_str() == failure);
         self.dispatcher.as_ref().is_none_or(|it| it == dispatcher)
             && self.lane.as_ref().is_none_or(|it| it == lane)
             && self.channel.as_ref().is_none_or(|it| it == channel)

@@ -13,7 +13,7 @@ use crate::ledger::operation::messages::StoredMessage;
 use crate::ledger::story::{About, EndedTurn, Found, MessageFilter, PastState, Story, StoryTurn};
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
-use crate::ledger::value::cut_reason;
+use crate::ledger::value::{Value, cut_reason};
 
 /// How far into a lane's queue a message's place is told.
 const PLACES: usize = 100;
@@ -111,12 +111,7 @@ impl Transaction<'_> {
             resubmissions: turn.resubmissions,
             opened_at: turn.opened_at,
             settled_at: at,
-            state: match MessageState::from(outcome.clone()) {
-                MessageState::Failed { kind } => MessageState::Failed {
-                    kind: cut_reason(&kind),
-                },
-                state => state,
-            },
+            state: outcome.clone().into(),
             cause: match outcome {
                 Outcome::Failed { message: cause, .. } | Outcome::Unclear { reason: cause } => {
                     Some(cut_reason(cause))
@@ -126,7 +121,18 @@ impl Transaction<'_> {
         };
         let at_key = key::ended(turn.key);
         self.expire_later(Class::Ended, at, &at_key)?;
-        self.put("ended turn", Table::Ended, at_key, &ended)
+        // That a turn ends must not depend on how much there is to be remembered of it.
+        match Value::encode("ended turn", &ended) {
+            Ok(_) => self.put("ended turn", Table::Ended, at_key, &ended),
+            Err(_) => {
+                let shortened = EndedTurn {
+                    messages: Vec::new(),
+                    cause: None,
+                    ..ended
+                };
+                self.put("ended turn", Table::Ended, at_key, &shortened)
+            }
+        }
     }
 
     fn turn_of(
