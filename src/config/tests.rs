@@ -560,6 +560,10 @@ fn example_holds_the_defaults() {
         language: Language::English,
     });
     expected.channels.insert(terminal, console);
+    // It says what the default is.
+    for dispatcher in expected.dispatchers.values_mut() {
+        dispatcher.sandbox_is_given = true;
+    }
     assert_eq!(config_at(EXAMPLE, home.path()), expected);
 }
 

@@ -18,9 +18,7 @@ pub(super) fn assert_described(method: &str, route: &str, status: u16, answer: &
     let all = description();
     let responses = &all["paths"][route][method.to_lowercase()]["responses"];
     let schema = match status {
-        200..300 => {
-            &responses[status.to_string()]["content"]["application/json"]["schema"]
-        }
+        200..300 => &responses[status.to_string()]["content"]["application/json"]["schema"],
         _ => &all["components"]["responses"]["Error"]["content"]["application/json"]["schema"],
     };
     assert!(
@@ -32,7 +30,11 @@ pub(super) fn assert_described(method: &str, route: &str, status: u16, answer: &
         .iter_errors(answer)
         .map(|problem| format!("{}: {problem}", problem.instance_path()))
         .collect();
-    assert_eq!(problems, Vec::<String>::new(), "{method} {route}: {answer:#}");
+    assert_eq!(
+        problems,
+        Vec::<String>::new(),
+        "{method} {route}: {answer:#}"
+    );
 }
 
 fn validator(schema: &Value, all: &Value) -> Validator {
@@ -63,7 +65,8 @@ fn every_route_is_described_and_the_other_way_round() {
 #[test]
 fn every_code_is_described() {
     let all = description();
-    let described = &all["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"];
+    let described =
+        &all["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"];
     let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(*described, json!(codes));
 }

@@ -23,10 +23,15 @@ pub mod completions;
 mod described;
 pub mod dispatchers;
 pub mod error;
+#[cfg(test)]
+mod hostile;
 mod key;
 pub mod lanes;
+#[cfg(test)]
+mod looks;
 pub mod messages;
 pub mod pairings;
+mod patient;
 pub mod server;
 pub mod status;
 pub mod teammates;

@@ -1,8 +1,8 @@
 //! The routes, and who is served.
 //!
 //! When [`MAX_CONNECTIONS`] are open, the next one waits in the kernel's backlog until one ends.
-//! A connection that sends no whole request header in time is closed, so that none is held for
-//! ever.
+//! A connection that sends no whole request in time, or does not take its answer, is closed, so that
+//! none is held for ever.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::control::body::MAX_JSON;
 use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
+use crate::control::patient::Patient;
 use crate::control::status::Status;
 use crate::control::teammates;
 use crate::control::{dispatchers, lanes, messages, pairings};
@@ -96,7 +97,10 @@ pub(super) struct Route {
     /// The method.
     #[cfg_attr(
         not(test),
-        expect(dead_code, reason = "a test compares the routes with their description")
+        expect(
+            dead_code,
+            reason = "a test compares the routes with their description"
+        )
     )]
     pub(super) method: Method,
     /// The path, with the names of its variable segments.
@@ -289,7 +293,10 @@ async fn serve_connection(stream: UnixStream, router: Router, stop: Cancellation
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_DEADLINE)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(Patient::new(stream)),
+            TowerToHyperService::new(router),
+        );
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
