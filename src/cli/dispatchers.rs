@@ -141,6 +141,10 @@ fn details(details: &DispatcherDetails, now: SystemTime) -> String {
     if let Some(error) = &dispatcher.last_error {
         fact("last error", error.clone());
     }
+    if let Some(problem) = &dispatcher.login_problem {
+        fact("cannot sign in", problem.message.clone());
+        fact("what mends it", problem.remedy.clone());
+    }
     for warning in &dispatcher.warnings {
         fact("warning", warning.clone());
     }

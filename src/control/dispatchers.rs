@@ -12,7 +12,9 @@ use tieline_channel::ChannelId;
 use crate::control::body::Segments;
 use crate::control::error::{ApiError, Code};
 use crate::control::server::{self, Api};
-use crate::control::status::{ChildStatus, DispatcherStatus, TeammateCounts, rfc3339};
+use crate::control::status::{
+    ChildStatus, DispatcherStatus, LoginProblem, TeammateCounts, rfc3339,
+};
 use crate::dispatcher::Handle;
 use crate::id::DispatcherId;
 use crate::ledger::{LaneRecord, LedgerError, Lifecycle};
@@ -41,6 +43,9 @@ pub struct DispatcherOverview {
     /// Its last failure, in one sentence.
     #[serde(default)]
     pub last_error: Option<String>,
+    /// Why Codex cannot sign in to its model, if it cannot.
+    #[serde(default)]
+    pub login_problem: Option<LoginProblem>,
     /// What is wrong with it and does not keep it from working, each in one sentence.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -142,6 +147,7 @@ impl DispatcherOverview {
             since: status.since,
             last_started_at: status.last_started_at,
             last_error: status.last_error,
+            login_problem: status.login_problem,
             warnings: status.warnings,
             restarts: status.restarts,
             child: status.child,

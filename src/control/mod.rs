@@ -7,12 +7,15 @@
 //! - [`pairings`]: who asks to be let in, and who was
 //! - [`dispatchers`], [`lanes`]: who works, and on what
 //! - [`messages`]: what became of the messages
+//! - [`events`]: what happens
+//! - [`health`], [`metrics`]: for those who watch over it
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
+//! - [`restart`]: having the daemon restart
 //! - [`error`]: what is wrong, by name
 //! - `body`, `key`: what a request says, and under which key it can be repeated
 //! - [`server`]: the routes, and who is served
-//! - [`client`]: the other end, for the command line
+//! - [`client`], [`stream`]: the other end, for the command line
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
@@ -23,6 +26,8 @@ pub mod completions;
 mod described;
 pub mod dispatchers;
 pub mod error;
+pub mod events;
+pub mod health;
 #[cfg(test)]
 mod hostile;
 mod key;
@@ -30,10 +35,14 @@ pub mod lanes;
 #[cfg(test)]
 mod looks;
 pub mod messages;
+pub mod metrics;
 pub mod pairings;
 mod patient;
+mod redaction;
+pub mod restart;
 pub mod server;
 pub mod status;
+pub mod stream;
 pub mod teammates;
 #[cfg(test)]
 mod tests;
@@ -47,6 +56,7 @@ pub use crate::control::dispatchers::{
     ModelStatus, SandboxStatus,
 };
 pub use crate::control::error::Code;
+pub use crate::control::health::{HealthStatus, Problem};
 pub use crate::control::lanes::{
     ConversationStatus, LaneDetails, LaneOverview, Lanes, LostThreadStatus, QueuedMessage,
 };
@@ -55,11 +65,15 @@ pub use crate::control::messages::{
     TurnStatus,
 };
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
+pub use crate::control::restart::{
+    NoRestarts, RestartOrder, RestartOrdered, RestartRefused, Restarts,
+};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, OpenTurn, OutboxStatus, Status, TeammateCounts,
+    LedgerStatus, LoginProblem, OpenTurn, OutboxStatus, Status, TeammateCounts,
 };
+pub use crate::control::stream::{EventStream, Streamed};
 pub use crate::control::teammates::{
     DoingStatus, FurtherTask, NewTeammate, TaskDetails, TaskResult, TaskStatus, TeammateDetails,
     TeammateHalted, TeammateStatus, Teammates, WorkspaceStatus,

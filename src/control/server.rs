@@ -16,7 +16,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Uri};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, delete, get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -29,7 +29,12 @@ use tokio_util::sync::CancellationToken;
 use crate::control::body::MAX_JSON;
 use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
+use crate::control::events::{self, Streams};
+use crate::control::health;
+use crate::control::metrics;
 use crate::control::patient::Patient;
+use crate::control::redaction;
+use crate::control::restart::{self, Restarts};
 use crate::control::status::Status;
 use crate::control::teammates;
 use crate::control::{dispatchers, lanes, messages, pairings};
@@ -38,12 +43,15 @@ use crate::events::Events;
 use crate::id::DispatcherId;
 use crate::intake::PairingDesk;
 use crate::ledger::Ledger;
+use crate::metrics::Metrics;
 
 /// What can be asked, and what is answered, for programs: OpenAPI 3.1. Tests compare it with the routes,
 /// the codes of errors and what is really answered.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 /// How many connections are served at a time.
+///
+/// Those that listen to events are among them: [`MAX_STREAMS`](super::events::MAX_STREAMS).
 pub const MAX_CONNECTIONS: usize = 256;
 /// How long a connection may take to send the header of a request, and may idle between two.
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
@@ -74,6 +82,10 @@ pub struct Api {
     pub dispatchers: Arc<BTreeMap<DispatcherId, dispatcher::Handle>>,
     /// What happens.
     pub events: Events,
+    /// Who can have the daemon restart.
+    pub restarts: Arc<dyn Restarts>,
+    /// What was counted.
+    pub metrics: Metrics,
 }
 
 impl Api {
@@ -153,6 +165,11 @@ pub(super) fn table() -> Vec<Route> {
         Route::delete("/v1/pairings/{name}", pairings::revoke),
         Route::get("/v1/messages", messages::list),
         Route::get("/v1/messages/{id}", messages::read),
+        Route::post("/v1/restart", restart::order),
+        Route::get("/v1/events", events::page),
+        Route::get("/v1/events/stream", events::stream),
+        Route::get("/healthz", health::health),
+        Route::get("/metrics", metrics::metrics),
         Route::get("/v1/lanes", lanes::list),
         Route::get("/v1/lanes/{id}", lanes::read),
         Route::get("/v1/dispatchers", dispatchers::list),
@@ -177,7 +194,7 @@ pub(super) fn table() -> Vec<Route> {
 }
 
 /// Returns what serves every route.
-fn routes(api: Api) -> Router {
+fn routes(api: Api, stop: CancellationToken) -> Router {
     let mut router = Router::new();
     for route in table() {
         router = router.route(route.path, route.serve);
@@ -186,6 +203,8 @@ fn routes(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(MAX_JSON))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::map_response(redaction::redact))
+        .layer(Extension(Streams::until(stop)))
         .with_state(api)
 }
 
@@ -256,7 +275,7 @@ impl ControlServer {
     /// 3 s, and the socket file is removed. All tasks that this starts have ended when it
     /// returns.
     pub async fn serve(self, api: Api, stop: CancellationToken) {
-        let router = routes(api);
+        let router = routes(api, stop.clone());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {

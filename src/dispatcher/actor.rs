@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tieline_channel::{Channel, ChannelId, Conversation, Message, Status};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,19 +15,22 @@ use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
 use super::calls::Calls;
 use super::lane::{Lane, LaneContext};
+use super::login::{Login, LoginProblem};
 use super::observed::Observed;
 use super::outage::{self, Outage};
 use super::status_board::StatusBoard;
 use super::supervisor::{Condition, Supervisor};
 use super::switch::{Switch, Wanted};
-use super::waiting::has_work;
+use super::waiting::{self, has_work};
 use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
 use crate::config::Sessions;
 use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
-use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
+use crate::ledger::{
+    LaneRecord, Ledger, LedgerError, Lifecycle, MessageRecord, MessageState, Origin, WorktreeFate,
+};
 use crate::teammates::{Roster, Rules, WhatTheyDo};
 use tieline_channel::retry::RestartPolicy;
 
@@ -63,14 +66,21 @@ pub struct Handle {
     condition: watch::Receiver<Condition>,
     switch: Switch,
     observed: watch::Receiver<Option<Observed>>,
+    login: Login,
     /// Told of what is reported and ordered from outside.
     pub(super) events: Events,
+    pulse: mpsc::Sender<oneshot::Sender<()>>,
 }
 
 impl Handle {
     /// Returns the dispatcher's name.
     pub fn id(&self) -> &DispatcherId {
         &self.settings.id
+    }
+
+    /// Returns whether a channel is one of the dispatcher's.
+    pub fn has_channel(&self, channel: &ChannelId) -> bool {
+        self.settings.config.channels.contains(channel)
     }
 
     /// Returns the lane of a conversation.
@@ -129,9 +139,49 @@ impl Handle {
         self.switch.restart().await
     }
 
+    /// Returns when the dispatcher has come round to answering: it gives its lanes their work.
+    /// `false` when it has ended.
+    pub async fn pulse(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.pulse.send(answer).await.is_ok() && answered.await.is_ok()
+    }
+
+    /// Returns the conversations that the dispatcher owes an answer, each once.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub async fn waiting_conversations(&self) -> Result<Vec<Origin>, LedgerError> {
+        let mut origins = Vec::new();
+        for lane in self.ledger.lanes(self.id()).await? {
+            if has_work(&lane) {
+                for origin in waiting::origins(&self.ledger, &lane).await? {
+                    if !origins.contains(&origin) {
+                        origins.push(origin);
+                    }
+                }
+            }
+        }
+        Ok(origins)
+    }
+
+    /// Returns when the dispatcher is ready, for the first time or again. Never, when it has ended.
+    pub async fn ready(&self) {
+        let mut condition = self.condition.clone();
+        let is_ready = |condition: &Condition| condition.record.state == Lifecycle::Ready;
+        if condition.wait_for(is_ready).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Returns what there is to show of the dispatcher and its child.
     pub fn condition(&self) -> Condition {
         self.condition.borrow().clone()
+    }
+
+    /// Returns why codex cannot sign in to its model, if it cannot.
+    pub fn login_problem(&self) -> Option<LoginProblem> {
+        self.login.problem()
     }
 }
 
@@ -150,6 +200,7 @@ pub struct Dispatcher {
     wakes: Arc<Wakes>,
     reports: TaskTracker,
     switch: Switch,
+    pulses: mpsc::Receiver<oneshot::Sender<()>>,
     serve_board: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -202,12 +253,14 @@ impl Dispatcher {
             announces: settings.config.teammates.announce,
             events: events.clone(),
         });
+        let login = Login::new(&settings.launch);
         let (supervisor, supervised) = Supervisor::new(
             settings.id.clone(),
             launch,
             launcher,
             ledger.clone(),
             RestartPolicy::new(restart.base, restart.max),
+            login.clone(),
             events.clone(),
         );
         let channels: BTreeMap<ChannelId, Arc<dyn Channel>> = lines
@@ -220,6 +273,7 @@ impl Dispatcher {
         let reports = TaskTracker::new();
         let switch = Switch::new();
         let (observed, observed_seen) = watch::channel(None);
+        let (pulse, pulses) = mpsc::channel(1);
         let handle = Handle {
             settings: Arc::clone(&settings),
             ledger: ledger.clone(),
@@ -230,7 +284,9 @@ impl Dispatcher {
             condition: supervised.condition.clone(),
             switch: switch.clone(),
             observed: observed_seen,
+            login: login.clone(),
             events: events.clone(),
+            pulse,
         };
         let context = Arc::new(LaneContext {
             settings,
@@ -240,6 +296,7 @@ impl Dispatcher {
             board,
             loading: Semaphore::new(LOADING),
             turns: Arc::new(Semaphore::new(parallel)),
+            login,
             doing,
             wakes: Arc::clone(&wakes),
             observed,
@@ -252,6 +309,7 @@ impl Dispatcher {
                 wakes,
                 reports,
                 switch,
+                pulses,
                 serve_board: Box::pin(serve_board),
             },
             handle,
@@ -268,27 +326,38 @@ impl Dispatcher {
             wakes,
             reports,
             switch,
+            mut pulses,
             serve_board,
         } = self;
         let span = info_span!("dispatcher", id = %context.settings.id);
-        let stop_board = CancellationToken::new();
-        let mut board = JoinSet::new();
-        let until = stop_board.clone();
-        board.spawn(async move {
+        let stop_helpers = CancellationToken::new();
+        let mut helpers = JoinSet::new();
+        let tending = (context.login.clone(), context.supervised.clone());
+        let tending = tending.0.tend(tending.1, stop_helpers.clone());
+        helpers.spawn(tending.instrument(span.clone()));
+        let until = stop_helpers.clone();
+        helpers.spawn(async move {
             until.run_until_cancelled(serve_board).await;
         });
         let mut wanted = switch.wanted();
         while !stop.is_cancelled() {
             if !wanted.borrow_and_update().is_on {
-                rest(&context, &wakes, &mut wanted, &stop)
+                rest(&context, &wakes, &mut pulses, &mut wanted, &stop)
                     .instrument(span.clone())
                     .await;
                 continue;
             }
             switch.is_now(true);
-            let worked = work(&context, &wakes, supervisor, &mut wanted, &stop)
-                .instrument(span.clone())
-                .await;
+            let worked = work(
+                &context,
+                &wakes,
+                &mut pulses,
+                supervisor,
+                &mut wanted,
+                &stop,
+            )
+            .instrument(span.clone())
+            .await;
             switch.is_now(false);
             supervisor = match worked {
                 Ok(supervisor) => supervisor,
@@ -300,8 +369,8 @@ impl Dispatcher {
         }
         reports.close();
         reports.wait().await;
-        stop_board.cancel();
-        while let Some(ended) = board.join_next().await {
+        stop_helpers.cancel();
+        while let Some(ended) = helpers.join_next().await {
             if let Err(failure) = ended {
                 error!(parent: &span, error = %failure, "a part of the dispatcher failed");
             }
@@ -313,6 +382,7 @@ impl Dispatcher {
 async fn work(
     context: &Arc<LaneContext>,
     wakes: &Wakes,
+    pulses: &mut mpsc::Receiver<oneshot::Sender<()>>,
     supervisor: Supervisor,
     wanted: &mut watch::Receiver<Wanted>,
     stop: &CancellationToken,
@@ -326,7 +396,7 @@ async fn work(
     );
     let pause = stop.child_token();
     let lanes = async {
-        run_lanes(context, wakes, &pause).await;
+        run_lanes(context, wakes, pulses, &pause).await;
         pause.cancel();
     };
     let watch = async {
@@ -349,6 +419,7 @@ async fn work(
 async fn rest(
     context: &LaneContext,
     wakes: &Wakes,
+    pulses: &mut mpsc::Receiver<oneshot::Sender<()>>,
     wanted: &mut watch::Receiver<Wanted>,
     stop: &CancellationToken,
 ) {
@@ -358,13 +429,19 @@ async fn rest(
         tokio::select! {
             () = stop.cancelled() => return,
             _ = wanted.changed() => return,
+            Some(answer) = pulses.recv() => drop(answer.send(())),
             woken = wakes.take() => outage::tell_switched_off(context, &mut told, &woken).await,
         }
     }
 }
 
 /// Gives the lanes their work until `stop` is cancelled, then drains them.
-async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &CancellationToken) {
+async fn run_lanes(
+    context: &Arc<LaneContext>,
+    wakes: &Wakes,
+    pulses: &mut mpsc::Receiver<oneshot::Sender<()>>,
+    stop: &CancellationToken,
+) {
     let mut lanes = Lanes {
         context: Arc::clone(context),
         drain: CancellationToken::new(),
@@ -380,6 +457,8 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
+            // Whoever asked may have gone.
+            Some(answer) = pulses.recv() => drop(answer.send(())),
             () = sleep_until(read_at) => read_at = lanes.wake_unfinished().await,
             woken = wakes.take() => {
                 outage.tell_woken(context, &woken).await;
@@ -609,6 +688,7 @@ mod tests {
             outgoing: root.join("outgoing"),
             worktrees: root.join("worktrees"),
             events: Events::none(),
+            restart_notice: None,
         }
     }
 

@@ -10,7 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use pretty_assertions::assert_eq;
-use tieline::control::{Api, ControlServer, LedgerStatus, OutboxStatus, Status, StatusSource};
+use tieline::control::{
+    Api, ControlServer, LedgerStatus, NoRestarts, OutboxStatus, Status, StatusSource,
+};
 use tieline::dispatcher::Handle;
 use tieline::id::{DispatcherId, LaneId};
 use tieline::intake::PairingDesk;
@@ -286,7 +288,9 @@ pub(super) async fn with_dispatchers<T: Send + 'static>(
         ledger: ledger.clone(),
         pairings: PairingDesk::new(ledger, Default::default()),
         events: tieline::events::Events::none(),
+        metrics: tieline::metrics::Metrics::new(),
         dispatchers: Arc::new(handles.map(|it| (it.id().clone(), it)).collect()),
+        restarts: Arc::new(NoRestarts),
     };
     serving.spawn(server.serve(api, stop.clone()));
     let result = std::thread::spawn(move || scene(&workbench));

@@ -41,6 +41,7 @@ pub(in crate::control) fn dispatcher(
         outgoing: directory.join("outgoing"),
         worktrees: directory.join("worktrees"),
         events: crate::events::Events::none(),
+        restart_notice: None,
         thread: ThreadSettings::default(),
         id,
     };

@@ -134,7 +134,7 @@ fn every_state_is_told() {
       works in your workspace
 
     idle: idle: it can be given a task
-      last task, failed (backend_timeout) 1m ago: Try
+      last task, failed (backend-timeout) 1m ago: Try
       works in your workspace
 
     elsewhere: idle: it can be given a task
