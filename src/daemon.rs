@@ -35,11 +35,14 @@ use crate::tools::file;
 mod channels;
 mod health;
 mod messages;
+mod profile;
+mod sandbox;
 mod secrets;
 mod settings;
 mod skills;
 mod status;
 
+pub(crate) use self::sandbox::Sandboxed;
 pub use self::secrets::{MissingSecrets, Secrets};
 
 /// How often what has outlived its retention is removed.
@@ -90,6 +93,7 @@ impl Daemon {
     ///
     /// As [`run`].
     pub async fn build(config: Config, secrets: &Secrets) -> anyhow::Result<Self> {
+        let (config, sandboxes) = sandbox::narrow(config)?;
         let state_dir = config.daemon.state_dir.clone();
         let directories = Directories::create(&state_dir)?;
         // The ledger's lock is the daemon's: whoever has it may reap what an earlier one left.
@@ -168,6 +172,7 @@ impl Daemon {
         let (backfills, histories) = read_back(&ledger, &lines);
         let status = Arc::new(status::Reporter::new(
             &config,
+            &sandboxes,
             ledger.clone(),
             lines.clone(),
             handles.clone(),
@@ -336,6 +341,8 @@ pub(crate) struct Directories {
     pub(crate) outgoing: PathBuf,
     /// Git worktrees of teammates.
     pub(crate) worktrees: PathBuf,
+    /// Homes of codex that profiles have for themselves.
+    pub(crate) homes: PathBuf,
     /// What happened.
     pub(crate) events: PathBuf,
 }
@@ -351,6 +358,7 @@ impl Directories {
             skills: state_dir.join("skills"),
             outgoing: state_dir.join("outgoing"),
             worktrees: state_dir.join("worktrees"),
+            homes: state_dir.join("homes"),
             events: state_dir.join("events"),
         }
     }
@@ -368,6 +376,7 @@ impl Directories {
             &directories.skills,
             &directories.outgoing,
             &directories.worktrees,
+            &directories.homes,
             &directories.events,
         ] {
             fs::DirBuilder::new()

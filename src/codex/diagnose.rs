@@ -8,6 +8,7 @@ use super::binary;
 use super::connect::connect;
 use super::home;
 use super::launch::{LaunchConfig, Transport};
+use super::profile::Profile;
 use super::registry;
 
 /// How long the name of a socket in the run directory is: a slash, the mark and its ending.
@@ -16,7 +17,7 @@ const SOCKET_NAME: usize = 1 + 32 + 5;
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What: `bin`, `version`, `home`, `socket` or `endpoint`.
+    /// What: `bin`, `version`, `profile`, `home`, `socket` or `endpoint`.
     pub name: &'static str,
     /// Whether it is in order.
     pub is_ok: bool,
@@ -41,11 +42,19 @@ pub async fn diagnose(config: &LaunchConfig) -> Vec<Check> {
     }
     let bin = found.map(|path| path.display().to_string());
     checks.insert(0, Check::of("bin", bin));
-    let home = home::check(&config.home, &config.config).map(|home| {
-        let provider = home.model_provider.as_deref().unwrap_or("openai");
-        format!("{}, model provider {provider}", config.home.display())
-    });
-    checks.push(Check::of("home", home));
+    if let Some(profile) = &config.profile {
+        let found = profile.check().await;
+        checks.push(Check::of("profile", found.map(|()| profile.name.clone())));
+    }
+    let is_made_later = |profile: &Profile| profile.has_private_home && !config.home.exists();
+    // Looking makes nothing: a private home is made at the start.
+    if !config.profile.as_ref().is_some_and(is_made_later) {
+        let home = home::check(&config.home, &config.config).map(|home| {
+            let provider = home.model_provider.as_deref().unwrap_or("openai");
+            format!("{}, model provider {provider}", config.home.display())
+        });
+        checks.push(Check::of("home", home));
+    }
     checks.push(socket(config));
     checks
 }

@@ -11,13 +11,14 @@ use tracing::warn;
 
 use crate::backfill;
 use crate::codex::ChildState;
-use crate::config::Config;
+use crate::config::{Config, DispatcherConfig};
 use crate::control::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, LoginProblem, Messages, OpenTurn, OutboxStatus, Status, StatusSource,
-    TeammateCounts,
+    LedgerStatus, LoginProblem, Messages, OpenTurn, OutboxStatus, ProfileStatus, SandboxStatus,
+    Status, StatusSource, StorageStatus, TeammateCounts,
 };
-use crate::daemon::messages;
+use crate::daemon::sandbox::Sandboxed;
+use crate::daemon::{self, Directories, messages};
 use crate::dispatcher::{self, Handle, Line};
 use crate::id::{DispatcherId, TeammateId};
 use crate::ledger::{
@@ -36,11 +37,20 @@ pub(super) struct Reporter {
     lines: BTreeMap<ChannelId, Line>,
     handles: BTreeMap<DispatcherId, Handle>,
     histories: BTreeMap<ChannelId, watch::Receiver<backfill::Report>>,
+    settled: BTreeMap<DispatcherId, Settled>,
+}
+
+/// What does not change while the daemon runs.
+#[derive(Clone)]
+struct Settled {
+    sandbox: Option<SandboxStatus>,
+    profile: Option<ProfileStatus>,
 }
 
 impl Reporter {
     pub(super) fn new(
         config: &Config,
+        sandboxes: &BTreeMap<DispatcherId, Sandboxed>,
         ledger: Ledger,
         lines: BTreeMap<ChannelId, Line>,
         handles: BTreeMap<DispatcherId, Handle>,
@@ -54,11 +64,23 @@ impl Reporter {
             lines,
             handles,
             histories,
+            settled: config
+                .dispatchers
+                .iter()
+                .map(|(id, dispatcher)| {
+                    let settled = Settled {
+                        sandbox: sandboxes.get(id).map(sandbox),
+                        profile: profile(config, dispatcher),
+                    };
+                    (id.clone(), settled)
+                })
+                .collect(),
         }
     }
 
     async fn dispatcher(&self, id: &DispatcherId, handle: &Handle) -> DispatcherStatus {
         let (condition, login) = (handle.condition(), handle.login_problem());
+        let settled = self.settled.get(id).cloned();
         let mut lanes = self.ledger.lanes(id).await.unwrap_or_else(|failure| {
             warn!(error = %failure, "the lanes cannot be told");
             Vec::new()
@@ -91,6 +113,8 @@ impl Reporter {
             since: record.changed_at,
             last_started_at: record.last_started_at,
             last_error: record.last_error,
+            sandbox: settled.as_ref().and_then(|it| it.sandbox.clone()),
+            profile: settled.and_then(|it| it.profile),
             login_problem: login.map(login_problem),
             warnings,
             restarts: record.restarts,
@@ -149,6 +173,36 @@ impl StatusSource for Reporter {
     async fn messages(&self, limit: usize) -> Result<Messages, LedgerError> {
         messages::tell(&self.ledger, limit).await
     }
+}
+
+fn sandbox(sandboxed: &Sandboxed) -> SandboxStatus {
+    SandboxStatus {
+        requested: sandboxed.requested.as_str().to_owned(),
+        effective: sandboxed.effective.as_str().to_owned(),
+        source: sandboxed.source().to_owned(),
+    }
+}
+
+fn profile(config: &Config, dispatcher: &DispatcherConfig) -> Option<ProfileStatus> {
+    let (name, profile) = config.profile_of(dispatcher)?;
+    let home = Directories::below(&config.daemon.state_dir)
+        .homes
+        .join(name);
+    Some(ProfileStatus {
+        name: name.to_owned(),
+        preset: profile.preset.map(|it| it.as_str().to_owned()),
+        provider: profile.provider.as_ref().map(|it| it.name.clone()),
+        model: daemon::profile::model(dispatcher, Some(profile)),
+        context_window: profile.context_window.map(|it| it as u64),
+        credentials: profile.credentials.keys().cloned().collect(),
+        home: profile.has_private_home().then_some(home),
+        storage: profile.storage.as_ref().map(|it| StorageStatus {
+            name: it.name.clone(),
+            path: it.path.clone(),
+            subdir: it.subdir.clone(),
+            values_printed: false,
+        }),
+    })
 }
 
 fn login_problem(problem: dispatcher::LoginProblem) -> LoginProblem {

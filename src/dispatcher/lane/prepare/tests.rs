@@ -53,6 +53,7 @@ impl Bench {
             Arc::new(Never),
             ledger.clone(),
             RestartPolicy::new(second, second),
+            crate::dispatcher::login::Login::new(&launch),
             crate::events::Events::none(),
         );
         let line = Line {
@@ -78,6 +79,9 @@ impl Bench {
             board: StatusBoard::new(BTreeMap::new()).0,
             loading: Semaphore::new(1),
             turns: Arc::new(Semaphore::new(1)),
+            login: crate::dispatcher::login::Login::new(&LaunchConfig::new(
+                "a", root, root, root, root,
+            )),
             doing: WhatTheyDo::default(),
             wakes: Arc::default(),
             events: crate::events::Events::none(),
