@@ -19,6 +19,8 @@ use crate::redact::redactor;
 pub(crate) enum Exit {
     /// A message came to no answer, or a code or person to nothing.
     Unanswered,
+    /// A check failed; which, stands above.
+    Check,
     /// The command line is not understood.
     Usage,
     /// The daemon cannot be reached.
@@ -27,6 +29,8 @@ pub(crate) enum Exit {
     Internal,
     /// Reading or writing failed.
     Io,
+    /// It was to start again and could not; whoever started it is to do so.
+    Again,
     /// The configuration cannot be used.
     Config,
     /// A second signal of this number said to end at once.
@@ -36,11 +40,12 @@ pub(crate) enum Exit {
 impl Exit {
     fn code(self) -> u8 {
         match self {
-            Self::Unanswered => 1,
+            Self::Unanswered | Self::Check => 1,
             Self::Usage => 64,
             Self::Unreachable => 69,
             Self::Internal => 70,
             Self::Io => 74,
+            Self::Again => 75,
             Self::Config => 78,
             Self::Signal(number) => 128_u8.saturating_add(number),
         }
@@ -117,6 +122,11 @@ impl Failure {
     /// Returns the exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// Returns what is printed.
+    pub(crate) fn text(&self) -> String {
+        self.render().trim_end().to_owned()
     }
 
     /// Prints it to standard error.

@@ -139,6 +139,7 @@ mod tests {
         let found = Home {
             model_provider: None,
             key_variables: vec!["GW".to_owned()],
+            key_variable: None,
         };
         hide(&config, &found);
         for hidden in [

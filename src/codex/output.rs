@@ -56,13 +56,8 @@ impl LogFile {
     /// Names `<log_dir>/<owner>.<stream>.log`; what no file name should hold becomes `_`. Nothing is
     /// made before the first line.
     pub(super) fn new(log_dir: &Path, owner: &str, stream: &str) -> Self {
-        let is_safe = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_');
-        let owner: String = owner
-            .chars()
-            .map(|c| if is_safe(&c) { c } else { '_' })
-            .collect();
         Self {
-            path: log_dir.join(format!("{owner}.{stream}.log")),
+            path: log_path(log_dir, owner, stream),
             rotate_at: ROTATE_AT,
             file: None,
             has_failed: false,
@@ -131,6 +126,21 @@ impl LogFile {
         name.push(format!(".{age}"));
         name.into()
     }
+}
+
+/// Returns where what a child prints to standard error is kept; what was put aside lies beside it, as
+/// `NAME.1` and so on, the youngest first.
+pub fn error_log(log_dir: &Path, owner: &str) -> PathBuf {
+    log_path(log_dir, owner, "stderr")
+}
+
+fn log_path(log_dir: &Path, owner: &str, stream: &str) -> PathBuf {
+    let is_safe = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    let owner: String = owner
+        .chars()
+        .map(|c| if is_safe(&c) { c } else { '_' })
+        .collect();
+    log_dir.join(format!("{owner}.{stream}.log"))
 }
 
 /// Reads to the end, whatever comes.

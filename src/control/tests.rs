@@ -180,12 +180,14 @@ impl Running {
             status: source,
             pairings: PairingDesk::new(ledger.clone(), Default::default()),
             events: crate::events::Events::none(),
+            metrics: crate::metrics::Metrics::new(),
             dispatchers: Arc::new(
                 make(directory.path(), &ledger)
                     .into_iter()
                     .map(|handle| (handle.id().clone(), handle))
                     .collect(),
             ),
+            restarts: Arc::new(NoRestarts),
         };
         #[expect(clippy::disallowed_methods, reason = "`end` awaits it")]
         let served = tokio::spawn(server.serve(api, stop.clone()));

@@ -31,6 +31,14 @@ impl Secrets {
     ///
     /// When one or more cannot be had.
     pub async fn fetch(config: &Config) -> Result<Self, MissingSecrets> {
+        match Self::gather(config).await {
+            (secrets, missing) if missing.0.is_empty() => Ok(secrets),
+            (_, missing) => Err(missing),
+        }
+    }
+
+    /// Fetches those that can be had, and tells which cannot.
+    pub async fn gather(config: &Config) -> (Self, MissingSecrets) {
         let connected = config
             .channels
             .iter()
@@ -61,16 +69,22 @@ impl Secrets {
                 Err(error) => missing.push(error),
             }
         }
-        if missing.is_empty() {
-            Ok(Self(secrets))
-        } else {
-            Err(MissingSecrets(missing))
-        }
+        (Self(secrets), MissingSecrets(missing))
     }
 
     /// Returns the secret that stands under `key` of a channel.
     pub fn get(&self, channel: &ChannelId, key: &'static str) -> Option<&Secret> {
         self.0.get(&(channel.clone(), key))
+    }
+}
+
+impl MissingSecrets {
+    /// Returns which secrets of a channel are missing, and why, a sentence each.
+    pub fn of_channel(&self, channel: &ChannelId) -> Vec<String> {
+        let of_it = self.0.iter().filter(|missing| missing.channel == *channel);
+        of_it
+            .map(|Missing { key, error, .. }| format!("{key}: {}", WithCauses(error)))
+            .collect()
     }
 }
 

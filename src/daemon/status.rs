@@ -51,13 +51,14 @@ impl Reporter {
     pub(super) fn new(
         config: &Config,
         sandboxes: &BTreeMap<DispatcherId, Sandboxed>,
+        started_at: SystemTime,
         ledger: Ledger,
         lines: BTreeMap<ChannelId, Line>,
         handles: BTreeMap<DispatcherId, Handle>,
         histories: BTreeMap<ChannelId, watch::Receiver<backfill::Report>>,
     ) -> Self {
         Self {
-            started_at: SystemTime::now(),
+            started_at,
             config: config.path.clone(),
             state_dir: config.daemon.state_dir.clone(),
             ledger,

@@ -74,6 +74,8 @@ pub struct Settings {
     pub worktrees: PathBuf,
     /// Where it tells what happens.
     pub events: Events,
+    /// What whoever ordered the restart has to say about it to the models.
+    pub restart_notice: Option<String>,
 }
 
 impl Settings {

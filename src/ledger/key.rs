@@ -15,7 +15,8 @@ const MAX_PART: usize = 512;
 /// The trees of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Table {
-    /// `schema` → its version; `state` → counters.
+    /// `schema` → its version; `state` → counters; `restart` → the last that was ordered; `told`,
+    /// channel, chat, thread → a conversation that waits for the end of one.
     Meta,
     /// Message id → message.
     Messages,
@@ -197,6 +198,24 @@ pub(super) fn schema() -> Key {
 /// Returns the key of the counters.
 pub(super) fn state() -> Key {
     Key::first().bytes(b"state")
+}
+
+/// Returns the key of the restart that was ordered last.
+pub(super) fn restart() -> Key {
+    Key::first().bytes(b"restart")
+}
+
+/// Returns the beginning of the keys of a channel's conversations that wait for the end of a restart.
+pub(super) fn told_in(channel: &ChannelId) -> Result<Key, LedgerError> {
+    Ok(Key::first()
+        .bytes(b"told")
+        .bytes(self::channel(channel)?.as_bytes()))
+}
+
+/// Returns the key of a conversation that waits for the end of a restart.
+pub(super) fn told(channel: &ChannelId, conversation: &Conversation) -> Result<Key, LedgerError> {
+    let key = self::conversation(channel, conversation)?;
+    Ok(Key::first().bytes(b"told").bytes(key.as_bytes()))
 }
 
 /// Returns the key of a message.

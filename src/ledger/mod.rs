@@ -9,17 +9,19 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `teammate`, `task`, `keyed`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
+//! - `message`, `completion`, `call`, `teammate`, `task`, `keyed`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `restart`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
-//! - `lock`, `store`, `watchdog`, `spool`, `opening`, `migration`: the files
+//! - `lock`, `store`, `watchdog`, `spool`, `opening`, `migration`: the files; `copy` backs them up,
+//!   `inspection` looks at them
 //! - `key`, `value`, `time`: the encoding
 
 mod admission;
 mod call;
 mod command;
 mod completion;
+mod copy;
 mod counts;
 mod dispatcher;
 mod door;
@@ -29,6 +31,7 @@ pub(crate) mod flaky;
 mod handle;
 mod health;
 mod history;
+mod inspection;
 mod key;
 mod keyed;
 mod lane;
@@ -39,6 +42,7 @@ mod opening;
 mod operation;
 mod pairing;
 mod post;
+mod restart;
 mod settings;
 mod spool;
 mod store;
@@ -65,6 +69,7 @@ pub use self::error::{IllegalTransition, LedgerError, OpenError};
 pub use self::handle::Ledger;
 pub use self::health::LedgerHealth;
 pub use self::history::HistoryMark;
+pub use self::inspection::{Inspection, inspect};
 pub use self::keyed::{IdempotencyKey, MAX_IDEMPOTENCY_KEY, Once, RequestDigest};
 pub use self::lane::{
     LaneRecord, LostThread, MAX_REMEMBERED, MAX_TOLD, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
@@ -79,6 +84,7 @@ pub use self::pairing::{
     NotACode, Paired, PairingCode, PairingError,
 };
 pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
+pub use self::restart::{MAX_NOTICE, Restart};
 pub use self::settings::{KEY_RETENTION, LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::task::{
     Asker, NewTask, TEAMMATE_PREFIX, TaskEvent, TaskRecord, TaskReport, TaskState,
