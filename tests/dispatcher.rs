@@ -9,6 +9,7 @@ mod input;
 mod login;
 mod odd;
 mod privacy;
+mod profiles;
 mod prompts;
 mod secrets;
 mod skills;

@@ -131,6 +131,7 @@ fn details(details: &DispatcherDetails, now: SystemTime) -> String {
         sessions,
         approvals,
         sandbox,
+        profile,
         model,
         capabilities,
     } = details;
@@ -177,17 +178,23 @@ fn details(details: &DispatcherDetails, now: SystemTime) -> String {
         Some(value) => format!("; Codex says {value}"),
         None => String::new(),
     };
-    let effective = codex(sandbox.effective.as_ref());
-    let source = match sandbox.source.as_str() {
-        "configuration" => "by the configuration",
-        "default" => "by default",
-        source => source,
-    };
-    fact(
-        "sandbox",
-        format!("{} {source}{effective}", sandbox.requested),
-    );
+    if let Some(sandbox) = sandbox {
+        let source = match sandbox.source.as_str() {
+            "configuration" => "by the configuration".to_owned(),
+            "default" => "by default".to_owned(),
+            variable => format!("narrowed from {} by {variable}", sandbox.requested),
+        };
+        let observed = codex(sandbox.observed.as_ref());
+        fact(
+            "sandbox",
+            format!("{} {source}{observed}", sandbox.effective),
+        );
+    }
     fact("approvals", approvals.clone());
+    if let Some(profile) = profile {
+        let provider = profile.provider.as_deref().unwrap_or("Codex's own choice");
+        fact("profile", format!("{}; provider {provider}", profile.name));
+    }
     let requested = model.requested.as_deref().unwrap_or("Codex's own choice");
     fact(
         "model",

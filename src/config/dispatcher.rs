@@ -172,7 +172,7 @@ pub struct DispatcherConfig {
     pub skills: Vec<PathBuf>,
     /// MCP servers as Codex's own configuration has them: a table by name, each a table.
     pub mcp_servers: Option<Json>,
-    /// The profile of Codex's configuration.
+    /// The profile that its app-server has: one of `[profiles]`.
     pub profile: Option<String>,
     /// Who may speak to it.
     pub access: Access,

@@ -13,7 +13,8 @@ use crate::control::body::Segments;
 use crate::control::error::{ApiError, Code};
 use crate::control::server::{self, Api};
 use crate::control::status::{
-    ChildStatus, DispatcherStatus, LoginProblem, TeammateCounts, rfc3339,
+    ChildStatus, DispatcherStatus, LoginProblem, ProfileStatus, SandboxStatus, TeammateCounts,
+    rfc3339,
 };
 use crate::dispatcher::Handle;
 use crate::id::DispatcherId;
@@ -89,24 +90,15 @@ pub struct DispatcherDetails {
     /// What happens when the model wants more than the sandbox allows: `deny` or `chat`.
     pub approvals: String,
     /// What commands of the model may do.
-    pub sandbox: SandboxStatus,
+    #[serde(default)]
+    pub sandbox: Option<SandboxStatus>,
+    /// The profile that it has.
+    #[serde(default)]
+    pub profile: Option<ProfileStatus>,
     /// Which model works.
     pub model: ModelStatus,
     /// What it can do.
     pub capabilities: DispatcherCapabilities,
-}
-
-/// What commands of a model may do: `read-only`, `workspace-write` or `danger-full-access`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SandboxStatus {
-    /// What is asked of Codex.
-    pub requested: String,
-    /// What Codex said of the thread that was loaded last; absent until one was, since the daemon was
-    /// started.
-    #[serde(default)]
-    pub effective: Option<String>,
-    /// Where the request comes from: `configuration` or `default`.
-    pub source: String,
 }
 
 /// Which model works.
@@ -174,32 +166,21 @@ impl LaneCounts {
 }
 
 impl DispatcherDetails {
-    fn of(dispatcher: DispatcherOverview, handle: &Handle) -> Self {
+    fn of(status: DispatcherStatus, lanes: &[LaneRecord], handle: &Handle) -> Self {
         let config = &handle.settings().config;
         let observed = handle.observed();
-        let (model, sandbox) = match observed {
-            Some(observed) => (Some(observed.model), observed.sandbox),
-            None => (None, None),
-        };
-        let source = if config.sandbox_is_given {
-            "configuration"
-        } else {
-            "default"
-        };
+        let (sandbox, profile) = (status.sandbox.clone(), status.profile.clone());
         Self {
-            dispatcher,
+            dispatcher: DispatcherOverview::of(status, lanes),
             workspace: config.workspace.clone(),
             channels: config.channels.clone(),
             sessions: config.sessions.to_string(),
             approvals: config.approvals.to_string(),
-            sandbox: SandboxStatus {
-                requested: config.sandbox.to_string(),
-                effective: sandbox,
-                source: source.to_owned(),
-            },
+            sandbox,
+            profile,
             model: ModelStatus {
                 requested: config.model.clone(),
-                effective: model,
+                effective: observed.map(|thread| thread.model),
                 effort: config.effort.clone(),
             },
             capabilities: DispatcherCapabilities::of(handle),
@@ -307,8 +288,7 @@ async fn look(api: &Api, dispatcher: &str) -> Result<DispatcherDetails, ApiError
     };
     let lanes = api.ledger.lanes(handle.id()).await;
     let lanes = lanes.map_err(|error| not_read(&error))?;
-    let overview = DispatcherOverview::of(status, &lanes);
-    Ok(DispatcherDetails::of(overview, handle))
+    Ok(DispatcherDetails::of(status, &lanes, handle))
 }
 
 fn not_read(error: &LedgerError) -> ApiError {

@@ -55,7 +55,7 @@ pub use crate::control::client::{
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::dispatchers::{
     DispatcherCapabilities, DispatcherDetails, DispatcherOverview, Dispatchers, LaneCounts,
-    ModelStatus, SandboxStatus,
+    ModelStatus,
 };
 pub use crate::control::error::Code;
 pub use crate::control::health::{HealthStatus, Problem};
@@ -76,7 +76,8 @@ pub use crate::control::restart::{
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, LoginProblem, OpenTurn, OutboxStatus, Status, TeammateCounts,
+    LedgerStatus, LoginProblem, OpenTurn, OutboxStatus, ProfileStatus, SandboxStatus, Status,
+    StorageStatus, TeammateCounts,
 };
 pub use crate::control::stream::{EventStream, Streamed};
 pub use crate::control::teammates::{

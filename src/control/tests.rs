@@ -45,6 +45,8 @@ fn status() -> Status {
             since: at(1_795_166_101, 0),
             last_started_at: None,
             last_error: Some("codex ended".into()),
+            sandbox: None,
+            profile: None,
             login_problem: None,
             warnings: vec!["a skill is broken".into()],
             restarts: 2,

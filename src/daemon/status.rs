@@ -11,11 +11,14 @@ use tracing::warn;
 
 use crate::backfill;
 use crate::codex::ChildState;
-use crate::config::Config;
+use crate::config::{Config, DispatcherConfig};
 use crate::control::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LedgerStatus,
-    LoginProblem, OutboxStatus, Status, StatusSource, TeammateCounts,
+    LoginProblem, OutboxStatus, ProfileStatus, SandboxStatus, Status, StatusSource, StorageStatus,
+    TeammateCounts,
 };
+use crate::daemon::sandbox::Sandboxed;
+use crate::daemon::{self, Directories};
 use crate::dispatcher::{self, Handle, Line};
 use crate::id::{DispatcherId, TeammateId};
 use crate::ledger::{Counts, LaneRecord, Ledger, LedgerHealth};
@@ -32,11 +35,20 @@ pub(super) struct Reporter {
     lines: BTreeMap<ChannelId, Line>,
     handles: BTreeMap<DispatcherId, Handle>,
     histories: BTreeMap<ChannelId, watch::Receiver<backfill::Report>>,
+    settled: BTreeMap<DispatcherId, Settled>,
+}
+
+/// What does not change while the daemon runs.
+#[derive(Clone)]
+struct Settled {
+    sandbox: Option<SandboxStatus>,
+    profile: Option<ProfileStatus>,
 }
 
 impl Reporter {
     pub(super) fn new(
         config: &Config,
+        sandboxes: &BTreeMap<DispatcherId, Sandboxed>,
         started_at: SystemTime,
         ledger: Ledger,
         lines: BTreeMap<ChannelId, Line>,
@@ -51,11 +63,23 @@ impl Reporter {
             lines,
             handles,
             histories,
+            settled: config
+                .dispatchers
+                .iter()
+                .map(|(id, dispatcher)| {
+                    let settled = Settled {
+                        sandbox: sandboxes.get(id).map(|it| sandbox(it, dispatcher)),
+                        profile: profile(config, dispatcher),
+                    };
+                    (id.clone(), settled)
+                })
+                .collect(),
         }
     }
 
     async fn dispatcher(&self, id: &DispatcherId, handle: &Handle) -> DispatcherStatus {
         let (condition, login) = (handle.condition(), handle.login_problem());
+        let settled = self.settled.get(id).cloned();
         let mut lanes = self.ledger.lanes(id).await.unwrap_or_else(|failure| {
             warn!(error = %failure, "the lanes cannot be told");
             Vec::new()
@@ -88,6 +112,13 @@ impl Reporter {
             since: record.changed_at,
             last_started_at: record.last_started_at,
             last_error: record.last_error,
+            sandbox: settled.as_ref().and_then(|it| {
+                Some(SandboxStatus {
+                    observed: handle.observed().and_then(|thread| thread.sandbox),
+                    ..it.sandbox.clone()?
+                })
+            }),
+            profile: settled.and_then(|it| it.profile),
             login_problem: login.map(login_problem),
             warnings,
             restarts: record.restarts,
@@ -145,6 +176,43 @@ impl StatusSource for Reporter {
             },
         }
     }
+}
+
+fn sandbox(sandboxed: &Sandboxed, dispatcher: &DispatcherConfig) -> SandboxStatus {
+    let is_default = sandboxed.is_as_requested() && !dispatcher.sandbox_is_given;
+    SandboxStatus {
+        requested: sandboxed.requested.as_str().to_owned(),
+        effective: sandboxed.effective.as_str().to_owned(),
+        source: if is_default {
+            "default"
+        } else {
+            sandboxed.source()
+        }
+        .to_owned(),
+        observed: None,
+    }
+}
+
+fn profile(config: &Config, dispatcher: &DispatcherConfig) -> Option<ProfileStatus> {
+    let (name, profile) = config.profile_of(dispatcher)?;
+    let home = Directories::below(&config.daemon.state_dir)
+        .homes
+        .join(name);
+    Some(ProfileStatus {
+        name: name.to_owned(),
+        preset: profile.preset.map(|it| it.as_str().to_owned()),
+        provider: profile.provider.as_ref().map(|it| it.name.clone()),
+        model: daemon::profile::model(dispatcher, Some(profile)),
+        context_window: profile.context_window.map(|it| it as u64),
+        credentials: profile.credentials.keys().cloned().collect(),
+        home: profile.has_private_home().then_some(home),
+        storage: profile.storage.as_ref().map(|it| StorageStatus {
+            name: it.name.clone(),
+            path: it.path.clone(),
+            subdir: it.subdir.clone(),
+            values_printed: false,
+        }),
+    })
 }
 
 fn login_problem(problem: dispatcher::LoginProblem) -> LoginProblem {

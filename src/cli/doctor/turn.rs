@@ -43,7 +43,7 @@ pub(super) async fn try_one(
             let settings = ThreadSettings {
                 sandbox: Some(SandboxMode::ReadOnly),
                 ephemeral: Some(true),
-                ..daemon::thread_settings(dispatcher)
+                ..daemon::thread_settings(config, dispatcher)
             };
             let outcome = ask(&launch, &settings).await;
             match scratch.remove() {

@@ -227,7 +227,18 @@ impl Lane {
         refusal: &Refusal,
     ) -> Result<bool, StepError> {
         warn!(%thread, error = failure as &dyn Error, "the thread is lost");
-        let reason = failure.to_failure().message;
+        let storage = self.context.settings.launch.profile.as_ref();
+        let storage = storage.and_then(|profile| profile.storage.as_ref());
+        let reason = match (storage, refusal) {
+            (Some(storage), Refusal::NoRollout) => format!(
+                "the storage `{}` of rollouts at {} has no history of this thread; see that it is the \
+                 right volume and that nobody has emptied it ({})",
+                storage.name,
+                storage.directory().display(),
+                failure.to_failure().message
+            ),
+            _ => failure.to_failure().message,
+        };
         self.events.thread(thread).emit(Event::ThreadLost {
             reason: reason.clone(),
         });
