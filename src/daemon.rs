@@ -36,7 +36,6 @@ use crate::tools::file;
 
 mod channels;
 mod health;
-mod messages;
 mod notify;
 mod restart;
 mod secrets;
@@ -276,6 +275,7 @@ impl Daemon {
         let mut rest = JoinSet::new();
         let api = Api {
             status,
+            ledger: ledger.clone(),
             pairings: PairingDesk::new(ledger.clone(), languages),
             dispatchers: Arc::clone(&handles),
             events: events.clone(),

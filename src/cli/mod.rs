@@ -10,6 +10,7 @@ mod config_args;
 mod console;
 mod demo;
 mod dispatcher_args;
+mod dispatchers;
 mod doctor;
 mod events;
 mod failure;
@@ -18,6 +19,7 @@ mod findings;
 mod init;
 mod input;
 mod lane;
+mod lanes;
 mod logging;
 mod logs;
 mod messages;
@@ -76,6 +78,8 @@ enum Verb {
     Restart(restart::Args),
     Service(service::Args),
     Messages(messages::Args),
+    Lanes(lanes::Args),
+    Dispatchers(dispatchers::Args),
     Events(events::Args),
     Pair(pair::Args),
     Complete(complete::Args),
@@ -97,6 +101,8 @@ impl Verb {
             Self::Restart(args) => restart::run(args).await,
             Self::Service(args) => service::run(args).await,
             Self::Messages(args) => messages::run(args).await,
+            Self::Lanes(args) => lanes::run(args).await,
+            Self::Dispatchers(args) => dispatchers::run(args).await,
             Self::Events(args) => events::run(args).await,
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,

@@ -76,6 +76,7 @@ fn minimal_file_gets_every_default() {
         channels: vec![terminal],
         sessions: Sessions::Shared,
         sandbox: Sandbox::WorkspaceWrite,
+        sandbox_is_given: false,
         approvals: Approvals::Deny,
         reply: Reply::Final,
         on_busy: OnBusy::Queue,
@@ -562,6 +563,10 @@ fn example_holds_the_defaults() {
         language: Language::English,
     });
     expected.channels.insert(terminal, console);
+    // It says what the default is.
+    for dispatcher in expected.dispatchers.values_mut() {
+        dispatcher.sandbox_is_given = true;
+    }
     assert_eq!(config_at(EXAMPLE, home.path()), expected);
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::control::completions::{CompletionReceipt, CompletionReport};
+use crate::control::dispatchers::DispatcherDetails;
 use crate::control::error::{ErrorBody, ErrorEnvelope};
 use crate::control::key::KEY;
 use crate::control::lane_orders::{LaneOrderTaken, LaneStopped, NewLaneOrder};
@@ -24,6 +25,8 @@ use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, Teamma
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a dispatcher may take to stop or start: turns in flight get a while to end.
+const SWITCH_DEADLINE: Duration = Duration::from_secs(40);
 /// How long an order is repeated whose answer was lost.
 const REPEAT_FOR: Duration = Duration::from_secs(15);
 /// How long it rests before it is repeated: a daemon that is restarted takes a moment.
@@ -61,8 +64,11 @@ pub enum ClientError {
         source: tieline_net::NetError,
     },
     /// The answer takes too long.
-    #[error("the daemon did not answer within {} s", DEADLINE.as_secs())]
-    Slow,
+    #[error("the daemon did not answer within {seconds} s")]
+    Slow {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// The connection failed under way.
     #[error("the daemon broke off")]
     Broken {
@@ -104,7 +110,9 @@ impl ClientError {
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("only the user who runs the daemon may ask it".to_owned())
             }
-            Self::Slow => Some("it may be very busy: try again, and look at its log".to_owned()),
+            Self::Slow { .. } => {
+                Some("it may be very busy: try again, and look at its log".to_owned())
+            }
             Self::Refused { hint, .. } => hint.clone(),
             Self::NotUnderstood { .. } => Some(
                 "the daemon may be of another version: compare `tieline --version` with what runs"
@@ -140,7 +148,8 @@ impl Client {
     ///
     /// When there is no answer, or it would not come up again.
     pub async fn restart(&self, order: &RestartOrder) -> Result<RestartOrdered, ClientError> {
-        self.request(Method::POST, "/v1/restart", Some(order)).await
+        self.request(Method::POST, "/v1/restart", Some(order), None, DEADLINE)
+            .await
     }
 
     /// Asks who waits to be let in, and who was.
@@ -159,7 +168,7 @@ impl Client {
     /// When there is no answer, or nobody was let in.
     pub async fn pair(&self, code: &str) -> Result<PairedPerson, ClientError> {
         let route = format!("/v1/pairings/{}", segment(code));
-        self.request(Method::POST, &route, None::<&()>).await
+        self.ask(Method::POST, &route).await
     }
 
     /// Lets somebody, `CHANNEL:USER`, in no longer; returns who they were, once for each
@@ -170,7 +179,7 @@ impl Client {
     /// When there is no answer, or they were not let in.
     pub async fn unpair(&self, who: &str) -> Result<Vec<PairedPerson>, ClientError> {
         let route = format!("/v1/pairings/{}", segment(who));
-        self.request(Method::DELETE, &route, None::<&()>).await
+        self.ask(Method::DELETE, &route).await
     }
 
     /// Reports a result to a dispatcher.
@@ -185,6 +194,22 @@ impl Client {
     ) -> Result<CompletionReceipt, ClientError> {
         let route = format!("/v1/dispatchers/{}/completions", segment(dispatcher));
         self.order(&route, report).await
+    }
+
+    /// Switches a dispatcher: `start`, `stop` or `restart`. Returns when it is so, or takes long.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn switch(
+        &self,
+        dispatcher: &str,
+        action: &str,
+    ) -> Result<DispatcherDetails, ClientError> {
+        let route = format!("{}/{action}", dispatcher_route(dispatcher));
+        let (method, body) = (Method::POST, None::<&()>);
+        self.request(method, &route, body, None, SWITCH_DEADLINE)
+            .await
     }
 
     /// Has a teammate join a dispatcher.
@@ -222,7 +247,7 @@ impl Client {
     /// As [`spawn`](Self::spawn).
     pub async fn stop(&self, dispatcher: &str, name: &str) -> Result<TeammateHalted, ClientError> {
         let route = format!("{}/stop", teammate_route(dispatcher, name));
-        self.request(Method::POST, &route, None::<&()>).await
+        self.ask(Method::POST, &route).await
     }
 
     /// Has a teammate leave. `discard`: its worktree goes also when something would be lost by that,
@@ -239,7 +264,7 @@ impl Client {
     ) -> Result<TeammateHalted, ClientError> {
         let route = teammate_route(dispatcher, name);
         let route = format!("{route}?discard={discard}");
-        self.request(Method::DELETE, &route, None::<&()>).await
+        self.ask(Method::DELETE, &route).await
     }
 
     /// Orders something of a lane's thread.
@@ -263,7 +288,7 @@ impl Client {
     /// As [`spawn`](Self::spawn).
     pub async fn stop_lane(&self, lane: &str, all: bool) -> Result<LaneStopped, ClientError> {
         let route = format!("{}/stop?all={all}", lane_route(lane));
-        self.request(Method::POST, &route, None::<&()>).await
+        self.ask(Method::POST, &route).await
     }
 
     /// Asks any route. As [`serde_json::Value`] the answer keeps what this version does not know.
@@ -272,7 +297,7 @@ impl Client {
     ///
     /// When there is no answer, it is not a success, or it is not a `T`.
     pub async fn get<T: DeserializeOwned>(&self, route: &str) -> Result<T, ClientError> {
-        self.request(Method::GET, route, None::<&()>).await
+        self.ask(Method::GET, route).await
     }
 
     /// Has something made. An order whose answer is lost is repeated under the same idempotency key,
@@ -286,11 +311,11 @@ impl Client {
         let until = Instant::now() + REPEAT_FOR;
         let mut lost = None;
         loop {
-            match self
-                .keyed(Method::POST, route, Some(body), Some(&key))
-                .await
-            {
-                Err(error @ (ClientError::Broken { .. } | ClientError::Slow)) => lost = Some(error),
+            let given = self.request(Method::POST, route, Some(body), Some(&key), DEADLINE);
+            match given.await {
+                Err(error @ (ClientError::Broken { .. } | ClientError::Slow { .. })) => {
+                    lost = Some(error);
+                }
                 Err(ClientError::NotRunning { .. }) if lost.is_some() => {}
                 answer => return answer,
             }
@@ -303,25 +328,29 @@ impl Client {
         }
     }
 
+    /// Asks without a body.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+    ) -> Result<T, ClientError> {
+        self.request(method, route, None::<&()>, None, DEADLINE)
+            .await
+    }
+
     async fn request<T: DeserializeOwned>(
         &self,
         method: Method,
         route: &str,
         body: Option<&impl Serialize>,
-    ) -> Result<T, ClientError> {
-        self.keyed(method, route, body, None).await
-    }
-
-    async fn keyed<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        route: &str,
-        body: Option<&impl Serialize>,
         key: Option<&str>,
+        within: Duration,
     ) -> Result<T, ClientError> {
-        let (status, bytes) = timeout(DEADLINE, self.ask(method, route, body, key))
+        let (status, bytes) = timeout(within, self.send(method, route, body, key))
             .await
-            .map_err(|_elapsed| ClientError::Slow)??;
+            .map_err(|_elapsed| ClientError::Slow {
+                seconds: within.as_secs(),
+            })??;
         if status.is_success() {
             return serde_json::from_slice(&bytes)
                 .map_err(|source| ClientError::NotUnderstood { source });
@@ -340,7 +369,7 @@ impl Client {
         let request = client.get(format!("http://localhost{route}"));
         let answer = timeout(DEADLINE, request.send())
             .await
-            .map_err(|_elapsed| ClientError::Slow)?
+            .map_err(|_elapsed| slow())?
             .map_err(|error| self.failed(error))?;
         let status = answer.status();
         if status.is_success() {
@@ -348,12 +377,12 @@ impl Client {
         }
         let bytes = timeout(DEADLINE, answer.bytes())
             .await
-            .map_err(|_elapsed| ClientError::Slow)?
+            .map_err(|_elapsed| slow())?
             .map_err(|error| self.failed(error))?;
         Err(refused(status, &bytes))
     }
 
-    async fn ask(
+    async fn send(
         &self,
         method: Method,
         route: &str,
@@ -400,6 +429,35 @@ impl Client {
     }
 }
 
+/// Returns the route of a dispatcher.
+pub fn dispatcher_route(dispatcher: &str) -> String {
+    format!("/v1/dispatchers/{}", segment(dispatcher))
+}
+
+/// Returns the route of a lane.
+pub fn lane_route(lane: &str) -> String {
+    format!("/v1/lanes/{}", segment(lane))
+}
+
+/// Returns a route with a query of the values that are there.
+pub fn with_query(route: &str, query: &[(&str, Option<String>)]) -> String {
+    let mut route = route.to_owned();
+    let mut sign = '?';
+    for (name, value) in query {
+        if let Some(value) = value {
+            route.push_str(&format!("{sign}{name}={}", segment(value)));
+            sign = '&';
+        }
+    }
+    route
+}
+
+fn slow() -> ClientError {
+    ClientError::Slow {
+        seconds: DEADLINE.as_secs(),
+    }
+}
+
 /// Returns what an answer says that is not a success.
 fn refused(status: StatusCode, bytes: &[u8]) -> ClientError {
     let ErrorBody {
@@ -423,17 +481,12 @@ fn refused(status: StatusCode, bytes: &[u8]) -> ClientError {
 
 /// Returns the route of a dispatcher's teammates.
 pub fn teammates_route(dispatcher: &str) -> String {
-    format!("/v1/dispatchers/{}/teammates", segment(dispatcher))
+    format!("{}/teammates", dispatcher_route(dispatcher))
 }
 
 /// Returns the route of a teammate.
 pub fn teammate_route(dispatcher: &str, name: &str) -> String {
     format!("{}/{}", teammates_route(dispatcher), segment(name))
-}
-
-/// Returns the route of a lane.
-pub fn lane_route(lane: &str) -> String {
-    format!("/v1/lanes/{}", segment(lane))
 }
 
 /// Returns text as one segment of a path.

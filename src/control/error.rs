@@ -36,6 +36,8 @@ pub enum Code {
     UnknownLane,
     /// No such teammate.
     UnknownTeammate,
+    /// No such message.
+    UnknownMessage,
     /// No such code of a newcomer, or no such person.
     UnknownPairing,
     /// The code of a newcomer was good once.
@@ -75,6 +77,7 @@ impl Code {
         Self::UnknownDispatcher,
         Self::UnknownLane,
         Self::UnknownTeammate,
+        Self::UnknownMessage,
         Self::UnknownPairing,
         Self::Expired,
         Self::NameTaken,
@@ -102,6 +105,7 @@ impl Code {
             Self::UnknownDispatcher => "unknown-dispatcher",
             Self::UnknownLane => "unknown-lane",
             Self::UnknownTeammate => "unknown-teammate",
+            Self::UnknownMessage => "unknown-message",
             Self::UnknownPairing => "unknown-pairing",
             Self::Expired => "expired",
             Self::NameTaken => "name-taken",
@@ -125,6 +129,7 @@ impl Code {
             | Self::UnknownDispatcher
             | Self::UnknownLane
             | Self::UnknownTeammate
+            | Self::UnknownMessage
             | Self::UnknownPairing => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

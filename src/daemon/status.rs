@@ -13,16 +13,12 @@ use crate::backfill;
 use crate::codex::ChildState;
 use crate::config::Config;
 use crate::control::{
-    ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, LoginProblem, Messages, OpenTurn, OutboxStatus, Status, StatusSource,
-    TeammateCounts,
+    ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LedgerStatus,
+    LoginProblem, OutboxStatus, Status, StatusSource, TeammateCounts,
 };
-use crate::daemon::messages;
 use crate::dispatcher::{self, Handle, Line};
 use crate::id::{DispatcherId, TeammateId};
-use crate::ledger::{
-    Counts, LaneRecord, Ledger, LedgerError, LedgerHealth, MessageState, SettledTurn,
-};
+use crate::ledger::{Counts, LaneRecord, Ledger, LedgerHealth};
 
 /// How many lanes of a dispatcher are told; those at work come first.
 const MAX_LANES: usize = 200;
@@ -101,7 +97,10 @@ impl Reporter {
                 started_at: child.started_at,
                 version: condition.facts.and_then(|facts| facts.version),
             }),
-            lanes: lanes.into_iter().map(|it| lane(it, &names)).collect(),
+            lanes: lanes
+                .into_iter()
+                .map(|it| LaneStatus::of(it, &names))
+                .collect(),
             waiting,
             teammates,
         }
@@ -146,10 +145,6 @@ impl StatusSource for Reporter {
             },
         }
     }
-
-    async fn messages(&self, limit: usize) -> Result<Messages, LedgerError> {
-        messages::tell(&self.ledger, limit).await
-    }
 }
 
 fn login_problem(problem: dispatcher::LoginProblem) -> LoginProblem {
@@ -189,25 +184,6 @@ fn child_state(state: ChildState) -> &'static str {
     }
 }
 
-fn last_turn(last: SettledTurn) -> LastTurn {
-    let (outcome, failure) = match last.state {
-        MessageState::Answered => ("answered", None),
-        MessageState::Failed { kind } => ("failed", Some(kind.to_string())),
-        MessageState::Cancelled => ("cancelled", None),
-        MessageState::Queued
-        | MessageState::InTurn
-        | MessageState::Unclear
-        | MessageState::Refused { .. } => ("unclear", None),
-    };
-    LastTurn {
-        id: last.key,
-        outcome: outcome.to_owned(),
-        failure,
-        cause: last.cause,
-        settled_at: last.at,
-    }
-}
-
 fn count_teammates(lanes: &[LaneRecord]) -> TeammateCounts {
     let mut counts = TeammateCounts::default();
     for lane in lanes.iter().filter(|lane| lane.teammate.is_some()) {
@@ -219,27 +195,6 @@ fn count_teammates(lanes: &[LaneRecord]) -> TeammateCounts {
         *count += 1;
     }
     counts
-}
-
-fn lane(lane: LaneRecord, names: &HashMap<TeammateId, String>) -> LaneStatus {
-    let waiting = lane.inputs();
-    let state = match (&lane.open, waiting) {
-        (Some(_), _) => "in turn",
-        (None, 0) => "idle",
-        (None, _) => "waiting",
-    };
-    LaneStatus {
-        id: lane.id,
-        teammate: lane.teammate.and_then(|id| names.get(&id).cloned()),
-        thread: lane.thread,
-        state: state.to_owned(),
-        waiting: waiting as u64,
-        last_turn: lane.last.map(last_turn),
-        open_turn: lane.open.map(|open| OpenTurn {
-            id: open.key,
-            started_at: open.opened_at,
-        }),
-    }
 }
 
 fn ledger(ledger: &Ledger, counts: &Counts) -> LedgerStatus {

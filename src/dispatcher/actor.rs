@@ -1,6 +1,6 @@
 //! The dispatcher itself: which lanes are at work.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,14 +11,16 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument as _, error, info, info_span, warn};
+use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
 use super::calls::Calls;
 use super::lane::{Lane, LaneContext};
 use super::login::{Login, LoginProblem};
-use super::outage::Outage;
+use super::observed::Observed;
+use super::outage::{self, Outage};
 use super::status_board::StatusBoard;
 use super::supervisor::{Condition, Supervisor};
+use super::switch::{Switch, Wanted};
 use super::waiting::{self, has_work};
 use super::wakes::Wakes;
 use super::{Line, Settings};
@@ -64,6 +66,8 @@ pub struct Handle {
     wakes: Arc<Wakes>,
     board: StatusBoard,
     condition: watch::Receiver<Condition>,
+    switch: Switch,
+    observed: watch::Receiver<Option<Observed>>,
     login: Login,
     /// Told of what is reported and ordered from outside.
     pub(super) events: Events,
@@ -131,6 +135,32 @@ impl Handle {
         );
     }
 
+    /// Returns how it is set up.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Returns what Codex said of the thread that was loaded last, since the daemon was started.
+    pub fn observed(&self) -> Option<Observed> {
+        self.observed.borrow().clone()
+    }
+
+    /// Has it work, if it does not; `false` if it has not begun in time.
+    pub async fn start(&self) -> bool {
+        self.switch.start().await
+    }
+
+    /// Has it take no more turns until it is started again: turns in flight get a while to end, and go
+    /// on then if they have not; its child is ended. `false` if that takes long; it happens nevertheless.
+    pub async fn stop(&self) -> bool {
+        self.switch.stop().await
+    }
+
+    /// Stops it and has it begin anew; `false` if that takes long; it happens nevertheless.
+    pub async fn restart(&self) -> bool {
+        self.switch.restart().await
+    }
+
     /// Returns when the dispatcher has come round to answering: it gives its lanes their work.
     /// `false` when it has ended.
     pub async fn pulse(&self) -> bool {
@@ -191,6 +221,7 @@ pub struct Dispatcher {
     supervisor: Supervisor,
     wakes: Arc<Wakes>,
     reports: TaskTracker,
+    switch: Switch,
     pulses: mpsc::Receiver<oneshot::Sender<()>>,
     serve_board: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -262,6 +293,8 @@ impl Dispatcher {
         let parallel = settings.config.teammates.parallel;
         let settings = Arc::new(settings);
         let reports = TaskTracker::new();
+        let switch = Switch::new();
+        let (observed, observed_seen) = watch::channel(None);
         let (pulse, pulses) = mpsc::channel(1);
         let handle = Handle {
             settings: Arc::clone(&settings),
@@ -275,6 +308,8 @@ impl Dispatcher {
             wakes: Arc::clone(&wakes),
             board: board.clone(),
             condition: supervised.condition.clone(),
+            switch: switch.clone(),
+            observed: observed_seen,
             login: login.clone(),
             events: events.clone(),
             pulse,
@@ -290,6 +325,7 @@ impl Dispatcher {
             login,
             doing,
             wakes: Arc::clone(&wakes),
+            observed,
             events,
         });
         (
@@ -298,6 +334,7 @@ impl Dispatcher {
                 supervisor,
                 wakes,
                 reports,
+                switch,
                 pulses,
                 serve_board: Box::pin(serve_board),
             },
@@ -306,41 +343,120 @@ impl Dispatcher {
     }
 
     /// Works until `stop` is cancelled: then nothing new is begun, turns in flight get a while to
-    /// end, and what is left stays open in the ledger for the next start.
+    /// end, and what is left stays open in the ledger for the next start. Rests while it is switched
+    /// off.
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             context,
-            supervisor,
+            mut supervisor,
             wakes,
             reports,
+            switch,
             mut pulses,
             serve_board,
         } = self;
         let span = info_span!("dispatcher", id = %context.settings.id);
-        let stop_child = CancellationToken::new();
-        let stop_board = CancellationToken::new();
+        let stop_helpers = CancellationToken::new();
         let mut helpers = JoinSet::new();
-        helpers.spawn(supervisor.run(stop_child.clone()).instrument(span.clone()));
         let tending = (context.login.clone(), context.supervised.clone());
-        let tending = tending.0.tend(tending.1, stop_child.clone());
+        let tending = tending.0.tend(tending.1, stop_helpers.clone());
         helpers.spawn(tending.instrument(span.clone()));
-        let until = stop_board.clone();
+        let until = stop_helpers.clone();
         helpers.spawn(async move {
             until.run_until_cancelled(serve_board).await;
         });
-
-        run_lanes(&context, &wakes, &mut pulses, &stop)
+        let mut wanted = switch.wanted();
+        while !stop.is_cancelled() {
+            if !wanted.borrow_and_update().is_on {
+                rest(&context, &wakes, &mut pulses, &mut wanted, &stop)
+                    .instrument(span.clone())
+                    .await;
+                continue;
+            }
+            switch.is_now(true);
+            let worked = work(
+                &context,
+                &wakes,
+                &mut pulses,
+                supervisor,
+                &mut wanted,
+                &stop,
+            )
             .instrument(span.clone())
             .await;
-
+            switch.is_now(false);
+            supervisor = match worked {
+                Ok(supervisor) => supervisor,
+                Err(failure) => {
+                    error!(parent: &span, error = %failure, "a part of the dispatcher failed");
+                    break;
+                }
+            };
+        }
         reports.close();
         reports.wait().await;
-        stop_child.cancel();
-        stop_board.cancel();
+        stop_helpers.cancel();
         while let Some(ended) = helpers.join_next().await {
             if let Err(failure) = ended {
                 error!(parent: &span, error = %failure, "a part of the dispatcher failed");
             }
+        }
+    }
+}
+
+/// Works until `stop` is cancelled or something else is wanted.
+async fn work(
+    context: &Arc<LaneContext>,
+    wakes: &Wakes,
+    pulses: &mut mpsc::Receiver<oneshot::Sender<()>>,
+    supervisor: Supervisor,
+    wanted: &mut watch::Receiver<Wanted>,
+    stop: &CancellationToken,
+) -> Result<Supervisor, JoinError> {
+    let stop_child = CancellationToken::new();
+    let mut supervising = JoinSet::new();
+    supervising.spawn(
+        supervisor
+            .run(stop_child.clone())
+            .instrument(Span::current()),
+    );
+    let pause = stop.child_token();
+    let lanes = async {
+        run_lanes(context, wakes, pulses, &pause).await;
+        pause.cancel();
+    };
+    let watch = async {
+        tokio::select! {
+            () = pause.cancelled() => {}
+            // An error would be that nobody can want anything any more.
+            _ = wanted.changed() => pause.cancel(),
+        }
+    };
+    tokio::join!(lanes, watch);
+    stop_child.cancel();
+    match supervising.join_next().await {
+        Some(ended) => ended,
+        None => unreachable!("it was spawned above"),
+    }
+}
+
+/// Does nothing until something else is wanted or `stop` is cancelled, but for telling the chats that
+/// write.
+async fn rest(
+    context: &LaneContext,
+    wakes: &Wakes,
+    pulses: &mut mpsc::Receiver<oneshot::Sender<()>>,
+    wanted: &mut watch::Receiver<Wanted>,
+    stop: &CancellationToken,
+) {
+    info!("switched off: what comes in waits");
+    let mut told = HashSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = wanted.changed() => return,
+            Some(answer) = pulses.recv() => drop(answer.send(())),
+            woken = wakes.take() => outage::tell_switched_off(context, &mut told, &woken).await,
         }
     }
 }

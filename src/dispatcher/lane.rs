@@ -25,7 +25,7 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use tieline_channel::{ChannelId, Conversation, Language, Text, WithCauses};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -38,6 +38,7 @@ use self::trigger::IsNew;
 pub(super) use self::work::Work;
 use super::envelope::{self, RenderContext};
 use super::login::Login;
+use super::observed::Observed;
 use super::status_board::StatusBoard;
 use super::supervisor::{Link, Session, Supervised};
 use super::wakes::Wakes;
@@ -86,6 +87,8 @@ pub(super) struct LaneContext {
     pub(super) doing: WhatTheyDo,
     /// Who has something to do.
     pub(super) wakes: Arc<Wakes>,
+    /// What Codex said of the thread that was loaded last.
+    pub(super) observed: watch::Sender<Option<Observed>>,
     /// Told of what happens; it says which dispatcher's.
     pub(super) events: Events,
 }

@@ -100,6 +100,13 @@ pub(super) fn failure(kind: FailureKind) -> Text {
     }
 }
 
+/// The operator has switched the dispatcher off.
+pub(super) const SWITCHED_OFF: Text = Text {
+    en: "⏸️ I am switched off at the moment. Your message is kept, and I answer it when I am switched \
+         on again.",
+    zh: "⏸️ 我目前已被停用。你的消息已保存，重新启用后我会回复。",
+};
+
 /// A turn was stopped because somebody asked for it.
 pub(super) const STOPPED: Text = Text {
     en: "⏹️ Stopped.",

@@ -7,6 +7,7 @@ use crate::id::{
 };
 use crate::ledger::error::LedgerError;
 use crate::ledger::keyed::IdempotencyKey;
+use crate::ledger::story::About;
 use crate::ledger::time;
 
 /// How long one textual part of a key may be, in bytes. Names of platforms are far shorter.
@@ -76,11 +77,15 @@ pub(super) enum Table {
     Orders,
     /// Lane, thread → a thread that it has or can go back to.
     Kept,
+    /// Turn → the turn, when it is over.
+    Ended,
+    /// Turn or message, outbox id → nothing: what was said about it.
+    Said,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 30] = [
+    pub(super) const ALL: [Self; 32] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -111,6 +116,8 @@ impl Table {
         Self::Keyed,
         Self::Orders,
         Self::Kept,
+        Self::Ended,
+        Self::Said,
     ];
 
     /// Returns the name of the tree on disk.
@@ -146,6 +153,8 @@ impl Table {
             Self::Keyed => "keyed",
             Self::Orders => "orders",
             Self::Kept => "kept",
+            Self::Ended => "ended",
+            Self::Said => "said",
         }
     }
 }
@@ -351,6 +360,25 @@ pub(super) fn dispatcher(dispatcher: &DispatcherId) -> Result<Key, LedgerError> 
     Key::first().text("the dispatcher's name", dispatcher.as_str())
 }
 
+/// Returns the key of a turn that is over.
+pub(super) fn ended(turn: TurnKey) -> Key {
+    Key::first().bytes(turn.as_bytes())
+}
+
+/// Returns the beginning of the keys of what was said about a turn or a message.
+pub(super) fn said(about: About) -> Key {
+    let (kind, id) = match &about {
+        About::Turn(turn) => (b't', turn.as_bytes()),
+        About::Message(message) => (b'm', message.as_bytes()),
+    };
+    Key::first().bytes(&[kind]).bytes(id)
+}
+
+/// Returns the key of something that was said about a turn or a message.
+pub(super) fn saying(about: About, post: OutboxId) -> Key {
+    said(about).bytes(post.as_bytes())
+}
+
 /// Returns the key of what was made under an idempotency key.
 pub(super) fn keyed(key: &IdempotencyKey) -> Result<Key, LedgerError> {
     dispatcher(&key.dispatcher)?
@@ -377,6 +405,8 @@ pub(super) enum Class {
     Teammate,
     /// An idempotency key.
     Keyed,
+    /// A turn that is over.
+    Ended,
 }
 
 /// Returns the beginning of the expiry keys of a class.
@@ -390,6 +420,7 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Completion => b'r',
         Class::Teammate => b't',
         Class::Keyed => b'k',
+        Class::Ended => b'e',
     };
     Key::first().bytes(&[class])
 }

@@ -152,6 +152,9 @@ pub struct ThreadOpened {
     pub model_provider: String,
     /// The working directory in effect.
     pub cwd: PathBuf,
+    /// The sandbox in effect, as codex has it: `{"type": "workspaceWrite", …}`.
+    #[serde(default)]
+    pub sandbox: Option<Value>,
     /// The reasoning effort in effect.
     #[serde(default)]
     pub reasoning_effort: Option<String>,

@@ -90,6 +90,7 @@ fn read(
         workspace,
         channels,
         sessions: read_choice(&mut table, "sessions", defaults::SESSIONS),
+        sandbox_is_given: table.entries.contains_key("sandbox"),
         sandbox: read_choice(&mut table, "sandbox", defaults::SANDBOX),
         approvals: read_choice(&mut table, "approvals", defaults::APPROVALS),
         reply: read_choice(&mut table, "reply", defaults::REPLY),

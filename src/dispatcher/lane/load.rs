@@ -137,6 +137,8 @@ impl Lane {
                 (thread, true)
             }
         };
+        let observed = Observed::of(thread.opened());
+        context.observed.send_replace(Some(observed));
         info!(thread = %thread.id(), is_new, "thread loaded");
         self.events.thread(thread.id()).emit(if is_new {
             Event::ThreadStarted

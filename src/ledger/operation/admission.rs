@@ -7,11 +7,10 @@ use crate::ledger::admission::{Admission, Admitted, Conditions, Fate, Performed}
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Class, Table};
 use crate::ledger::message::{Accepted, MessageState, NewMessage, Outcome};
-use crate::ledger::operation::body::Body;
 use crate::ledger::operation::messages::StoredMessage;
 use crate::ledger::pairing::{Confirmation, Guest, Host};
 use crate::ledger::post::NewPost;
-use crate::ledger::spool::SpoolOwner;
+use crate::ledger::story::About;
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
 
@@ -47,7 +46,13 @@ impl Transaction<'_> {
             }
         };
         let posts = say(&admitted);
-        self.enqueue(posts)?;
+        let about = match &admitted {
+            Admitted::Queued { id, .. }
+            | Admitted::Refused { id, .. }
+            | Admitted::Commanded { id, .. } => Some(About::Message(*id)),
+            Admitted::Duplicate { .. } => None,
+        };
+        self.enqueue_about(about, posts)?;
         Ok(admitted)
     }
 
@@ -208,7 +213,7 @@ impl Transaction<'_> {
         let id = MessageId::new();
         let now = time::now();
         let seen = key::seen(&new.channel, &new.key)?;
-        let body = Body::keep(self, SpoolOwner::Message(id), &new.message)?;
+        let body = StoredMessage::keep_body(self, id, &new.message)?;
         self.state.move_message(None, Some(&state));
         if state.is_settled() {
             self.expire_later(Class::Message, now, &key::message(id))?;
@@ -226,6 +231,8 @@ impl Transaction<'_> {
             turn: None,
             place,
             first_here,
+            past: Vec::new(),
+            settled_with: None,
             body,
         })?;
         self.remember(seen, Some(id), now)?;

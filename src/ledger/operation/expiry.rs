@@ -108,6 +108,10 @@ impl Transaction<'_> {
         for key in &teammates {
             self.expire_teammate(key, horizon.now, &mut expired)?;
         }
+        let turns = self.due_expiries(Class::Ended, horizon.settled, STEP)?;
+        for key in &turns {
+            self.remove(Table::Ended, key.clone());
+        }
         for key in &orders {
             self.expire_keyed(key, &mut expired);
         }
@@ -121,6 +125,7 @@ impl Transaction<'_> {
             completions,
             teammates,
             orders,
+            turns,
         ]
         .iter()
         .any(|keys| keys.len() == STEP);
@@ -184,6 +189,7 @@ impl Transaction<'_> {
         };
         self.state.move_post(Some(&post.state), None);
         self.remove(Table::Outbox, key.clone());
+        self.forget_saying(&post);
         expired.posts += 1;
         self.expire_file(post.file(), expired);
         Ok(())

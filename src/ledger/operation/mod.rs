@@ -16,6 +16,7 @@ mod orders;
 mod outbox;
 mod pairings;
 mod restarts;
+mod stories;
 mod tasks;
 mod teammates;
 mod troubles;

@@ -84,6 +84,7 @@ impl Bench {
             turns: Arc::new(Semaphore::new(1)),
             doing: WhatTheyDo::default(),
             wakes: Arc::default(),
+            observed: tokio::sync::watch::channel(None).0,
             events: crate::events::Events::none(),
             login,
         };
