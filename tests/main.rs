@@ -10,6 +10,7 @@ mod dispatcher;
 mod faults;
 mod feishu;
 mod ledger;
+mod operate;
 mod slack;
 mod support;
 mod teammates;
