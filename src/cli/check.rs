@@ -90,7 +90,9 @@ async fn find_codex(
                 if name == "version" {
                     version.clone_from(&what);
                 }
-                output::warn(&format!("dispatcher `{id}`: {name}: {what}\n  hint: {remedy}"));
+                output::warn(&format!(
+                    "dispatcher `{id}`: {name}: {what}\n  hint: {remedy}"
+                ));
             }
             (_, Ok(_)) => {}
         }

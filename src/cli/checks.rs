@@ -106,7 +106,11 @@ impl Checks {
     }
 
     /// Tells how a check ended.
-    pub(crate) fn tell(&mut self, name: impl Into<String>, outcome: impl Into<Outcome>) -> Result<(), Failure> {
+    pub(crate) fn tell(
+        &mut self,
+        name: impl Into<String>,
+        outcome: impl Into<Outcome>,
+    ) -> Result<(), Failure> {
         self.add(name.into(), outcome.into(), None)
     }
 
@@ -120,7 +124,12 @@ impl Checks {
         self.add(name.into(), outcome, Some(took))
     }
 
-    fn add(&mut self, name: String, outcome: Outcome, took: Option<Duration>) -> Result<(), Failure> {
+    fn add(
+        &mut self,
+        name: String,
+        outcome: Outcome,
+        took: Option<Duration>,
+    ) -> Result<(), Failure> {
         let told = Told {
             name,
             outcome,
@@ -160,7 +169,11 @@ impl Checks {
 
     fn sum(&self) -> String {
         let warnings = count(self.n("warning"), "warning");
-        let mut text = format!("{} ok, {warnings}, {} failed", self.n("ok"), self.n("failed"));
+        let mut text = format!(
+            "{} ok, {warnings}, {} failed",
+            self.n("ok"),
+            self.n("failed")
+        );
         match self.n("skipped") {
             0 => {}
             n => text.push_str(&format!(", {n} skipped")),
@@ -242,7 +255,17 @@ mod tests {
     fn checks_read_well_and_keep_secrets() {
         let checks = checks();
         let lines: String = checks.told.iter().map(|it| checks.render(it)).collect();
-        insta::assert_snapshot!(format!("{lines}\n{}", checks.sum()), @"");
+        insta::assert_snapshot!(format!("{lines}\n{}", checks.sum()), @r"
+        ok       configuration            /etc/tieline.toml
+        failed   team: slack              [secret] is refused  [31m
+                                          hint: make a new token
+        warning  flow: version            it is old
+                                          hint: update it
+        skipped  flow: turn               --no-turn
+        ok       other: turn              answered (3.2 s)
+
+        2 ok, 1 warning, 1 failed, 1 skipped
+        ");
     }
 
     #[test]

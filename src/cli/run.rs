@@ -77,7 +77,8 @@ impl Again {
             Ok(program) => {
                 let mut command = std::process::Command::new(&program);
                 let error = command.args(self.arguments).exec();
-                anyhow::Error::from(error).context(format!("cannot start {} again", program.display()))
+                anyhow::Error::from(error)
+                    .context(format!("cannot start {} again", program.display()))
             }
             Err(error) => anyhow::Error::from(error).context("cannot tell which program this is"),
         };
@@ -182,7 +183,10 @@ mod tests {
     #[tokio::test]
     async fn daemon_that_ends_by_itself_decides_the_outcome() {
         let stop = CancellationToken::new();
-        let outcome = supervise(ready(Ok(Ended::Stopped)), stop.clone(), async || pending().await).await;
+        let outcome = supervise(ready(Ok(Ended::Stopped)), stop.clone(), async || {
+            pending().await
+        })
+        .await;
         assert!(outcome.is_ok());
         let failing = ready(Err(anyhow!("the ledger is gone")));
         let outcome = supervise(failing, stop.clone(), async || pending().await).await;

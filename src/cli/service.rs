@@ -274,7 +274,10 @@ pub(crate) async fn look() -> Outcome {
                 ),
             ),
             Err(failure) => Outcome::warning(
-                format!("{shown} is there, and cannot be asked about: {}", failure.text()),
+                format!(
+                    "{shown} is there, and cannot be asked about: {}",
+                    failure.text()
+                ),
                 format!("`tieline service status{scope}` shows more"),
             ),
         };

@@ -27,6 +27,9 @@ use crate::ledger::{self, Lifecycle};
 /// How long one step may take: models think.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// For how long a codex that fails is tried again.
+const GIVE_UP: Duration = Duration::from_secs(5);
+
 /// How long the daemon may take to end.
 const END_WITHIN: Duration = Duration::from_secs(20);
 
@@ -72,7 +75,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let stopped = running.stop().await;
     tell(&mut checks, "stop", begun, stopped)?;
     let begun = Instant::now();
-    let clean = running.left().map(|()| "no process and no socket".to_owned());
+    let clean = running
+        .left()
+        .map(|()| "no process and no socket".to_owned());
     tell(&mut checks, "nothing is left", begun, clean)?;
     if walked? {
         let begun = Instant::now();
@@ -128,7 +133,9 @@ async fn walk(
     let begun = Instant::now();
     let resumed = match (thread, running.thread().await) {
         (Ok(before), Ok(now)) if before == now => Ok(format!("the same thread, {now}")),
-        (Ok(before), Ok(now)) => Err(anyhow!("the thread was {before}, and is {now}: it was lost")),
+        (Ok(before), Ok(now)) => Err(anyhow!(
+            "the thread was {before}, and is {now}: it was lost"
+        )),
         (Err(error), _) | (_, Err(error)) => Err(error),
     };
     if !tell(checks, "resumed thread", begun, resumed)? {
@@ -201,7 +208,11 @@ impl Running {
         let stop = CancellationToken::new();
         let mut daemon = JoinSet::new();
         // Only a console: there are no secrets.
-        daemon.spawn(daemon::run(config.clone(), Secrets::default(), stop.clone()));
+        daemon.spawn(daemon::run(
+            config.clone(),
+            Secrets::default(),
+            stop.clone(),
+        ));
         Self {
             client: Client::new(&config.control_socket()),
             config: config.clone(),
@@ -214,8 +225,8 @@ impl Running {
     /// Waits until the dispatcher is ready with a codex that is not `earlier`.
     async fn ready(&mut self, earlier: Option<u32>) -> anyhow::Result<DispatcherStatus> {
         let mut last = None;
-        let deadline = Instant::now() + PATIENCE / 2;
-        while Instant::now() < deadline {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE / 2 {
             if let Some(ended) = self.daemon.try_join_next() {
                 return Err(match ended {
                     Ok(Ok(_)) => anyhow!("the daemon ended by itself"),
@@ -231,9 +242,8 @@ impl Running {
                     self.children.extend(pid);
                     return Ok(dispatcher);
                 }
-                let is_hopeless = dispatcher.restarts == 0 && dispatcher.last_error.is_some();
                 last = dispatcher.last_error;
-                if is_hopeless && earlier.is_none() {
+                if last.is_some() && earlier.is_none() && begun.elapsed() > GIVE_UP {
                     break;
                 }
             }
@@ -250,7 +260,10 @@ impl Running {
         let pid = first.and_then(process).context("codex has no process")?;
         kill_process(pid, Signal::KILL).context("codex cannot be killed")?;
         let next = self.ready(first).await?;
-        Ok(format!("killed, and there is another, process {}", child(&next).unwrap_or(0)))
+        Ok(format!(
+            "killed, and there is another, process {}",
+            child(&next).unwrap_or(0)
+        ))
     }
 
     /// Returns the thread of the conversation.
@@ -258,7 +271,9 @@ impl Running {
         let status = self.client.status().await?;
         let mut lanes = status.dispatchers.iter().flat_map(|it| &it.lanes);
         let thread = lanes.find_map(|lane| lane.thread.as_ref());
-        Ok(thread.context("the conversation has no thread")?.to_string())
+        Ok(thread
+            .context("the conversation has no thread")?
+            .to_string())
     }
 
     /// Looks at what the daemon tells of the messages.
@@ -287,9 +302,10 @@ impl Running {
 
     /// Looks for what must not be there any more.
     fn left(&self) -> anyhow::Result<()> {
-        let mut alive = self.children.iter().filter(|pid| {
-            process(**pid).is_some_and(|pid| test_kill_process(pid).is_ok())
-        });
+        let mut alive = self
+            .children
+            .iter()
+            .filter(|pid| process(**pid).is_some_and(|pid| test_kill_process(pid).is_ok()));
         if let Some(pid) = alive.next() {
             bail!("codex still runs, process {pid}");
         }

@@ -110,9 +110,7 @@ impl BinaryError {
                 "install it with `npm install -g @openai/codex`, or set `bin` under [codex] to its \
                  path"
             }
-            Self::NoPlatformPackage { .. } => {
-                "reinstall it with `npm install -g @openai/codex`"
-            }
+            Self::NoPlatformPackage { .. } => "reinstall it with `npm install -g @openai/codex`",
             Self::Unusable { .. } | Self::NoVersion { .. } => {
                 "see that `bin` under [codex] is codex itself, and that this user may run it"
             }

@@ -153,7 +153,9 @@ fn check_login(config: &LaunchConfig, home: &home::Home) -> Result<String, Probl
         });
     };
     match &home.key_variable {
-        None => Ok(format!("the model provider {provider} takes no key from a variable")),
+        None => Ok(format!(
+            "the model provider {provider} takes no key from a variable"
+        )),
         Some(name) => {
             let is_set = config.env.get(name).is_some_and(|value| !value.is_empty())
                 || (config.inherited.get(name)).is_some_and(|value| !value.is_empty());
@@ -225,7 +227,9 @@ fn check_codex_directory(directory: &Path) -> Result<(), Problem> {
     let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
     if !metadata.is_dir() || !is_ours || metadata.mode() & 0o777 != 0o700 {
         return Err(wrong(
-            format!("{shown}, where codex makes its socket, is not a directory of mode 0700 of this user"),
+            format!(
+                "{shown}, where codex makes its socket, is not a directory of mode 0700 of this user"
+            ),
             &format!("remove it (`rm -r {shown}`) when no codex runs: it makes a new one"),
         ));
     }
@@ -243,7 +247,10 @@ async fn try_config(config: &LaunchConfig, path: &Path) -> Result<String, Proble
     let place = config.home.join("config.toml");
     match output.status.code() {
         Some(0) if place.exists() => Ok(format!("{} is understood", place.display())),
-        Some(0) => Ok(format!("{} has none; codex's defaults hold", config.home.display())),
+        Some(0) => Ok(format!(
+            "{} has none; codex's defaults hold",
+            config.home.display()
+        )),
         // An older one does not know the question.
         Some(2) => Ok("this codex does not tell".to_owned()),
         _ => Err(wrong(
@@ -272,7 +279,10 @@ async fn try_sandbox(config: &LaunchConfig, path: &Path) -> Result<String, Probl
         ),
         Some(2) => Ok("this codex cannot be asked to try it".to_owned()),
         _ => Err(wrong(
-            format!("codex cannot run commands in its sandbox: {}", reason(&output)),
+            format!(
+                "codex cannot run commands in its sandbox: {}",
+                reason(&output)
+            ),
             "install bubblewrap and allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, on \
              Ubuntu `sysctl kernel.apparmor_restrict_unprivileged_userns=0`); in a container that keeps \
              everything else out, set `sandbox = \"danger-full-access\"`",

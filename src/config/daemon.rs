@@ -56,7 +56,10 @@ impl DaemonConfig {
             if let Some(log) = table.get("log").and_then(|value| read_log(&value)) {
                 config.log = log;
             }
-            if let Some(file) = table.get("log_file").and_then(|value| read_log_file(&value)) {
+            if let Some(file) = table
+                .get("log_file")
+                .and_then(|value| read_log_file(&value))
+            {
                 config.log_file = file;
             }
             table.finish();

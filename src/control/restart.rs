@@ -84,7 +84,10 @@ pub(super) async fn order(
         })?
     };
     let notice = order.notice.filter(|notice| !notice.trim().is_empty());
-    if notice.as_ref().is_some_and(|it| it.chars().count() > MAX_NOTICE) {
+    if notice
+        .as_ref()
+        .is_some_and(|it| it.chars().count() > MAX_NOTICE)
+    {
         return Err(ApiError::new(
             Code::BadRequest,
             format!("the notice has more than {MAX_NOTICE} characters"),

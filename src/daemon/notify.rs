@@ -71,7 +71,10 @@ pub(super) async fn keep_telling(
             }
             Some(Err(stuck)) => {
                 if was_alive {
-                    error!(part = stuck, "a part does not answer; the service manager is not told that all is well");
+                    error!(
+                        part = stuck,
+                        "a part does not answer; the service manager is not told that all is well"
+                    );
                 }
                 was_alive = false;
                 tell(&[NotifyState::Status(&format!("stuck: {stuck}"))]);

@@ -118,7 +118,11 @@ async fn converse(stage: &Stage, stop: CancellationToken) -> anyhow::Result<Outc
         Ok(())
     };
     stage::together(
-        async { daemon::run(config.clone(), Secrets::default(), stop.clone()).await.map(drop) },
+        async {
+            daemon::run(config.clone(), Secrets::default(), stop.clone())
+                .await
+                .map(drop)
+        },
         client,
         &stop,
     )

@@ -21,7 +21,9 @@ use tokio::time::sleep;
 
 pub use self::error::{ProbeError, ProvisionError};
 use crate::codex::Environment;
-use crate::codex::binary::{self, BIN_VARIABLE, BinaryError, MINIMUM_VERSION, TESTED_VERSION, Version};
+use crate::codex::binary::{
+    self, BIN_VARIABLE, BinaryError, MINIMUM_VERSION, TESTED_VERSION, Version,
+};
 
 /// The version of Codex that tieline is developed and tested with, and that is fetched.
 pub const PINNED: Version = TESTED_VERSION;

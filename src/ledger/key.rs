@@ -198,7 +198,9 @@ pub(super) fn restart() -> Key {
 
 /// Returns the beginning of the keys of a channel's conversations that wait for the end of a restart.
 pub(super) fn told_in(channel: &ChannelId) -> Result<Key, LedgerError> {
-    Ok(Key::first().bytes(b"told").bytes(self::channel(channel)?.as_bytes()))
+    Ok(Key::first()
+        .bytes(b"told")
+        .bytes(self::channel(channel)?.as_bytes()))
 }
 
 /// Returns the key of a conversation that waits for the end of a restart.

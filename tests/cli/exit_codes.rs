@@ -295,8 +295,8 @@ pub(super) async fn with_dispatchers<T: Send + 'static>(
         status: Arc::new(Quiet),
         pairings: PairingDesk::new(ledger, Default::default()),
         dispatchers: Arc::new(handles.map(|it| (it.id().clone(), it)).collect()),
-            restarts: Arc::new(NoRestarts),
-        };
+        restarts: Arc::new(NoRestarts),
+    };
     serving.spawn(server.serve(api, stop.clone()));
     let result = std::thread::spawn(move || scene(&workbench));
     while !result.is_finished() {

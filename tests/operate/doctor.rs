@@ -63,7 +63,10 @@ async fn all_is_well_with_and_without_a_daemon_and_nothing_is_left() {
 async fn refused_login_is_told_with_the_command_that_mends_it() {
     let echo = Echo::new();
     let world = World::new(echo.start().await, &Choices::standard());
-    echo.always("Answer with the word", Fault::Status(401, "no such key", None));
+    echo.always(
+        "Answer with the word",
+        Fault::Status(401, "no such key", None),
+    );
     let output = tieline(&world, &["doctor"]).await;
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
@@ -103,5 +106,8 @@ async fn damaged_ledger_and_bad_configuration_are_told() {
     let found = report(&output);
     assert_eq!(state(&found, "configuration"), "failed");
     let told = found["checks"][0]["message"].as_str().unwrap();
-    assert!(told.contains("`lgo`") && told.contains("no dispatcher"), "{told}");
+    assert!(
+        told.contains("`lgo`") && told.contains("no dispatcher"),
+        "{told}"
+    );
 }

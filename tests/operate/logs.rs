@@ -10,7 +10,10 @@ async fn log_is_shown_without_a_daemon_and_codex_has_one_of_its_own() {
     let mut world = World::new(echo.start().await, &Choices::standard());
     let output = tieline(&world, &["logs"]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("nothing was logged yet"), "{output:?}");
+    assert!(
+        stderr(&output).contains("nothing was logged yet"),
+        "{output:?}"
+    );
     world.start();
     world.ready(0).await;
     assert_eq!(world.stop_daemon().await, Some(0));

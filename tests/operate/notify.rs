@@ -33,7 +33,10 @@ async fn service_manager_is_told_that_it_runs_lives_restarts_and_stops() {
     let variable = |name: &str, value: String| (name.to_owned(), value);
     choices.environment = vec![
         variable("NOTIFY_SOCKET", path.display().to_string()),
-        variable("WATCHDOG_USEC", Duration::from_millis(600).as_micros().to_string()),
+        variable(
+            "WATCHDOG_USEC",
+            Duration::from_millis(600).as_micros().to_string(),
+        ),
     ];
     let mut world = World::new(echo.start().await, &choices);
     world.start();
@@ -43,7 +46,11 @@ async fn service_manager_is_told_that_it_runs_lives_restarts_and_stops() {
         let told = until(&socket, "WATCHDOG=1").await;
         assert!(told.contains("STATUS="), "{told}");
     }
-    let status = until(&socket, "STATUS=1 of 1 dispatchers ready, 0 messages waiting").await;
+    let status = until(
+        &socket,
+        "STATUS=1 of 1 dispatchers ready, 0 messages waiting",
+    )
+    .await;
     assert!(status.contains("WATCHDOG=1"), "{status}");
 
     let restarting = tieline(&world, &["restart"]);

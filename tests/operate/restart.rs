@@ -33,12 +33,12 @@ async fn chats_are_told_before_and_after_and_what_waits_is_answered_once() {
     assert_ne!(after.started_at, before.started_at);
     hold.release();
     world.platform.settled(&waiting).await;
-    world.platform.posted("I am back").await;
+    world.platform.posted("✅ I am back").await;
     world.at_rest().await;
     for chat in ["talker", "waiter"] {
         let told = notices(&world, chat);
         let going = told.iter().filter(|it| it.contains("A new disk.")).count();
-        let back = told.iter().filter(|it| it.contains("I am back")).count();
+        let back = told.iter().filter(|it| it.contains("✅ I am back")).count();
         assert_eq!((going, back), (1, 1), "{chat}: {told:#?}\n{}", world.log());
     }
     world.platform.tally().assert_exactly_once();
@@ -59,13 +59,13 @@ async fn end_of_a_restart_is_told_once_also_when_the_start_was_killed() {
     world.platform.posted("I am being restarted").await;
     world.kill_daemon().await;
     world.start();
-    world.platform.posted("I am back").await;
+    world.platform.posted("✅ I am back").await;
     assert_eq!(world.stop_daemon().await, Some(0));
     world.start();
     world.ready(0).await;
     world.at_rest().await;
     let told = notices(&world, "a");
-    let back = told.iter().filter(|it| it.contains("I am back")).count();
+    let back = told.iter().filter(|it| it.contains("✅ I am back")).count();
     assert_eq!(back, 1, "{told:#?}");
     world.finish().await;
 }

@@ -75,8 +75,15 @@ async fn codex_that_does_not_work_fails_by_name_and_nothing_is_left() {
     let output = tieline(&world, &["smoke", "--json"]).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let states = states(&output);
-    let failed: Vec<_> = states.iter().filter(|(_, state)| state == "failed").collect();
-    assert_eq!(failed, [&("start".to_owned(), "failed".to_owned())], "{states:?}");
+    let failed: Vec<_> = states
+        .iter()
+        .filter(|(_, state)| state == "failed")
+        .collect();
+    assert_eq!(
+        failed,
+        [&("start".to_owned(), "failed".to_owned())],
+        "{states:?}"
+    );
     let names: Vec<_> = states.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["prepare", "start", "stop", "nothing is left"]);
 }

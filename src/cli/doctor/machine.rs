@@ -31,8 +31,14 @@ pub(super) fn check(
     let state_dir = &config.daemon.state_dir;
     checks.tell("state directory", state_directory(state_dir))?;
     checks.tell("disk", disk(state_dir))?;
-    checks.tell("open files", open_files(getrlimit(Resource::Nofile).current))?;
-    let with_teammates = examined.dispatchers.iter().any(|(_, it)| it.has_teammates());
+    checks.tell(
+        "open files",
+        open_files(getrlimit(Resource::Nofile).current),
+    )?;
+    let with_teammates = examined
+        .dispatchers
+        .iter()
+        .any(|(_, it)| it.has_teammates());
     checks.tell("git", git(with_teammates, &Environment::of_this_process()))
 }
 
@@ -85,7 +91,9 @@ fn state_directory(path: &Path) -> Outcome {
         let what = format!("{shown} is open to other users (mode {mode:03o})");
         return Outcome::warning(what, format!("run `chmod 700 {shown}`"));
     }
-    Outcome::Ok(format!("{shown} is private, and what is written there is kept"))
+    Outcome::Ok(format!(
+        "{shown} is private, and what is written there is kept"
+    ))
 }
 
 /// Returns the nearest directory above that is there.
@@ -128,7 +136,10 @@ fn disk(state_dir: &Path) -> Outcome {
             free(found.f_bavail.saturating_mul(found.f_frsize), entries)
         }
         Err(error) => Outcome::warning(
-            format!("the disk of {} does not tell its free space: {error}", at.display()),
+            format!(
+                "the disk of {} does not tell its free space: {error}",
+                at.display()
+            ),
             "see for yourself with `df`",
         ),
     }
@@ -136,7 +147,8 @@ fn disk(state_dir: &Path) -> Outcome {
 
 /// Judges how many bytes, and how many entries if they are limited, are free.
 fn free(bytes: u64, entries: Option<u64>) -> Outcome {
-    let remedy = "free some space; when it is used up nothing more is accepted, and nothing is lost";
+    let remedy =
+        "free some space; when it is used up nothing more is accepted, and nothing is lost";
     let text = format!("{} MiB are free", bytes >> 20);
     if let Some(entries @ 0..1_000) = entries {
         return Outcome::failed(format!("{entries} more files can be made"), remedy);
@@ -155,7 +167,9 @@ fn open_files(limit: Option<u64>) -> Outcome {
     match limit {
         Some(limit) if limit < ENOUGH_FILES => Outcome::warning(
             format!("a process may have {limit} files open, which may be too few"),
-            format!("run `ulimit -n {ENOUGH_FILES}` before `tieline run`; the service sets it by itself"),
+            format!(
+                "run `ulimit -n {ENOUGH_FILES}` before `tieline run`; the service sets it by itself"
+            ),
         ),
         Some(limit) => Outcome::Ok(format!("a process may have {limit}")),
         None => Outcome::Ok("a process may have any number".to_owned()),

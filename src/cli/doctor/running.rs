@@ -28,7 +28,10 @@ pub(super) async fn check(
             checks.tell("daemon", daemon(&status, config, SystemTime::now()))?;
             checks.tell("ledger", open_ledger(&status))?;
             for dispatcher in &status.dispatchers {
-                checks.tell(format!("{}: running", dispatcher.id), dispatched(dispatcher))?;
+                checks.tell(
+                    format!("{}: running", dispatcher.id),
+                    dispatched(dispatcher),
+                )?;
             }
             for channel in &status.channels {
                 checks.tell(format!("{}: connection", channel.id), connected(channel))?;
@@ -45,7 +48,10 @@ pub(super) async fn check(
         }
         Err(error) => {
             let remedy = error.hint().unwrap_or_default();
-            checks.tell("daemon", Outcome::failed(WithCauses(&error).to_string(), remedy))?;
+            checks.tell(
+                "daemon",
+                Outcome::failed(WithCauses(&error).to_string(), remedy),
+            )?;
             let why = "a daemon runs, and does not tell".to_owned();
             checks.tell("ledger", Outcome::Skipped(why))?;
         }
@@ -69,7 +75,11 @@ fn daemon(status: &Status, config: &Config, now: SystemTime) -> Outcome {
     }
     if status.config != config.path {
         return Outcome::warning(
-            format!("{text}, with {}, not {}", status.config.display(), config.path.display()),
+            format!(
+                "{text}, with {}, not {}",
+                status.config.display(),
+                config.path.display()
+            ),
             "give one of the two another `state_dir`, or name that file with --config",
         );
     }
@@ -78,7 +88,10 @@ fn daemon(status: &Status, config: &Config, now: SystemTime) -> Outcome {
 
 fn open_ledger(status: &Status) -> Outcome {
     if status.ledger.state == "ok" {
-        return Outcome::Ok(format!("{} bytes, open in the daemon", status.ledger.size_bytes));
+        return Outcome::Ok(format!(
+            "{} bytes, open in the daemon",
+            status.ledger.size_bytes
+        ));
     }
     Outcome::failed(
         status.ledger.state.clone(),
@@ -119,10 +132,9 @@ fn connected(status: &ChannelStatus) -> Outcome {
             format!("it is down: {error}"),
             "it is tried again by itself; see that this machine reaches the platform",
         ),
-        Link::NeedsOperator => Outcome::failed(
-            error.to_owned(),
-            "do what it says, then `tieline restart`",
-        ),
+        Link::NeedsOperator => {
+            Outcome::failed(error.to_owned(), "do what it says, then `tieline restart`")
+        }
         Link::Stopped => Outcome::failed(
             format!("it has stopped: {error}"),
             "look at `tieline logs`, then `tieline restart`",
@@ -133,8 +145,8 @@ fn connected(status: &ChannelStatus) -> Outcome {
 /// Reads the ledger that no daemon has; also tells if one has it after all.
 fn look_at_ledger(config: &Config) -> (Outcome, Option<Outcome>) {
     let directories = Directories::below(&config.daemon.state_dir);
-    let inspected = Scratch::new("doctor")
-        .map(|scratch| ledger::inspect(&directories.ledger, scratch.path()));
+    let inspected =
+        Scratch::new("doctor").map(|scratch| ledger::inspect(&directories.ledger, scratch.path()));
     match inspected {
         Ok(inspected) => judge_ledger(inspected),
         Err(error) => (

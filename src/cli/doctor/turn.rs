@@ -114,17 +114,16 @@ async fn ask(launch: &LaunchConfig, settings: &ThreadSettings) -> Outcome {
             outcome
         }
         warnings => Outcome::warning(
-            format!("codex answered and did not end as it should: {}", warnings.join("; ")),
+            format!(
+                "codex answered and did not end as it should: {}",
+                warnings.join("; ")
+            ),
             "look whether a process of codex is left",
         ),
     }
 }
 
-async fn converse(
-    server: &AppServer,
-    launch: &LaunchConfig,
-    settings: &ThreadSettings,
-) -> Outcome {
+async fn converse(server: &AppServer, launch: &LaunchConfig, settings: &ThreadSettings) -> Outcome {
     let home = launch.home.display();
     let mut thread = match Thread::start(server.client(), settings).await {
         Ok(thread) => thread,
@@ -188,7 +187,8 @@ fn remedy(kind: FailureKind, home: &dyn fmt::Display) -> String {
             "log in again with `CODEX_HOME={home} codex login`, or mend the key of the model provider"
         ),
         FailureKind::SecretUnavailable => {
-            "set the variable, or mend the command, that the model provider takes its key from".to_owned()
+            "set the variable, or mend the command, that the model provider takes its key from"
+                .to_owned()
         }
         FailureKind::ProviderRateLimited => {
             "wait, or see what the account's plan allows".to_owned()

@@ -98,7 +98,9 @@ impl Manager {
     /// Returns how settings of one's own are made without changing the unit.
     pub(super) fn own_settings_hint(self) -> &'static str {
         match self {
-            Self::Systemd { is_system: true } => "; `systemctl edit tieline` is for settings of your own",
+            Self::Systemd { is_system: true } => {
+                "; `systemctl edit tieline` is for settings of your own"
+            }
             Self::Systemd { is_system: false } => {
                 "; `systemctl --user edit tieline` is for settings of your own"
             }
@@ -222,14 +224,19 @@ impl Manager {
                 } else {
                     "~/Library/LaunchAgents"
                 };
-                steps.push("secrets go into files, for `{ file = … }`: launchd reads no file of variables".to_owned());
+                steps.push(
+                    "secrets go into files, for `{ file = … }`: launchd reads no file of variables"
+                        .to_owned(),
+                );
                 steps.push(format!(
                     "`launchctl bootstrap {} {directory}/{LABEL}.plist` starts it now",
                     self.domain()
                 ));
             }
         }
-        steps.push("`tieline doctor` says whether all is well, `tieline logs -f` what it does".to_owned());
+        steps.push(
+            "`tieline doctor` says whether all is well, `tieline logs -f` what it does".to_owned(),
+        );
         let steps: String = steps.iter().map(|step| format!("  - {step}\n")).collect();
         format!("it starts with the machine from now on; next:\n{steps}")
     }
@@ -248,7 +255,12 @@ impl Manager {
             return Ok(());
         }
         let stderr = said.stderr.trim();
-        let text = format!("{} {}: {}", self.program(), arguments.join(" "), plain(stderr));
+        let text = format!(
+            "{} {}: {}",
+            self.program(),
+            arguments.join(" "),
+            plain(stderr)
+        );
         let failure = Failure::new(Exit::Unanswered, anyhow!(text));
         Err(match self {
             Self::Systemd { is_system: false } if stderr.contains("bus") => failure

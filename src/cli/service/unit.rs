@@ -108,7 +108,10 @@ pub(super) fn launchd(unit: &Unit) -> String {
     };
     let path = |path: &Path| text(&path.display().to_string());
     let user = unit.user.as_ref().map_or(String::new(), |user| {
-        format!("    <key>UserName</key>\n    <string>{}</string>\n", text(user))
+        format!(
+            "    <key>UserName</key>\n    <string>{}</string>\n",
+            text(user)
+        )
     });
     seal::seal(&format!(
         "\

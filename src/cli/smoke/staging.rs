@@ -56,7 +56,9 @@ pub(super) async fn stage(args: &Args) -> Result<Staged, Failure> {
     }
     let mut config = args.config.load_quietly()?;
     let name = choose_dispatcher(args.dispatcher.as_deref(), &config)?;
-    let state = scratch.directory("state").map_err(|error| Failure::of(error.into()))?;
+    let state = scratch
+        .directory("state")
+        .map_err(|error| Failure::of(error.into()))?;
     narrow(&mut config, &DispatcherId::new(name.as_str()), state);
     Ok(Staged {
         config,

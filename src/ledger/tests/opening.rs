@@ -188,7 +188,13 @@ async fn looking_at_a_ledger_tells_what_is_there_and_changes_nothing() {
     accept(&ledger, "1").await.unwrap();
     let error = inspect(&dir, scratch().path()).unwrap_err();
     assert!(
-        matches!(error, OpenError::Locked { holder: Some(_), .. }),
+        matches!(
+            error,
+            OpenError::Locked {
+                holder: Some(_),
+                ..
+            }
+        ),
         "{error}"
     );
     drop(ledger);
