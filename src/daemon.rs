@@ -3,6 +3,7 @@
 //! Knows all the parts and does the work of none. Whatever a step of the shutdown does not finish
 //! in its time is on disk and goes on at the next start.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -24,13 +25,17 @@ use crate::codex::{self, Launch, LaunchConfig, Spawner};
 use crate::config::{Config, DispatcherConfig, Languages};
 use crate::control::{Api, ControlServer};
 use crate::dispatcher::{Dispatcher, Handle, Line, attachments, spill};
+use crate::events::{Event, Events, EventsSettings, EventsThread};
 use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread, Restart};
+use crate::metrics::Metrics;
 use crate::outbox;
+use crate::redact::redactor;
 use crate::tools::file;
 
 mod channels;
+mod health;
 mod messages;
 mod notify;
 mod restart;
@@ -67,6 +72,9 @@ pub struct Daemon {
     outgoing: PathBuf,
     handles: Arc<BTreeMap<DispatcherId, Handle>>,
     control: ControlServer,
+    events: Events,
+    events_thread: EventsThread,
+    metrics: Metrics,
     status: Arc<status::Reporter>,
     languages: Languages,
     restarter: Restarter,
@@ -118,6 +126,18 @@ impl Daemon {
                 "an earlier run had left codex; it was ended"
             );
         }
+        let metrics = Metrics::new();
+        let observing = metrics.clone();
+        let settings = EventsSettings {
+            redact: Box::new(|text| match redactor().redact(text) {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(redacted) => Some(redacted),
+            }),
+            observe: Box::new(move |about, event| observing.observe(about, event)),
+            ..EventsSettings::standard()
+        };
+        let (events, events_thread) = Events::open(&directories.events, settings)
+            .context("the thread that writes events cannot be started")?;
         let spawner = Spawner::new().context("the thread that starts codex cannot be started")?;
         let launcher: Arc<dyn Launch> = Arc::new(spawner);
 
@@ -139,8 +159,14 @@ impl Daemon {
                 own.insert(channel_id.clone(), line.clone());
                 lines.insert(channel_id.clone(), line);
             }
-            let mut settings =
-                settings::of_dispatcher(id, dispatcher_config, &directories, &skills, &config)?;
+            let mut settings = settings::of_dispatcher(
+                id,
+                dispatcher_config,
+                &directories,
+                &skills,
+                &config,
+                &events,
+            )?;
             settings.restart_notice.clone_from(&restart_notice);
             let (dispatcher, handle) =
                 Dispatcher::new(settings, ledger.clone(), own.clone(), Arc::clone(&launcher));
@@ -155,6 +181,7 @@ impl Daemon {
                     dispatcher: handle.clone(),
                     languages: languages.clone(),
                     stopping: stopping.clone(),
+                    events: events.dispatcher(id).channel(&channel_id),
                 };
                 intakes.insert(channel_id, intake);
             }
@@ -191,6 +218,9 @@ impl Daemon {
             outgoing: directories.outgoing,
             handles: Arc::new(handles),
             control,
+            events,
+            events_thread,
+            metrics,
             status,
             languages,
             restarter,
@@ -215,6 +245,9 @@ impl Daemon {
             outgoing,
             handles,
             control,
+            events,
+            events_thread,
+            metrics,
             status,
             languages,
             restarter,
@@ -228,6 +261,11 @@ impl Daemon {
             stopping,
         } = parts;
 
+        events.emit(Event::DaemonStarted {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            after_clean_end: events.after_clean_end(),
+        });
         // Not a child of `stop`: a dispatcher that ends before the stop is noticed is a defect.
         let stop_dispatchers = CancellationToken::new();
         let stop_rest = CancellationToken::new();
@@ -240,16 +278,30 @@ impl Daemon {
             status,
             pairings: PairingDesk::new(ledger.clone(), languages),
             dispatchers: Arc::clone(&handles),
+            events: events.clone(),
             restarts: Arc::new(restarter),
+            metrics,
         };
         rest.spawn(control.serve(api, stop_rest.clone()));
         let directories = [attachments, completions, outgoing];
         rest.spawn(housekeep(ledger.clone(), directories, stop_rest.clone()));
         for line in lines.values() {
             let worker =
-                outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel), line.language);
+                outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel), line.language)
+                    .telling(&events);
+            let health = line.channel.health();
+            rest.spawn(health::tell_channel(
+                health,
+                events.channel(line.channel.id()),
+                stop_rest.clone(),
+            ));
             rest.spawn(worker.run(stop_rest.clone()));
         }
+        rest.spawn(health::tell_ledger(
+            ledger.health(),
+            events.clone(),
+            stop_rest.clone(),
+        ));
         for (id, intake) in intakes {
             if let Some(line) = lines.get(&id) {
                 let channel = Arc::clone(&line.channel);
@@ -294,6 +346,7 @@ impl Daemon {
             }
         };
         info!("stopping: nothing more is accepted");
+        events.emit(Event::DaemonStopping);
         stopping.cancel();
         stop_dispatchers.cancel();
         join(&mut working).await;
@@ -307,6 +360,8 @@ impl Daemon {
         join(&mut rest).await;
         drop(ledger);
         ledger_thread.close().await;
+        events.emit(Event::DaemonStopped);
+        events_thread.close().await;
         info!("stopped");
         match outcome {
             // Whoever wants it stopped comes before whoever wants it restarted.
@@ -353,6 +408,8 @@ pub(crate) struct Directories {
     pub(crate) outgoing: PathBuf,
     /// Git worktrees of teammates.
     pub(crate) worktrees: PathBuf,
+    /// What happened.
+    pub(crate) events: PathBuf,
 }
 
 impl Directories {
@@ -366,6 +423,7 @@ impl Directories {
             skills: state_dir.join("skills"),
             outgoing: state_dir.join("outgoing"),
             worktrees: state_dir.join("worktrees"),
+            events: state_dir.join("events"),
         }
     }
 
@@ -382,6 +440,7 @@ impl Directories {
             &directories.skills,
             &directories.outgoing,
             &directories.worktrees,
+            &directories.events,
         ] {
             fs::DirBuilder::new()
                 .recursive(true)

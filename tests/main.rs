@@ -1,5 +1,6 @@
 //! Tests that need more than one module, in one binary.
 
+mod api;
 mod chats;
 mod cli;
 mod codex;
@@ -7,6 +8,7 @@ mod completions;
 mod console;
 mod demo;
 mod dispatcher;
+mod events;
 mod faults;
 mod feishu;
 mod ledger;

@@ -7,9 +7,7 @@ use serde_json::{Value, json};
 use tieline_channel::setup::{Problem, Severity};
 
 use crate::cli::failure::{Exit, Failure, count};
-use crate::cli::logging::Redacting;
 use crate::cli::output::{self, plain};
-use crate::config::Secret;
 
 /// How wide the names are, in characters.
 const NAME_WIDTH: usize = 24;
@@ -29,7 +27,6 @@ pub(crate) enum Outcome {
 pub(crate) struct Checks {
     as_json: bool,
     told: Vec<Told>,
-    redacting: Redacting,
 }
 
 #[derive(Debug)]
@@ -96,13 +93,7 @@ impl Checks {
         Self {
             as_json,
             told: Vec::new(),
-            redacting: Redacting::new([]),
         }
-    }
-
-    /// Has no value of these come out from here on.
-    pub(crate) fn hide<'a>(&mut self, secrets: impl IntoIterator<Item = &'a Secret>) {
-        self.redacting = Redacting::new(secrets);
     }
 
     /// Tells how a check ended.
@@ -188,12 +179,9 @@ impl Checks {
             .map_or(String::new(), |took| format!(" ({})", seconds(took)));
         let state = told.outcome.state();
         let name = plain(&told.name);
-        let mut line = format!(
-            "{state:<8} {name:<NAME_WIDTH$} {}{took}\n",
-            plain(&self.redacted(text))
-        );
+        let mut line = format!("{state:<8} {name:<NAME_WIDTH$} {}{took}\n", plain(text));
         if let Some(remedy) = remedy {
-            let remedy = plain(&self.redacted(remedy));
+            let remedy = plain(remedy);
             line.push_str(&format!("{:<9}{:<NAME_WIDTH$} hint: {remedy}\n", "", ""));
         }
         line
@@ -205,18 +193,12 @@ impl Checks {
             json!({
                 "name": told.name,
                 "state": told.outcome.state(),
-                "message": self.redacted(text),
-                "hint": remedy.map(|remedy| self.redacted(remedy)),
+                "message": text,
+                "hint": remedy,
                 "took_ms": told.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             })
         });
         json!({"ok": self.n("failed") == 0, "checks": checks.collect::<Vec<_>>()})
-    }
-
-    fn redacted(&self, text: &str) -> String {
-        self.redacting
-            .redact(text)
-            .unwrap_or_else(|| text.to_owned())
     }
 }
 
@@ -232,12 +214,11 @@ mod tests {
     fn checks() -> Checks {
         // As JSON, so that nothing is printed here.
         let mut checks = Checks::new(true);
-        checks.hide([&Secret::new("xoxb-hunter2")]);
         let told = [
             ("configuration", Outcome::Ok("/etc/tieline.toml".to_owned())),
             (
                 "team: slack",
-                Outcome::failed("xoxb-hunter2 is refused\n\u{1b}[31m", "make a new token"),
+                Outcome::failed("the token is refused\n\u{1b}[31m", "make a new token"),
             ),
             ("flow: version", Outcome::warning("it is old", "update it")),
             ("flow: turn", Outcome::Skipped("--no-turn".to_owned())),
@@ -252,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn checks_read_well_and_keep_secrets() {
+    fn checks_read_well() {
         let checks = checks();
         let lines: String = checks.told.iter().map(|it| checks.render(it)).collect();
         insta::assert_snapshot!(format!("{lines}\n{}", checks.sum()), @r"
@@ -277,7 +258,7 @@ mod tests {
             json["checks"][1],
             json!({
                 "name": "team: slack", "state": "failed", "hint": "make a new token",
-                "message": "[secret] is refused\n\u{1b}[31m", "took_ms": null,
+                "message": "the token is refused\n\u{1b}[31m", "took_ms": null,
             })
         );
         assert_eq!(json["checks"][4]["took_ms"], 3_210);

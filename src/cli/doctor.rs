@@ -18,7 +18,7 @@ use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Failure, usage};
 use crate::cli::platform;
 use crate::codex;
-use crate::config::{ChannelConfig, Config, DispatcherConfig, Sandbox, Secret};
+use crate::config::{ChannelConfig, Config, DispatcherConfig, Sandbox};
 use crate::daemon::{self, Secrets};
 use crate::id::DispatcherId;
 
@@ -63,8 +63,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     };
     let examined = Examined::choose(&config, args.dispatcher.as_deref())?;
     let (secrets, missing) = Secrets::gather(&config).await;
-    let given = given_to_codex(&examined);
-    checks.hide(secrets.iter().chain(&given));
 
     let path = config.path.display().to_string();
     checks.tell("configuration", Outcome::Ok(path))?;
@@ -135,15 +133,6 @@ impl<'a> Examined<'a> {
             channels,
         })
     }
-}
-
-/// Returns the values that codex is given by the configuration: keys are among them.
-fn given_to_codex(examined: &Examined<'_>) -> Vec<Secret> {
-    let environments = examined.dispatchers.iter().map(|(_, it)| &it.codex.env);
-    environments
-        .flat_map(|variables| variables.values())
-        .map(|value| Secret::new(value.as_str()))
-        .collect()
 }
 
 /// Asks the platform of a channel.

@@ -12,6 +12,7 @@ use crate::config::{LoadError, NotFound};
 use crate::control::ClientError;
 use crate::daemon::MissingSecrets;
 use crate::ledger::OpenError;
+use crate::redact::redactor;
 
 /// The exit codes, as in `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +131,8 @@ impl Failure {
 
     /// Prints it to standard error.
     pub(crate) fn print(&self) {
-        drop(io::stderr().lock().write_all(self.render().as_bytes()));
+        let text = redactor().redact_owned(self.render());
+        drop(io::stderr().lock().write_all(text.as_bytes()));
     }
 
     /// Writes the error, its causes a line each, and the hints.

@@ -11,6 +11,7 @@ mod console;
 mod demo;
 mod dispatcher_args;
 mod doctor;
+mod events;
 mod failure;
 mod feishu;
 mod findings;
@@ -76,6 +77,7 @@ enum Verb {
     Restart(restart::Args),
     Service(service::Args),
     Messages(messages::Args),
+    Events(events::Args),
     Pair(pair::Args),
     Complete(complete::Args),
     Teammates(teammates::Args),
@@ -96,6 +98,7 @@ impl Verb {
             Self::Restart(args) => restart::run(args).await,
             Self::Service(args) => service::run(args).await,
             Self::Messages(args) => messages::run(args).await,
+            Self::Events(args) => events::run(args).await,
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,
             Self::Teammates(args) => teammates::run(args).await,
@@ -107,6 +110,7 @@ impl Verb {
 
 /// Does what the command line says.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    logging::tame_panics();
     let outcome = match Cli::try_parse_from(arguments) {
         Ok(cli) => perform(cli.verb),
         Err(error) => return explain(&error),

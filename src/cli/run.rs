@@ -32,13 +32,12 @@ pub(crate) struct Args {
 /// Runs the daemon until it ends or a signal ends it.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config.load()?;
-    // Before the log, which must know what it may not show.
-    let secrets = Secrets::fetch(&config).await?;
     let places = logging::Places {
         stderr: !args.quiet,
         file: config.log_file(),
     };
-    logging::start(&config.daemon.log, secrets.iter(), &places)?;
+    logging::start(&config.daemon.log, &places)?;
+    let secrets = Secrets::fetch(&config).await?;
     // From here on a signal is ours, also while things start.
     let mut signals = Signals::listen()?;
     announce(&config);

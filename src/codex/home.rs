@@ -92,22 +92,21 @@ pub fn check(home: &Path, overrides: &[String]) -> Result<Home, HomeError> {
             source: error.into(),
         }
     })?;
+    let found = look(home, overrides);
     let config = effective_config(home, overrides);
-    let profile = config.get("profile").and_then(toml::Value::as_str);
-    let profile = profile.and_then(|name| config.get("profiles")?.get(name));
-    let text_at = |key: &str| {
-        profile
-            .and_then(|profile| profile.get(key))
-            .or_else(|| config.get(key))
-            .and_then(toml::Value::as_str)
-            .map(str::to_owned)
-    };
-    let model_provider = text_at("model_provider").filter(|name| name != "openai");
     // With a keyring, or when we are not told, only codex itself can know.
-    let login_is_a_file = text_at("cli_auth_credentials_store").is_none_or(|kind| kind == "file");
-    if model_provider.is_none() && login_is_a_file && !home.join("auth.json").is_file() {
+    let login_is_a_file =
+        text_at(&config, "cli_auth_credentials_store").is_none_or(|kind| kind == "file");
+    if found.model_provider.is_none() && login_is_a_file && !home.join("auth.json").is_file() {
         return Err(HomeError::NoLogin(home.to_owned()));
     }
+    Ok(found)
+}
+
+/// Returns what a home tells, whether codex can work in it or not.
+pub(super) fn look(home: &Path, overrides: &[String]) -> Home {
+    let config = effective_config(home, overrides);
+    let model_provider = text_at(&config, "model_provider").filter(|name| name != "openai");
     let providers = config
         .get("model_providers")
         .and_then(toml::Value::as_table);
@@ -121,11 +120,22 @@ pub fn check(home: &Path, overrides: &[String]) -> Result<Home, HomeError> {
         .filter_map(|provider| provider.get("env_key")?.as_str())
         .map(str::to_owned)
         .collect();
-    Ok(Home {
+    Home {
         model_provider,
         key_variables,
         key_variable,
-    })
+    }
+}
+
+/// Returns a text of the configuration, or of the profile that it chooses.
+fn text_at(config: &toml::Table, key: &str) -> Option<String> {
+    let profile = config.get("profile").and_then(toml::Value::as_str);
+    let profile = profile.and_then(|name| config.get("profiles")?.get(name));
+    profile
+        .and_then(|profile| profile.get(key))
+        .or_else(|| config.get(key))
+        .and_then(toml::Value::as_str)
+        .map(str::to_owned)
 }
 
 /// Reads `config.toml` with the overrides on top. What cannot be read counts as empty: codex

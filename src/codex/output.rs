@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
+use crate::redact::redactor;
+
 /// The size at which a log file is put aside.
 const ROTATE_AT: u64 = 5 << 20;
 /// How many are kept, the present one included.
@@ -165,10 +167,10 @@ pub(super) async fn drain(mut reader: impl AsyncRead + Unpin, mut log: LogFile, 
 async fn keep(line: &mut Vec<u8>, log: &mut LogFile, tail: &Tail) {
     let text = without_ansi(&String::from_utf8_lossy(line));
     line.clear();
-    let text = text.trim_end();
+    let text = redactor().redact(text.trim_end());
     if !text.is_empty() {
-        tail.push(text);
-        log.append(text).await;
+        tail.push(&text);
+        log.append(&text).await;
     }
 }
 

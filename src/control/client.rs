@@ -9,17 +9,24 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
 
 use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::error::{ErrorBody, ErrorEnvelope};
+use crate::control::key::KEY;
 use crate::control::pairings::{PairedPerson, Pairings};
 use crate::control::restart::{RestartOrder, RestartOrdered};
 use crate::control::status::Status;
+use crate::control::stream::EventStream;
 use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, TeammateStatus};
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long an order is repeated whose answer was lost.
+const REPEAT_FOR: Duration = Duration::from_secs(15);
+/// How long it rests before it is repeated: a daemon that is restarted takes a moment.
+const REPEAT_EVERY: Duration = Duration::from_millis(250);
 /// The largest answer, in bytes.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -176,7 +183,7 @@ impl Client {
         report: &CompletionReport,
     ) -> Result<CompletionReceipt, ClientError> {
         let route = format!("/v1/dispatchers/{}/completions", segment(dispatcher));
-        self.request(Method::POST, &route, Some(report)).await
+        self.order(&route, report).await
     }
 
     /// Has a teammate join a dispatcher.
@@ -189,8 +196,7 @@ impl Client {
         dispatcher: &str,
         teammate: &NewTeammate,
     ) -> Result<TeammateStatus, ClientError> {
-        let route = teammates_route(dispatcher);
-        self.request(Method::POST, &route, Some(teammate)).await
+        self.order(&teammates_route(dispatcher), teammate).await
     }
 
     /// Gives a teammate a further task.
@@ -205,7 +211,7 @@ impl Client {
         task: &FurtherTask,
     ) -> Result<TeammateStatus, ClientError> {
         let route = format!("{}/tasks", teammate_route(dispatcher, name));
-        self.request(Method::POST, &route, Some(task)).await
+        self.order(&route, task).await
     }
 
     /// Has a teammate end what it does and forget what waits.
@@ -244,36 +250,82 @@ impl Client {
         self.request(Method::GET, route, None::<&()>).await
     }
 
+    /// Has something made. An order whose answer is lost is repeated under the same idempotency key,
+    /// also when the daemon is restarted meanwhile: it is carried out once.
+    async fn order<T: DeserializeOwned>(
+        &self,
+        route: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let key = Uuid::now_v7().to_string();
+        let until = Instant::now() + REPEAT_FOR;
+        let mut lost = None;
+        loop {
+            match self
+                .keyed(Method::POST, route, Some(body), Some(&key))
+                .await
+            {
+                Err(error @ (ClientError::Broken { .. } | ClientError::Slow)) => lost = Some(error),
+                Err(ClientError::NotRunning { .. }) if lost.is_some() => {}
+                answer => return answer,
+            }
+            if Instant::now() >= until
+                && let Some(error) = lost
+            {
+                return Err(error);
+            }
+            sleep(REPEAT_EVERY).await;
+        }
+    }
+
     async fn request<T: DeserializeOwned>(
         &self,
         method: Method,
         route: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
-        let (status, bytes) = timeout(DEADLINE, self.ask(method, route, body))
+        self.keyed(method, route, body, None).await
+    }
+
+    async fn keyed<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+        body: Option<&impl Serialize>,
+        key: Option<&str>,
+    ) -> Result<T, ClientError> {
+        let (status, bytes) = timeout(DEADLINE, self.ask(method, route, body, key))
             .await
             .map_err(|_elapsed| ClientError::Slow)??;
         if status.is_success() {
             return serde_json::from_slice(&bytes)
                 .map_err(|source| ClientError::NotUnderstood { source });
         }
-        let ErrorBody {
-            code,
-            message,
-            hint,
-        } = serde_json::from_slice(&bytes)
-            .map(|ErrorEnvelope { error }| error)
-            .unwrap_or_else(|_| ErrorBody {
-                code: String::new(),
-                message: format!("the daemon answered {status}"),
-                hint: None,
-            });
-        Err(ClientError::Refused {
-            status,
-            code,
-            message,
-            hint,
-        })
+        Err(refused(status, &bytes))
+    }
+
+    /// Listens to events as they happen.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it is not a success.
+    pub async fn stream(&self, route: &str) -> Result<EventStream, ClientError> {
+        let client = tieline_net::local_http(&self.socket)
+            .map_err(|source| ClientError::NoClient { source })?;
+        let request = client.get(format!("http://localhost{route}"));
+        let answer = timeout(DEADLINE, request.send())
+            .await
+            .map_err(|_elapsed| ClientError::Slow)?
+            .map_err(|error| self.failed(error))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(EventStream::new(self.clone(), answer));
+        }
+        let bytes = timeout(DEADLINE, answer.bytes())
+            .await
+            .map_err(|_elapsed| ClientError::Slow)?
+            .map_err(|error| self.failed(error))?;
+        Err(refused(status, &bytes))
     }
 
     async fn ask(
@@ -281,6 +333,7 @@ impl Client {
         method: Method,
         route: &str,
         body: Option<&impl Serialize>,
+        key: Option<&str>,
     ) -> Result<(StatusCode, Vec<u8>), ClientError> {
         let socket = self.socket.as_path();
         let client =
@@ -288,6 +341,9 @@ impl Client {
         let mut request = client.request(method, format!("http://localhost{route}"));
         if let Some(body) = body {
             request = request.json(body);
+        }
+        if let Some(key) = key {
+            request = request.header(KEY, key);
         }
         let mut answer = request.send().await.map_err(|error| self.failed(error))?;
         let mut bytes = Vec::new();
@@ -300,7 +356,7 @@ impl Client {
         Ok((answer.status(), bytes))
     }
 
-    fn failed(&self, error: reqwest::Error) -> ClientError {
+    pub(super) fn failed(&self, error: reqwest::Error) -> ClientError {
         let socket = self.socket.clone();
         if !error.is_connect() {
             return ClientError::Broken {
@@ -316,6 +372,27 @@ impl Client {
                 source: kind.map_or_else(|| io::Error::other(error.without_url()), io::Error::from),
             },
         }
+    }
+}
+
+/// Returns what an answer says that is not a success.
+fn refused(status: StatusCode, bytes: &[u8]) -> ClientError {
+    let ErrorBody {
+        code,
+        message,
+        hint,
+    } = serde_json::from_slice(bytes)
+        .map(|ErrorEnvelope { error }| error)
+        .unwrap_or_else(|_| ErrorBody {
+            code: String::new(),
+            message: format!("the daemon answered {status}"),
+            hint: None,
+        });
+    ClientError::Refused {
+        status,
+        code,
+        message,
+        hint,
     }
 }
 

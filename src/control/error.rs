@@ -24,6 +24,12 @@ pub enum Code {
     WrongMethod,
     /// The request is larger than it may be.
     TooLarge,
+    /// The body of the request did not arrive in time.
+    TooSlow,
+    /// The body of the request is not said to be JSON.
+    UnsupportedMediaType,
+    /// Another request was given the same idempotency key.
+    KeyReused,
     /// No such dispatcher.
     UnknownDispatcher,
     /// No such lane.
@@ -38,6 +44,8 @@ pub enum Code {
     NameTaken,
     /// There are as many as there may be.
     TooMany,
+    /// As many listen as can.
+    TooManyListeners,
     /// It is closed, and takes nothing more.
     Closed,
     /// The configuration has it turned off.
@@ -59,6 +67,9 @@ impl Code {
         Self::UnknownRoute,
         Self::WrongMethod,
         Self::TooLarge,
+        Self::TooSlow,
+        Self::UnsupportedMediaType,
+        Self::KeyReused,
         Self::UnknownDispatcher,
         Self::UnknownLane,
         Self::UnknownTeammate,
@@ -66,6 +77,7 @@ impl Code {
         Self::Expired,
         Self::NameTaken,
         Self::TooMany,
+        Self::TooManyListeners,
         Self::Closed,
         Self::TurnedOff,
         Self::WorkspaceConflict,
@@ -81,6 +93,9 @@ impl Code {
             Self::UnknownRoute => "unknown-route",
             Self::WrongMethod => "wrong-method",
             Self::TooLarge => "too-large",
+            Self::TooSlow => "too-slow",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::KeyReused => "key-reused",
             Self::UnknownDispatcher => "unknown-dispatcher",
             Self::UnknownLane => "unknown-lane",
             Self::UnknownTeammate => "unknown-teammate",
@@ -88,6 +103,7 @@ impl Code {
             Self::Expired => "expired",
             Self::NameTaken => "name-taken",
             Self::TooMany => "too-many",
+            Self::TooManyListeners => "too-many-listeners",
             Self::Closed => "closed",
             Self::TurnedOff => "turned-off",
             Self::WorkspaceConflict => "workspace-conflict",
@@ -108,14 +124,19 @@ impl Code {
             | Self::UnknownPairing => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Expired => StatusCode::GONE,
-            Self::NameTaken
+            Self::KeyReused
+            | Self::NameTaken
             | Self::TooMany
             | Self::Closed
             | Self::TurnedOff
             | Self::WorkspaceConflict
             | Self::CannotRestart => StatusCode::CONFLICT,
-            Self::LedgerUnavailable | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::LedgerUnavailable | Self::TooManyListeners | Self::Busy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }
@@ -136,6 +157,15 @@ impl ApiError {
             message: message.into(),
             hint: hint.into(),
         }
+    }
+}
+
+/// What it says, for tests.
+#[cfg(test)]
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (code, message) = (self.code.as_str(), &self.message);
+        write!(f, "{code}: {message}")
     }
 }
 

@@ -46,6 +46,7 @@ fn status() -> Status {
             since: at(1_795_166_101, 0),
             last_started_at: None,
             last_error: Some("codex ended".into()),
+            login_problem: None,
             warnings: vec!["a skill is broken".into()],
             restarts: 2,
             child: Some(ChildStatus {
@@ -176,6 +177,8 @@ impl Running {
         let api = Api {
             status: source,
             pairings: PairingDesk::new(ledger.clone(), Default::default()),
+            events: crate::events::Events::none(),
+            metrics: crate::metrics::Metrics::new(),
             dispatchers: Arc::new(
                 make(directory.path(), &ledger)
                     .into_iter()

@@ -76,11 +76,6 @@ impl Secrets {
     pub fn get(&self, channel: &ChannelId, key: &'static str) -> Option<&Secret> {
         self.0.get(&(channel.clone(), key))
     }
-
-    /// Returns every secret.
-    pub fn iter(&self) -> impl Iterator<Item = &Secret> {
-        self.0.values()
-    }
 }
 
 impl MissingSecrets {
@@ -114,9 +109,15 @@ impl fmt::Display for MissingSecrets {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
     use super::*;
+
+    fn write(path: &Path, secret: &str) {
+        fs::write(path, secret).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
 
     fn config(directory: &Path) -> Config {
         let text = "
@@ -144,14 +145,14 @@ channels = [\"team\"]
     #[tokio::test]
     async fn secrets_of_connected_channels_are_fetched() {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("app"), "xapp-1\n").unwrap();
-        fs::write(directory.path().join("bot"), "xoxb-1\n").unwrap();
+        write(&directory.path().join("app"), "xapp-1\n");
+        write(&directory.path().join("bot"), "xoxb-1\n");
         let secrets = Secrets::fetch(&config(directory.path())).await.unwrap();
         let team = ChannelId::new("team");
         let get = |key| secrets.get(&team, key).map(Secret::expose);
         assert_eq!(get("app_token"), Some("xapp-1"));
         assert_eq!(get("bot_token"), Some("xoxb-1"));
-        assert_eq!(secrets.iter().count(), 2);
+        assert_eq!(secrets.0.len(), 2);
         let shown = format!("{secrets:?}");
         assert!(!shown.contains("xapp-1"), "{shown}");
     }
@@ -159,7 +160,7 @@ channels = [\"team\"]
     #[tokio::test]
     async fn all_that_are_missing_are_told_at_once() {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("app"), "\n").unwrap();
+        write(&directory.path().join("app"), "\n");
         let missing = Secrets::fetch(&config(directory.path())).await.unwrap_err();
         let shown = missing.to_string();
         let shown = shown.replace(&directory.path().display().to_string(), "$DIR");

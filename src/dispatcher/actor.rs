@@ -15,6 +15,7 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::calls::Calls;
 use super::lane::{Lane, LaneContext};
+use super::login::{Login, LoginProblem};
 use super::outage::Outage;
 use super::status_board::StatusBoard;
 use super::supervisor::{Condition, Supervisor};
@@ -23,6 +24,7 @@ use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
 use crate::config::Sessions;
+use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{
     LaneRecord, Ledger, LedgerError, Lifecycle, MessageRecord, MessageState, Origin, WorktreeFate,
@@ -60,6 +62,9 @@ pub struct Handle {
     wakes: Arc<Wakes>,
     board: StatusBoard,
     condition: watch::Receiver<Condition>,
+    login: Login,
+    /// Told of what is reported and ordered from outside.
+    pub(super) events: Events,
     pulse: mpsc::Sender<oneshot::Sender<()>>,
 }
 
@@ -135,13 +140,18 @@ impl Handle {
         let mut condition = self.condition.clone();
         let is_ready = |condition: &Condition| condition.record.state == Lifecycle::Ready;
         if condition.wait_for(is_ready).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
     /// Returns what there is to show of the dispatcher and its child.
     pub fn condition(&self) -> Condition {
         self.condition.borrow().clone()
+    }
+
+    /// Returns why codex cannot sign in to its model, if it cannot.
+    pub fn login_problem(&self) -> Option<LoginProblem> {
+        self.login.problem()
     }
 }
 
@@ -184,6 +194,7 @@ impl Dispatcher {
         launcher: Arc<dyn Launch>,
     ) -> (Self, Handle) {
         let restart = &settings.config.restart;
+        let events = settings.events.dispatcher(&settings.id);
         let wakes = Arc::new(Wakes::default());
         let doing = WhatTheyDo::default();
         let rules = Rules {
@@ -209,13 +220,17 @@ impl Dispatcher {
             outgoing: settings.outgoing.clone(),
             teammates: teammates.clone(),
             announces: settings.config.teammates.announce,
+            events: events.clone(),
         });
+        let login = Login::new(&settings.launch);
         let (supervisor, supervised) = Supervisor::new(
             settings.id.clone(),
             launch,
             launcher,
             ledger.clone(),
             RestartPolicy::new(restart.base, restart.max),
+            login.clone(),
+            events.clone(),
         );
         let channels: BTreeMap<ChannelId, Arc<dyn Channel>> = lines
             .iter()
@@ -234,6 +249,8 @@ impl Dispatcher {
             wakes: Arc::clone(&wakes),
             board: board.clone(),
             condition: supervised.condition.clone(),
+            login: login.clone(),
+            events: events.clone(),
             pulse,
         };
         let context = Arc::new(LaneContext {
@@ -244,8 +261,10 @@ impl Dispatcher {
             board,
             loading: Semaphore::new(LOADING),
             turns: Arc::new(Semaphore::new(parallel)),
+            login,
             doing,
             wakes: Arc::clone(&wakes),
+            events,
         });
         (
             Self {
@@ -276,6 +295,9 @@ impl Dispatcher {
         let stop_board = CancellationToken::new();
         let mut helpers = JoinSet::new();
         helpers.spawn(supervisor.run(stop_child.clone()).instrument(span.clone()));
+        let tending = (context.login.clone(), context.supervised.clone());
+        let tending = tending.0.tend(tending.1, stop_child.clone());
+        helpers.spawn(tending.instrument(span.clone()));
         let until = stop_board.clone();
         helpers.spawn(async move {
             until.run_until_cancelled(serve_board).await;
@@ -549,6 +571,8 @@ mod tests {
             spills: root.join("completions"),
             outgoing: root.join("outgoing"),
             worktrees: root.join("worktrees"),
+            events: Events::none(),
+            restart_notice: None,
         }
     }
 
@@ -558,7 +582,7 @@ mod tests {
         let ours = DispatcherId::new("flow");
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let failed = MessageState::Failed {
-            kind: "gone".to_owned(),
+            kind: crate::failure::FailureKind::BackendTimeout,
         };
         let (lately, long_ago) = (Duration::from_secs(60), Duration::from_secs(600));
         // The state, whether it had a turn, when it came to that.

@@ -70,6 +70,8 @@ impl Gatehouse {
             spills: dir.path().join("completions"),
             outgoing: dir.path().join("outgoing"),
             worktrees: dir.path().join("worktrees"),
+            events: crate::events::Events::none(),
+            restart_notice: None,
             thread: ThreadSettings::default(),
         };
         let access = settings.config.access.clone();
@@ -86,6 +88,7 @@ impl Gatehouse {
             dispatcher: dispatcher.clone(),
             languages: Languages::default(),
             stopping: CancellationToken::new(),
+            events: crate::events::Events::none(),
         };
         Self {
             _dir: dir,
@@ -599,7 +602,7 @@ async fn teammates_are_told_in_the_chat_and_closed_ones_only_by_name() {
         name: "flaky".to_owned(),
         discard: false,
     };
-    gate.dispatcher.fulfil(close, None).await.unwrap();
+    gate.dispatcher.fulfil(close, None, None).await.unwrap();
 
     for (id, text) in [
         ("1", "teammates"),

@@ -177,6 +177,12 @@ pub enum LedgerError {
     /// The state does not allow it.
     #[error(transparent)]
     Illegal(#[from] IllegalTransition),
+    /// Another order was given the same idempotency key.
+    #[error("the key {key:?} was used for another order")]
+    KeyReused {
+        /// The key.
+        key: String,
+    },
     /// Something that must be short is too long.
     #[error("{what} has {bytes} bytes, {limit} are allowed")]
     TooLarge {

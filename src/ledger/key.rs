@@ -6,6 +6,7 @@ use crate::id::{
     CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, TeammateId, ThreadId, TurnKey,
 };
 use crate::ledger::error::LedgerError;
+use crate::ledger::keyed::IdempotencyKey;
 use crate::ledger::time;
 
 /// How long one textual part of a key may be, in bytes. Names of platforms are far shorter.
@@ -67,11 +68,15 @@ pub(super) enum Table {
     Assigned,
     /// Task id → what came of it.
     Results,
+    /// Lane → why its turns do not get through, and who was told.
+    Troubles,
+    /// Dispatcher, operation, idempotency key → what was made under it.
+    Keyed,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 28] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -98,6 +103,8 @@ impl Table {
         Self::Tasks,
         Self::Assigned,
         Self::Results,
+        Self::Troubles,
+        Self::Keyed,
     ];
 
     /// Returns the name of the tree on disk.
@@ -129,6 +136,8 @@ impl Table {
             Self::Tasks => "tasks",
             Self::Assigned => "assigned",
             Self::Results => "results",
+            Self::Troubles => "troubles",
+            Self::Keyed => "keyed",
         }
     }
 }
@@ -329,6 +338,13 @@ pub(super) fn dispatcher(dispatcher: &DispatcherId) -> Result<Key, LedgerError> 
     Key::first().text("the dispatcher's name", dispatcher.as_str())
 }
 
+/// Returns the key of what was made under an idempotency key.
+pub(super) fn keyed(key: &IdempotencyKey) -> Result<Key, LedgerError> {
+    dispatcher(&key.dispatcher)?
+        .text("the operation's name", key.operation)?
+        .text("the idempotency key", &key.key)
+}
+
 /// What kind of thing may be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -346,6 +362,8 @@ pub(super) enum Class {
     Completion,
     /// A teammate that was closed.
     Teammate,
+    /// An idempotency key.
+    Keyed,
 }
 
 /// Returns the beginning of the expiry keys of a class.
@@ -358,6 +376,7 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Sender => b'w',
         Class::Completion => b'r',
         Class::Teammate => b't',
+        Class::Keyed => b'k',
     };
     Key::first().bytes(&[class])
 }

@@ -9,7 +9,7 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `teammate`, `task`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `restart`, `counts`,
+//! - `message`, `completion`, `call`, `teammate`, `task`, `keyed`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `restart`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
@@ -33,6 +33,7 @@ mod health;
 mod history;
 mod inspection;
 mod key;
+mod keyed;
 mod lane;
 mod lock;
 mod message;
@@ -69,9 +70,10 @@ pub use self::handle::Ledger;
 pub use self::health::LedgerHealth;
 pub use self::history::HistoryMark;
 pub use self::inspection::{Inspection, inspect};
+pub use self::keyed::{IdempotencyKey, MAX_IDEMPOTENCY_KEY, Once, RequestDigest};
 pub use self::lane::{
-    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
-    SettledTurn, Stop, TurnEvent, TurnPhase,
+    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TOLD, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
+    SettledTurn, Stop, Trouble, TurnEvent, TurnPhase,
 };
 pub use self::message::{
     Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, Revised,
@@ -83,7 +85,7 @@ pub use self::pairing::{
 };
 pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
 pub use self::restart::{MAX_NOTICE, Restart};
-pub use self::settings::{LedgerSettings, MIN_DEDUP_RETENTION};
+pub use self::settings::{KEY_RETENTION, LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::task::{
     Asker, NewTask, TEAMMATE_PREFIX, TaskEvent, TaskRecord, TaskReport, TaskState,
 };

@@ -294,6 +294,8 @@ pub(super) async fn with_dispatchers<T: Send + 'static>(
     let api = Api {
         status: Arc::new(Quiet),
         pairings: PairingDesk::new(ledger, Default::default()),
+        events: tieline::events::Events::none(),
+        metrics: tieline::metrics::Metrics::new(),
         dispatchers: Arc::new(handles.map(|it| (it.id().clone(), it)).collect()),
         restarts: Arc::new(NoRestarts),
     };

@@ -209,7 +209,11 @@ fn remedy(kind: FailureKind, home: &dyn fmt::Display) -> String {
         | FailureKind::BackendSpawnFailed
         | FailureKind::ThreadResumeFailed
         | FailureKind::SessionStoreEvicted
-        | FailureKind::Cancelled => {
+        | FailureKind::Cancelled
+        | FailureKind::Disk
+        | FailureKind::Workspace
+        | FailureKind::Damaged
+        | FailureKind::Unknown => {
             format!("look again; `CODEX_HOME={home} codex` shows whether codex works by itself")
         }
     }

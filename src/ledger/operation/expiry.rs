@@ -35,6 +35,9 @@ pub struct Expired {
     /// Teammates that were closed.
     #[serde(default)]
     pub teammates: u64,
+    /// Idempotency keys.
+    #[serde(default)]
+    pub orders: u64,
 }
 
 impl Expired {
@@ -47,6 +50,7 @@ impl Expired {
         self.conversations += other.conversations;
         self.completions += other.completions;
         self.teammates += other.teammates;
+        self.orders += other.orders;
     }
 }
 
@@ -61,6 +65,8 @@ pub(in crate::ledger) struct Horizon {
     pub(in crate::ledger) seen: SystemTime,
     /// What was last used by then is forgotten.
     pub(in crate::ledger) conversations: SystemTime,
+    /// What was ordered by then may be ordered again under the same key.
+    pub(in crate::ledger) ordered: SystemTime,
 }
 
 impl Transaction<'_> {
@@ -80,6 +86,7 @@ impl Transaction<'_> {
         let completions = self.due_expiries(Class::Completion, remembered, STEP)?;
         // They stay readable for as long as conversations are known.
         let teammates = self.due_expiries(Class::Teammate, horizon.conversations, STEP)?;
+        let orders = self.due_expiries(Class::Keyed, horizon.ordered, STEP)?;
         for key in &messages {
             self.expire_message(key, &mut expired)?;
         }
@@ -101,6 +108,9 @@ impl Transaction<'_> {
         for key in &teammates {
             self.expire_teammate(key, horizon.now, &mut expired)?;
         }
+        for key in &orders {
+            self.expire_keyed(key, &mut expired);
+        }
         self.expire_marks(horizon.conversations)?;
         let more = [
             messages,
@@ -110,6 +120,7 @@ impl Transaction<'_> {
             senders,
             completions,
             teammates,
+            orders,
         ]
         .iter()
         .any(|keys| keys.len() == STEP);

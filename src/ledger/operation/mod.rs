@@ -9,6 +9,7 @@ mod completions;
 mod conversations;
 mod expiry;
 mod history;
+mod keyed;
 mod lanes;
 mod messages;
 mod outbox;
@@ -16,6 +17,7 @@ mod pairings;
 mod restarts;
 mod tasks;
 mod teammates;
+mod troubles;
 mod turns;
 
 pub use self::expiry::Expired;

@@ -5,6 +5,7 @@ mod completions;
 mod conversations;
 mod fixture;
 mod healing;
+mod keyed;
 mod opening;
 mod power;
 mod store;
