@@ -238,7 +238,7 @@ mod tests {
         let lines: String = checks.told.iter().map(|it| checks.render(it)).collect();
         insta::assert_snapshot!(format!("{lines}\n{}", checks.sum()), @r"
         ok       configuration            /etc/tieline.toml
-        failed   team: slack              [secret] is refused  [31m
+        failed   team: slack              the token is refused  [31m
                                           hint: make a new token
         warning  flow: version            it is old
                                           hint: update it
