@@ -12,6 +12,7 @@ mod events;
 mod faults;
 mod feishu;
 mod ledger;
+mod operate;
 mod slack;
 mod support;
 mod teammates;

@@ -30,6 +30,7 @@ mod restart;
 mod run;
 mod service;
 mod slack;
+mod smoke;
 mod status;
 mod table;
 mod teammates;
@@ -50,7 +51,7 @@ Exit codes:
    0  done
    1  a message came to no answer (console, demo); no such code or person (pair);
       the result was not taken (complete); the order was not (teammates, lane);
-      a check failed (doctor)
+      a check failed (doctor, smoke); service: it cannot be installed
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
@@ -72,6 +73,7 @@ enum Verb {
     Run(run::Args),
     Check(check::Args),
     Doctor(doctor::Args),
+    Smoke(smoke::Args),
     Init(init::Args),
     Status(status::Args),
     Logs(logs::Args),
@@ -95,6 +97,7 @@ impl Verb {
             Self::Run(args) => run::run(args).await,
             Self::Check(args) => check::run(args).await,
             Self::Doctor(args) => doctor::run(args).await,
+            Self::Smoke(args) => smoke::run(args).await,
             Self::Init(args) => init::run(args).await,
             Self::Status(args) => status::run(args).await,
             Self::Logs(args) => logs::run(args).await,
