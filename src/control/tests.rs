@@ -208,6 +208,9 @@ fn status_reads_as_designed() {
                 "since": "2026-11-20T09:15:01.000Z",
                 "last_started_at": null,
                 "last_error": "codex ended",
+                "sandbox": null,
+                "profile": null,
+                "login_problem": null,
                 "warnings": ["a skill is broken"],
                 "restarts": 2,
                 "child": {

@@ -163,7 +163,7 @@ mod tests {
            |
          6 | prompts = "~/own"
            |           ^^^^^^^
-           = hint: known prompts: dispatcher.md, answer-final.md, answer-tool.md, teammates.md, teammate.md, restarted.md, interrupted.md, thread-lost.md, teammate-lost.md, trigger.md, teammate-trigger.md
+           = hint: known prompts: dispatcher.md, answer-final.md, answer-tool.md, teammates.md, teammate.md, model.md, restarted.md, interrupted.md, thread-lost.md, teammate-lost.md, trigger.md, teammate-trigger.md
         "#);
     }
 
