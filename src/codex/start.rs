@@ -1,6 +1,7 @@
 //! The way from nothing to an app-server that answers: spawn, connect, shake hands, and say what
 //! stood in the way.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub struct ServerFacts {
 }
 
 /// The files of a child that may never be made.
-struct UnmadeChild(Option<Entry>);
+pub(super) struct UnmadeChild(Option<Entry>);
 
 /// Starts a child and connects to it: over the socket, whose path is returned, or over its pipes.
 pub(super) async fn start_child(
@@ -56,19 +57,54 @@ pub(super) async fn start_child(
     let entry = Entry::create(&config.run_dir, &config.owner)?;
     let socket = with_socket.then(|| entry.socket_path());
     // From here on the files have to go again whatever happens.
-    let unmade = UnmadeChild(Some(entry));
+    let unmade = UnmadeChild::new(entry);
     if let Some(socket) = &socket
         && socket.as_os_str().len() > MAX_PATH
     {
         return Err(StartError::SocketPathTooLong(socket.clone()));
     }
+    let (child, pipes) = make_child(
+        config,
+        spawner,
+        path,
+        config.arguments(unmade.mark(), socket.as_deref()),
+        unmade,
+        &home.key_variables,
+        !with_socket,
+    )
+    .await?;
+    let connected = match (&socket, pipes) {
+        (Some(socket), _) => connect_to_child(config, &child, socket).await,
+        (None, Some(Pipes { stdin, stdout })) => Ok(Wire::lines(stdout, stdin)),
+        (None, None) => Err(StartError::PipesAreGone),
+    };
+    match connected {
+        Ok(wire) => Ok((child, socket, wire)),
+        Err(error) => {
+            child.end_now(&mut Vec::new()).await;
+            Err(error)
+        }
+    }
+}
+
+/// Makes a child that is on record and watched. `with_stdin`: it is spoken to over its pipes, which are
+/// returned.
+pub(super) async fn make_child(
+    config: &LaunchConfig,
+    spawner: &Spawner,
+    path: &Path,
+    arguments: Vec<OsString>,
+    unmade: UnmadeChild,
+    key_variables: &[String],
+    with_stdin: bool,
+) -> Result<(ChildProcess, Option<Pipes>), StartError> {
     let spawned = spawner
         .spawn(Program {
             path: path.to_owned(),
-            arguments: config.arguments(unmade.mark(), socket.as_deref()),
-            environment: config.environment(unmade.mark(), &home.key_variables),
+            arguments,
+            environment: config.environment(unmade.mark(), key_variables),
             cwd: config.cwd.clone(),
-            with_stdin: !with_socket,
+            with_stdin,
         })
         .await?;
     let spawn_error = |source| StartError::Spawn {
@@ -85,17 +121,11 @@ pub(super) async fn start_child(
     let recorded = entry.set_child(&config.owner, pid);
     let (child, pipes) = ChildProcess::watch(child, pid, group, entry, config, spawner);
     tracing::debug!(owner = config.owner, pid, "started codex");
-    let connected = match (recorded, &socket, pipes) {
-        (Err(error), _, _) => Err(error.into()),
-        (Ok(()), Some(socket), _) => connect_to_child(config, &child, socket).await,
-        (Ok(()), None, Some(Pipes { stdin, stdout })) => Ok(Wire::lines(stdout, stdin)),
-        (Ok(()), None, None) => Err(StartError::PipesAreGone),
-    };
-    match connected {
-        Ok(wire) => Ok((child, socket, wire)),
+    match recorded {
+        Ok(()) => Ok((child, pipes)),
         Err(error) => {
             child.end_now(&mut Vec::new()).await;
-            Err(error)
+            Err(error.into())
         }
     }
 }
@@ -198,6 +228,11 @@ pub(super) async fn explain(error: StartError, path: &Path, config: &LaunchConfi
 // === impl UnmadeChild ===
 
 impl UnmadeChild {
+    /// Takes charge of the files of a child that is about to be made.
+    pub(super) fn new(entry: Entry) -> Self {
+        Self(Some(entry))
+    }
+
     fn mark(&self) -> &str {
         self.0.as_ref().map_or("", Entry::mark)
     }
