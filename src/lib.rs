@@ -35,6 +35,7 @@ pub mod intake;
 pub mod ledger;
 mod leftovers;
 pub mod outbox;
+pub mod runs;
 pub mod teammates;
 pub mod terminal;
 pub mod tools;

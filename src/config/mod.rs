@@ -46,7 +46,7 @@ pub use crate::config::daemon::DaemonConfig;
 pub use crate::config::discover::{Looked, NotFound, Surroundings, discover};
 pub use crate::config::dispatcher::{
     Approvals, DispatcherConfig, OnBusy, OnInterrupted, OnLostThread, Prompts, Reply,
-    RestartConfig, Sandbox, Sessions, TeammatesConfig,
+    RestartConfig, RunsConfig, Sandbox, Sessions, TeammatesConfig,
 };
 use crate::config::document::{Reading, Table, Value};
 pub use crate::config::feishu::FeishuConfig;

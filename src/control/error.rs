@@ -36,6 +36,10 @@ pub enum Code {
     UnknownLane,
     /// No such teammate.
     UnknownTeammate,
+    /// No such run.
+    UnknownRun,
+    /// No such session.
+    UnknownSession,
     /// No such code of a newcomer, or no such person.
     UnknownPairing,
     /// The code of a newcomer was good once.
@@ -69,6 +73,8 @@ impl Code {
         Self::UnknownDispatcher,
         Self::UnknownLane,
         Self::UnknownTeammate,
+        Self::UnknownRun,
+        Self::UnknownSession,
         Self::UnknownPairing,
         Self::Expired,
         Self::NameTaken,
@@ -93,6 +99,8 @@ impl Code {
             Self::UnknownDispatcher => "unknown-dispatcher",
             Self::UnknownLane => "unknown-lane",
             Self::UnknownTeammate => "unknown-teammate",
+            Self::UnknownRun => "unknown-run",
+            Self::UnknownSession => "unknown-session",
             Self::UnknownPairing => "unknown-pairing",
             Self::Expired => "expired",
             Self::NameTaken => "name-taken",
@@ -113,6 +121,8 @@ impl Code {
             | Self::UnknownDispatcher
             | Self::UnknownLane
             | Self::UnknownTeammate
+            | Self::UnknownRun
+            | Self::UnknownSession
             | Self::UnknownPairing => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

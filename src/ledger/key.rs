@@ -3,7 +3,8 @@
 use tieline_channel::{ChannelId, Conversation, EventKey, EventKind, UserId};
 
 use crate::id::{
-    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, TeammateId, ThreadId, TurnKey,
+    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, RunId, TaskId, TeammateId, ThreadId,
+    TurnKey,
 };
 use crate::ledger::error::LedgerError;
 use crate::ledger::keyed::IdempotencyKey;
@@ -69,11 +70,17 @@ pub(super) enum Table {
     Results,
     /// Dispatcher, operation, idempotency key → what was made under it.
     Keyed,
+    /// Run id → one-off run.
+    Runs,
+    /// Dispatcher, number → id of a run that waits or was begun.
+    OpenRuns,
+    /// Run id → what came of it.
+    Outcomes,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 27] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -101,6 +108,9 @@ impl Table {
         Self::Assigned,
         Self::Results,
         Self::Keyed,
+        Self::Runs,
+        Self::OpenRuns,
+        Self::Outcomes,
     ];
 
     /// Returns the name of the tree on disk.
@@ -133,6 +143,9 @@ impl Table {
             Self::Assigned => "assigned",
             Self::Results => "results",
             Self::Keyed => "keyed",
+            Self::Runs => "runs",
+            Self::OpenRuns => "open_runs",
+            Self::Outcomes => "outcomes",
         }
     }
 }
@@ -322,6 +335,16 @@ pub(super) fn keyed(key: &IdempotencyKey) -> Result<Key, LedgerError> {
         .text("the idempotency key", &key.key)
 }
 
+/// Returns the key of a run, and of what came of it.
+pub(super) fn run(id: RunId) -> Key {
+    Key::first().bytes(id.as_bytes())
+}
+
+/// Returns the key of a run that is not over.
+pub(super) fn open_run(dispatcher: &DispatcherId, number: u64) -> Result<Key, LedgerError> {
+    Ok(self::dispatcher(dispatcher)?.number(number))
+}
+
 /// What kind of thing may be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -341,6 +364,8 @@ pub(super) enum Class {
     Teammate,
     /// An idempotency key.
     Keyed,
+    /// A run that is over.
+    Run,
 }
 
 /// Returns the beginning of the expiry keys of a class.
@@ -354,6 +379,7 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Completion => b'r',
         Class::Teammate => b't',
         Class::Keyed => b'k',
+        Class::Run => b'x',
     };
     Key::first().bytes(&[class])
 }

@@ -9,7 +9,7 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `teammate`, `task`, `keyed`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
+//! - `message`, `completion`, `call`, `teammate`, `task`, `run`, `keyed`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
@@ -39,6 +39,7 @@ mod opening;
 mod operation;
 mod pairing;
 mod post;
+mod run;
 mod settings;
 mod spool;
 mod store;
@@ -79,6 +80,10 @@ pub use self::pairing::{
     NotACode, Paired, PairingCode, PairingError,
 };
 pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
+pub use self::run::{
+    MAX_WAITING_RUNS, NewRun, RUN_PREFIX, RunDetails, RunEnd, RunEnding, RunEnvironment, RunEvent,
+    RunFilter, RunOrder, RunPage, RunRecord, RunResult, RunState,
+};
 pub use self::settings::{KEY_RETENTION, LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::task::{
     Asker, NewTask, TEAMMATE_PREFIX, TaskEvent, TaskRecord, TaskReport, TaskState,

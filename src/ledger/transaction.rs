@@ -246,11 +246,26 @@ impl<'a> Transaction<'a> {
         table: Table,
         limit: usize,
     ) -> Result<Vec<(Key, Value)>, LedgerError> {
-        let stored = self.store.tree(table).iter().rev().map(from_sled);
+        self.scan_back_from(table, None, limit)
+    }
+
+    /// As [`scan_back`](Self::scan_back), from the last key before `before` on.
+    pub(super) fn scan_back_from(
+        &mut self,
+        table: Table,
+        before: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Value)>, LedgerError> {
+        let tree = self.store.tree(table);
+        let stored = match before {
+            Some(before) => tree.range(..before.as_bytes()),
+            None => tree.iter(),
+        };
+        let stored = stored.rev().map(from_sled);
         let written = self
             .writes
             .range((table, Key::first())..)
-            .take_while(|((of, _), _)| *of == table)
+            .take_while(|((of, key), _)| *of == table && before.is_none_or(|before| key < before))
             .map(|((_, key), value)| (key.clone(), value.clone()))
             .collect::<Vec<_>>();
         let found = Merge::new(stored, written.into_iter().rev(), Ordering::Greater)

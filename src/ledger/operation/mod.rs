@@ -14,6 +14,7 @@ mod lanes;
 mod messages;
 mod outbox;
 mod pairings;
+mod runs;
 mod tasks;
 mod teammates;
 mod turns;
