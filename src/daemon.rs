@@ -23,14 +23,19 @@ use crate::codex::{self, Launch, LaunchConfig, Spawner};
 use crate::config::{Config, DispatcherConfig, Languages};
 use crate::control::{Api, ControlServer};
 use crate::dispatcher::{Dispatcher, Handle, Line, attachments, spill};
+use crate::events::{Event, Events, EventsSettings, EventsThread};
 use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door, PairingDesk};
 use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
 use crate::outbox;
+use crate::redact::Redactor;
+use crate::runs::{Runs, Worker};
 use crate::tools::file;
 
 mod channels;
+mod health;
 mod messages;
+mod runs;
 mod secrets;
 mod settings;
 mod skills;
@@ -53,13 +58,17 @@ pub struct Daemon {
     completions: PathBuf,
     outgoing: PathBuf,
     handles: Arc<BTreeMap<DispatcherId, Handle>>,
+    runs: Runs,
     control: ControlServer,
+    events: Events,
+    events_thread: EventsThread,
     status: Arc<status::Reporter>,
     languages: Languages,
 }
 
 struct Parts {
     dispatchers: Vec<Dispatcher>,
+    workers: Vec<Worker>,
     lines: BTreeMap<ChannelId, Line>,
     intakes: BTreeMap<ChannelId, ChannelIntake>,
     backfills: BTreeMap<ChannelId, Backfill>,
@@ -98,8 +107,20 @@ impl Daemon {
                 "an earlier run had left codex; it was ended"
             );
         }
+        let redactor = Redactor::new(secrets.iter());
+        let settings = EventsSettings {
+            redact: Box::new(move |text| redactor.redact(text)),
+            ..EventsSettings::standard()
+        };
+        let (events, events_thread) = Events::open(&directories.events, settings)
+            .context("the thread that writes events cannot be started")?;
         let spawner = Spawner::new().context("the thread that starts codex cannot be started")?;
-        let launcher: Arc<dyn Launch> = Arc::new(spawner);
+        crate::runs::give_up_broken(&ledger, &events)
+            .await
+            .context("what an earlier run was doing cannot be written down")?;
+        crate::runs::clear_schemas(&directories.runs)
+            .context("what an earlier run left cannot be cleaned up")?;
+        let launcher: Arc<dyn Launch> = Arc::new(spawner.clone());
 
         let skills = skills::write(&directories.skills).with_context(|| {
             let shown = directories.skills.display();
@@ -119,8 +140,14 @@ impl Daemon {
                 own.insert(channel_id.clone(), line.clone());
                 lines.insert(channel_id.clone(), line);
             }
-            let settings =
-                settings::of_dispatcher(id, dispatcher_config, &directories, &skills, &config)?;
+            let settings = settings::of_dispatcher(
+                id,
+                dispatcher_config,
+                &directories,
+                &skills,
+                &config,
+                &events,
+            )?;
             let (dispatcher, handle) =
                 Dispatcher::new(settings, ledger.clone(), own.clone(), Arc::clone(&launcher));
             for (channel_id, line) in own {
@@ -134,12 +161,15 @@ impl Daemon {
                     dispatcher: handle.clone(),
                     languages: languages.clone(),
                     stopping: stopping.clone(),
+                    events: events.dispatcher(id).channel(&channel_id),
                 };
                 intakes.insert(channel_id, intake);
             }
             dispatchers.push(dispatcher);
             handles.insert(id.clone(), handle);
         }
+        let (runs, workers) =
+            runs::of_dispatchers(&config, &directories, &spawner, &ledger, &events, &handles)?;
         let control = ControlServer::bind(&config.control_socket())
             .await
             .context("the control socket cannot be opened")?;
@@ -153,6 +183,7 @@ impl Daemon {
         ));
         let parts = Parts {
             dispatchers,
+            workers,
             lines,
             intakes,
             backfills,
@@ -166,7 +197,10 @@ impl Daemon {
             completions: directories.completions,
             outgoing: directories.outgoing,
             handles: Arc::new(handles),
+            runs,
             control,
+            events,
+            events_thread,
             status,
             languages,
         })
@@ -187,18 +221,27 @@ impl Daemon {
             completions,
             outgoing,
             handles,
+            runs,
             control,
+            events,
+            events_thread,
             status,
             languages,
         } = self;
         let Parts {
             dispatchers,
+            workers,
             lines,
             intakes,
             mut backfills,
             stopping,
         } = parts;
 
+        events.emit(Event::DaemonStarted {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            after_clean_end: events.after_clean_end(),
+        });
         // Not a child of `stop`: a dispatcher that ends before the stop is noticed is a defect.
         let stop_dispatchers = CancellationToken::new();
         let stop_rest = CancellationToken::new();
@@ -206,20 +249,37 @@ impl Daemon {
         for dispatcher in dispatchers {
             working.spawn(dispatcher.run(stop_dispatchers.clone()));
         }
+        for worker in workers {
+            working.spawn(worker.run(stop_dispatchers.clone()));
+        }
         let mut rest = JoinSet::new();
         let api = Api {
             status,
             pairings: PairingDesk::new(ledger.clone(), languages),
             dispatchers: handles,
+            runs,
+            events: events.clone(),
         };
         rest.spawn(control.serve(api, stop_rest.clone()));
         let directories = [attachments, completions, outgoing];
         rest.spawn(housekeep(ledger.clone(), directories, stop_rest.clone()));
         for line in lines.values() {
             let worker =
-                outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel), line.language);
+                outbox::Worker::new(ledger.clone(), Arc::clone(&line.channel), line.language)
+                    .telling(&events);
+            let health = line.channel.health();
+            rest.spawn(health::tell_channel(
+                health,
+                events.channel(line.channel.id()),
+                stop_rest.clone(),
+            ));
             rest.spawn(worker.run(stop_rest.clone()));
         }
+        rest.spawn(health::tell_ledger(
+            ledger.health(),
+            events.clone(),
+            stop_rest.clone(),
+        ));
         for (id, intake) in intakes {
             if let Some(line) = lines.get(&id) {
                 let channel = Arc::clone(&line.channel);
@@ -239,6 +299,7 @@ impl Daemon {
             .await
             .map_or(Ok(()), Err);
         info!("stopping: nothing more is accepted");
+        events.emit(Event::DaemonStopping);
         stopping.cancel();
         stop_dispatchers.cancel();
         join(&mut working).await;
@@ -252,6 +313,8 @@ impl Daemon {
         join(&mut rest).await;
         drop(ledger);
         ledger_thread.close().await;
+        events.emit(Event::DaemonStopped);
+        events_thread.close().await;
         info!("stopped");
         outcome
     }
@@ -289,6 +352,10 @@ pub(crate) struct Directories {
     pub(crate) outgoing: PathBuf,
     /// Git worktrees of teammates.
     pub(crate) worktrees: PathBuf,
+    /// What one-off runs need while they are done.
+    pub(crate) runs: PathBuf,
+    /// What happened.
+    pub(crate) events: PathBuf,
 }
 
 impl Directories {
@@ -302,6 +369,8 @@ impl Directories {
             skills: state_dir.join("skills"),
             outgoing: state_dir.join("outgoing"),
             worktrees: state_dir.join("worktrees"),
+            runs: state_dir.join("runs"),
+            events: state_dir.join("events"),
         }
     }
 
@@ -318,6 +387,8 @@ impl Directories {
             &directories.skills,
             &directories.outgoing,
             &directories.worktrees,
+            &directories.runs,
+            &directories.events,
         ] {
             fs::DirBuilder::new()
                 .recursive(true)

@@ -16,10 +16,13 @@
 //! - [`tools`]: what a model can call, as it is told of it
 //! - [`outbox`]: replies and notices on their way out
 //! - [`codex`]: the only place that knows the app-server
+//! - [`events`]: what happens, as it happens: on disk, in memory and live
 //! - [`ledger`]: the only place that knows the database
 //! - `leftovers`: files of records that the ledger has forgotten
 //! - [`config`]: `tieline.toml`, read and checked
+//! - [`redact`]: secrets blanked by their value
 //! - [`terminal`]: this process's own terminal as a client of a console channel
+//! - [`failure`]: what can go wrong, by name
 //! - [`id`]: our own names of things
 
 pub mod backfill;
@@ -30,11 +33,14 @@ pub mod control;
 pub mod daemon;
 pub mod demo;
 pub mod dispatcher;
+pub mod events;
+pub mod failure;
 pub mod id;
 pub mod intake;
 pub mod ledger;
 mod leftovers;
 pub mod outbox;
+pub mod redact;
 pub mod runs;
 pub mod teammates;
 pub mod terminal;

@@ -6,13 +6,10 @@ use std::io::{self, Stderr, Write};
 use anyhow::{Context, anyhow};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use url::form_urlencoded;
 
 use crate::cli::failure::{Exit, Failure};
 use crate::config::Secret;
-
-/// What is shorter is no secret worth hiding, and would blank innocent words.
-const MIN_SECRET: usize = 8;
+use crate::redact::Redactor;
 
 /// Starts logging what `filter` lets through, `secrets` blanked.
 pub(crate) fn start<'a>(
@@ -24,52 +21,21 @@ pub(crate) fn start<'a>(
         .map_err(|error| Failure::new(Exit::Config, error))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Redacting::new(secrets))
+        .with_writer(Redacting(Redactor::new(secrets)))
         .with_ansi(false)
         .try_init()
         .map_err(|error| Failure::new(Exit::Internal, anyhow!("cannot set up the log: {error}")))
 }
 
-/// Standard error, with secrets replaced by `[secret]`: as they are, as in a URL, and in Base64.
-struct Redacting {
-    /// Longer ones first: one may be part of another.
-    needles: Vec<String>,
-}
-
-impl Redacting {
-    fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
-        let mut needles: Vec<_> = secrets
-            .into_iter()
-            .map(Secret::expose)
-            .filter(|secret| secret.len() >= MIN_SECRET)
-            .flat_map(|secret| {
-                let in_url = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-                [secret.to_owned(), in_url, base64(secret.as_bytes())]
-            })
-            .collect();
-        needles.sort_by_key(|needle| (std::cmp::Reverse(needle.len()), needle.clone()));
-        needles.dedup();
-        Self { needles }
-    }
-
-    fn redact(&self, text: &str) -> Option<String> {
-        let mut redacted = None::<String>;
-        for needle in &self.needles {
-            let current = redacted.as_deref().unwrap_or(text);
-            if current.contains(needle) {
-                redacted = Some(current.replace(needle, "[secret]"));
-            }
-        }
-        redacted
-    }
-}
+/// Standard error, without secrets.
+struct Redacting(Redactor);
 
 impl<'a> MakeWriter<'a> for Redacting {
     type Writer = RedactingWriter<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
         RedactingWriter {
-            redacting: self,
+            redactor: &self.0,
             to: io::stderr(),
         }
     }
@@ -77,7 +43,7 @@ impl<'a> MakeWriter<'a> for Redacting {
 
 /// Takes one line of the log at a time, as `tracing_subscriber` writes it.
 struct RedactingWriter<'a> {
-    redacting: &'a Redacting,
+    redactor: &'a Redactor,
     to: Stderr,
 }
 
@@ -87,11 +53,11 @@ impl Write for RedactingWriter<'_> {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.redacting.needles.is_empty() {
+        if self.redactor.is_idle() {
             return self.to.write_all(bytes);
         }
         let text = String::from_utf8_lossy(bytes);
-        match self.redacting.redact(&text) {
+        match self.redactor.redact(&text) {
             Some(redacted) => self.to.write_all(redacted.as_bytes()),
             None => self.to.write_all(bytes),
         }
@@ -99,66 +65,5 @@ impl Write for RedactingWriter<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
-    }
-}
-
-/// Returns the Base64 form, without what padding would hide the end behind.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    bytes
-        .chunks(3)
-        .flat_map(|chunk| {
-            let byte = |index| u32::from(chunk.get(index).copied().unwrap_or(0));
-            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-            (0..=chunk.len()).map(move |place| {
-                let sextet = bits >> (18 - 6 * place) & 0x3f;
-                char::from(ALPHABET[sextet as usize])
-            })
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_blanked_in_every_form() {
-        let token = Secret::new("xoxb-12+34/hunter2");
-        let redacting = Redacting::new([&token]);
-        let redacted = redacting.redact(
-            "plain xoxb-12+34/hunter2, again xoxb-12+34/hunter2, URL ?token=xoxb-12%2B34%2Fhunter2, \
-             Base64 eG94Yi0xMiszNC9odW50ZXIy.",
-        );
-        assert_eq!(
-            redacted.as_deref(),
-            Some("plain [secret], again [secret], URL ?token=[secret], Base64 [secret].")
-        );
-        assert_eq!(redacting.redact("nothing of it"), None);
-    }
-
-    #[test]
-    fn secret_that_holds_another_goes_first_and_short_ones_are_no_secrets() {
-        let (outer, inner) = (Secret::new("prefix-hunter2"), Secret::new("-hunter2"));
-        let redacting = Redacting::new([&inner, &outer, &Secret::new("info"), &Secret::new("")]);
-        assert_eq!(
-            redacting
-                .redact("info: prefix-hunter2 or -hunter2")
-                .as_deref(),
-            Some("info: [secret] or [secret]")
-        );
-    }
-
-    #[test]
-    fn base64_is_that_of_the_standard_without_padding() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg"),
-            ("fo", "Zm8"),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
     }
 }

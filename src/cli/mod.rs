@@ -9,6 +9,7 @@ mod config_args;
 mod console;
 mod demo;
 mod dispatcher_args;
+mod exec;
 mod failure;
 mod feishu;
 mod findings;
@@ -39,7 +40,8 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
    1  a message came to no answer (console, demo); no such code or person (pair);
-      the result was not taken (complete); the order was not (teammates)
+      the result was not taken (complete); the order was not (teammates);
+      the run was not done (exec)
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
@@ -65,6 +67,7 @@ enum Verb {
     Pair(pair::Args),
     Complete(complete::Args),
     Teammates(teammates::Args),
+    Exec(exec::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -80,6 +83,7 @@ impl Verb {
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,
             Self::Teammates(args) => teammates::run(args).await,
+            Self::Exec(args) => exec::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }

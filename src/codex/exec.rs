@@ -19,7 +19,7 @@ pub use self::report::{ExecEvent, TokenUsage};
 use self::report::{Lines, Told};
 use super::binary;
 use super::child::{ChildProcess, ExitReport, Pipes};
-use super::failure::{Failure, FailureKind};
+use super::failure::Failure;
 use super::home;
 use super::launch::{LaunchConfig, MARK_VARIABLE};
 use super::protocol::SandboxMode;

@@ -73,6 +73,6 @@ pub use start_error::StartError;
 pub use stats::ClientStats;
 pub use thread::Thread;
 pub use turn::{
-    Interrupter, Lost, LostReason, ToolKind, ToolUse, Turn, TurnEnd, TurnEvent, TurnOptions,
+    Interrupter, Lost, LostReason, Noise, ToolKind, ToolUse, Turn, TurnEnd, TurnEvent, TurnOptions,
 };
 pub use wire::CloseReason;

@@ -16,6 +16,7 @@ use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::error::{ErrorBody, ErrorEnvelope};
 use crate::control::key::KEY;
 use crate::control::pairings::{PairedPerson, Pairings};
+use crate::control::runs::{NewRun, RunDetails, RunsPage};
 use crate::control::status::Status;
 use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, TeammateStatus};
 
@@ -228,6 +229,50 @@ impl Client {
         let route = teammate_route(dispatcher, name);
         let route = format!("{route}?discard={discard}");
         self.request(Method::DELETE, &route, None::<&()>).await
+    }
+
+    /// Orders a one-off run.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub async fn exec(&self, dispatcher: &str, run: &NewRun) -> Result<RunDetails, ClientError> {
+        let route = format!("/v1/dispatchers/{}/runs", segment(dispatcher));
+        self.order(&route, run).await
+    }
+
+    /// Asks how a run is, once it is over or `wait` has passed, at most `30s`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or no such run.
+    pub async fn run(&self, id: &str, wait: &str) -> Result<RunDetails, ClientError> {
+        let route = format!("/v1/runs/{}?wait={}", segment(id), segment(wait));
+        self.get(&route).await
+    }
+
+    /// Asks which runs there are, by the names and values of a query.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn runs(&self, wanted: &[(&str, Option<&str>)]) -> Result<RunsPage, ClientError> {
+        let wanted = wanted.iter().filter_map(|(name, value)| {
+            let value = value.as_ref()?;
+            Some(format!("{name}={}", segment(value)))
+        });
+        let query = wanted.collect::<Vec<_>>().join("&");
+        self.get(&format!("/v1/runs?{query}")).await
+    }
+
+    /// Has a run end, or not begin.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn cancel_run(&self, id: &str) -> Result<RunDetails, ClientError> {
+        let route = format!("/v1/runs/{}/cancel", segment(id));
+        self.request(Method::POST, &route, None::<&()>).await
     }
 
     /// Asks any route. As [`serde_json::Value`] the answer keeps what this version does not know.

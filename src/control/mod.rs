@@ -8,6 +8,7 @@
 //! - [`messages`]: what became of the messages
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
+//! - [`runs`]: one-off runs
 //! - [`error`]: what is wrong, by name
 //! - `body`, `key`: what a request says, and under which key it can be repeated
 //! - [`server`]: the routes, and who is served
@@ -22,6 +23,7 @@ pub mod error;
 mod key;
 pub mod messages;
 pub mod pairings;
+pub mod runs;
 pub mod server;
 pub mod status;
 pub mod teammates;
@@ -33,6 +35,7 @@ pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_B
 pub use crate::control::error::Code;
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
+pub use crate::control::runs::{NewRun, RunDetails, RunStatus, RunsPage};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,

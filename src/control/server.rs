@@ -29,12 +29,15 @@ use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
 use crate::control::messages::{MAX_MESSAGES, Messages};
 use crate::control::pairings;
+use crate::control::runs;
 use crate::control::status::Status;
 use crate::control::teammates;
 use crate::dispatcher::Handle;
+use crate::events::Events;
 use crate::id::DispatcherId;
 use crate::intake::PairingDesk;
 use crate::ledger::LedgerError;
+use crate::runs::Runs;
 
 /// How many connections are served at a time.
 pub const MAX_CONNECTIONS: usize = 64;
@@ -70,6 +73,10 @@ pub struct Api {
     pub pairings: PairingDesk,
     /// Who works.
     pub dispatchers: Arc<BTreeMap<DispatcherId, Handle>>,
+    /// One-off runs.
+    pub runs: Runs,
+    /// What happens.
+    pub events: Events,
 }
 
 impl Api {
@@ -118,6 +125,10 @@ fn routes(api: Api) -> Router {
             "/v1/dispatchers/{id}/teammates/{name}/stop",
             post(teammates::stop),
         )
+        .route("/v1/dispatchers/{id}/runs", post(runs::order))
+        .route("/v1/runs", get(runs::list))
+        .route("/v1/runs/{id}", get(runs::read))
+        .route("/v1/runs/{id}/cancel", post(runs::cancel))
         .layer(DefaultBodyLimit::max(MAX_JSON))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)

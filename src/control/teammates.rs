@@ -244,7 +244,7 @@ impl TaskStatus {
     fn of(record: TaskRecord) -> Self {
         let state = record.state.as_str().to_owned();
         let failure = match record.state {
-            TaskState::Failed { kind } => Some(kind),
+            TaskState::Failed { kind } => Some(kind.to_string()),
             TaskState::Waiting
             | TaskState::InTurn
             | TaskState::Done
@@ -602,7 +602,7 @@ fn not_read(error: &LedgerError) -> ApiError {
 }
 
 /// Returns what an error says, and its causes.
-fn whole(error: &dyn Error) -> String {
+pub(super) fn whole(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

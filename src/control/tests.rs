@@ -176,6 +176,8 @@ impl Running {
         let api = Api {
             status: source,
             pairings: PairingDesk::new(ledger.clone(), Default::default()),
+            runs: crate::runs::Runs::new(ledger.clone(), Default::default(), Default::default()),
+            events: crate::events::Events::none(),
             dispatchers: Arc::new(
                 make(directory.path(), &ledger)
                     .into_iter()

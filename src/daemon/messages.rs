@@ -41,7 +41,7 @@ pub(super) async fn tell(ledger: &Ledger, limit: usize) -> Result<Messages, Ledg
 
 fn describe(record: MessageRecord, place: Option<usize>) -> MessageStatus {
     let (failure, refusal): (Option<String>, Option<RefusalReason>) = match &record.state {
-        MessageState::Failed { kind } => (Some(kind.clone()), None),
+        MessageState::Failed { kind } => (Some(kind.to_string()), None),
         MessageState::Refused { reason } => (None, Some(*reason)),
         MessageState::Queued
         | MessageState::InTurn

@@ -179,7 +179,7 @@ fn child_state(state: ChildState) -> &'static str {
 fn last_turn(last: SettledTurn) -> LastTurn {
     let (outcome, failure) = match last.state {
         MessageState::Answered => ("answered", None),
-        MessageState::Failed { kind } => ("failed", Some(kind)),
+        MessageState::Failed { kind } => ("failed", Some(kind.to_string())),
         MessageState::Cancelled => ("cancelled", None),
         MessageState::Queued
         | MessageState::InTurn

@@ -23,6 +23,7 @@ use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
 use crate::config::Sessions;
+use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
 use crate::teammates::{Roster, Rules, WhatTheyDo};
@@ -58,6 +59,8 @@ pub struct Handle {
     wakes: Arc<Wakes>,
     board: StatusBoard,
     condition: watch::Receiver<Condition>,
+    /// Told of what is reported and ordered from outside.
+    pub(super) events: Events,
 }
 
 impl Handle {
@@ -140,6 +143,7 @@ impl Dispatcher {
         launcher: Arc<dyn Launch>,
     ) -> (Self, Handle) {
         let restart = &settings.config.restart;
+        let events = settings.events.dispatcher(&settings.id);
         let wakes = Arc::new(Wakes::default());
         let doing = WhatTheyDo::default();
         let rules = Rules {
@@ -165,6 +169,7 @@ impl Dispatcher {
             outgoing: settings.outgoing.clone(),
             teammates: teammates.clone(),
             announces: settings.config.teammates.announce,
+            events: events.clone(),
         });
         let (supervisor, supervised) = Supervisor::new(
             settings.id.clone(),
@@ -172,6 +177,7 @@ impl Dispatcher {
             launcher,
             ledger.clone(),
             RestartPolicy::new(restart.base, restart.max),
+            events.clone(),
         );
         let channels: BTreeMap<ChannelId, Arc<dyn Channel>> = lines
             .iter()
@@ -189,6 +195,7 @@ impl Dispatcher {
             wakes: Arc::clone(&wakes),
             board: board.clone(),
             condition: supervised.condition.clone(),
+            events: events.clone(),
         };
         let context = Arc::new(LaneContext {
             settings,
@@ -200,6 +207,7 @@ impl Dispatcher {
             turns: Arc::new(Semaphore::new(parallel)),
             doing,
             wakes: Arc::clone(&wakes),
+            events,
         });
         (
             Self {
@@ -494,6 +502,7 @@ mod tests {
             spills: root.join("completions"),
             outgoing: root.join("outgoing"),
             worktrees: root.join("worktrees"),
+            events: Events::none(),
         }
     }
 
@@ -503,7 +512,7 @@ mod tests {
         let ours = DispatcherId::new("flow");
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let failed = MessageState::Failed {
-            kind: "gone".to_owned(),
+            kind: crate::failure::FailureKind::BackendTimeout,
         };
         let (lately, long_ago) = (Duration::from_secs(60), Duration::from_secs(600));
         // The state, whether it had a turn, when it came to that.

@@ -11,13 +11,14 @@ mod prepare;
 mod recover;
 mod settle;
 mod teammate;
+mod tell;
 mod trigger;
 mod work;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
@@ -37,7 +38,8 @@ use super::supervisor::{Link, Session, Supervised};
 use super::wakes::Wakes;
 use super::{Line, Settings, TELL_AFTER, waiting, words};
 use crate::codex::protocol::{Role, UserInput};
-use crate::codex::{CallError, HistoryError, Refusal, Thread};
+use crate::codex::{CallError, HistoryError, Noise, Refusal, Thread};
+use crate::events::{Event, Events};
 use crate::id::{LaneId, TurnKey};
 use crate::ledger::{
     CompletionRecord, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS, MessageRecord,
@@ -77,6 +79,8 @@ pub(super) struct LaneContext {
     pub(super) doing: WhatTheyDo,
     /// Who has something to do.
     pub(super) wakes: Arc<Wakes>,
+    /// Told of what happens; it says which dispatcher's.
+    pub(super) events: Events,
 }
 
 impl LaneContext {
@@ -128,6 +132,10 @@ pub(super) struct Lane {
     leaving: u32,
     /// The place among the teammates that work, while a turn of this one is open.
     place: Option<OwnedSemaphorePermit>,
+    /// Told of what happens on this lane.
+    events: Events,
+    /// What codex has said during the open turn that is not told one by one.
+    noise: Mutex<Noise>,
 }
 
 /// The thread, as loaded over one connection.
@@ -208,6 +216,8 @@ impl Lane {
         drain: CancellationToken,
     ) -> Self {
         Self {
+            events: context.events.lane(&id),
+            noise: Mutex::default(),
             context,
             id,
             wake,
@@ -437,6 +447,7 @@ impl Lane {
             .ledger
             .open_turn(&self.id, TurnKey::new(), ids)
             .await?;
+        self.tell_opened(&open);
         // Until then they could be edited.
         let work = self.work(&open).await?;
         let begins_anew = !record.lost.is_empty() && !record.had_turn;

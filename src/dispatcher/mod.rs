@@ -45,6 +45,7 @@ pub use self::teammates::WishError;
 use crate::codex::LaunchConfig;
 use crate::codex::protocol::{SandboxMode, ThreadSettings};
 use crate::config::{DispatcherConfig, Sandbox, Sessions};
+use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 
 /// How long people wait without being told what for.
@@ -69,6 +70,8 @@ pub struct Settings {
     pub outgoing: PathBuf,
     /// Where the worktrees of teammates are made.
     pub worktrees: PathBuf,
+    /// Where it tells what happens.
+    pub events: Events,
 }
 
 impl Settings {

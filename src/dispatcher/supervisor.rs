@@ -16,6 +16,7 @@ use crate::codex::{
     AppServer, ChildSnapshot, Client, CloseReason, FailureKind, Launch, LaunchConfig, ServerFacts,
     StartError,
 };
+use crate::events::{Event, Events};
 use crate::id::DispatcherId;
 use crate::ledger::{DispatcherRecord, Ledger, Lifecycle};
 use tieline_channel::retry::RestartPolicy;
@@ -88,6 +89,7 @@ pub(super) struct Supervisor {
     connections: u64,
     children: u64,
     refusals: Refusals,
+    events: Events,
 }
 
 /// Starts that failed one after the other.
@@ -133,6 +135,7 @@ impl Supervisor {
         launcher: Arc<dyn Launch>,
         ledger: Ledger,
         policy: RestartPolicy,
+        events: Events,
     ) -> (Self, Supervised) {
         let (link, link_seen) = watch::channel(Link::Down {
             since: Instant::now(),
@@ -169,6 +172,7 @@ impl Supervisor {
             connections: 0,
             children: 0,
             refusals: Refusals::default(),
+            events,
         };
         (supervisor, supervised)
     }
@@ -176,6 +180,7 @@ impl Supervisor {
     /// Keeps a child alive until `stop` is cancelled, then ends it.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            self.events.emit(Event::ChildStarting);
             self.enter(Lifecycle::Starting, None).await;
             let started = tokio::select! {
                 () = stop.cancelled() => break,
@@ -194,6 +199,10 @@ impl Supervisor {
                 Err(failure) => {
                     let reason = WithCauses(&failure).to_string();
                     self.refusals.log(&reason);
+                    self.events.emit(Event::ChildDegraded {
+                        failure: failure.to_failure().kind,
+                        reason: reason.clone(),
+                    });
                     self.show_child(ChildSnapshot::of_failure(&failure));
                     self.link.send_modify(|link| {
                         if let Link::Down { failure: last, .. } = link {
@@ -211,6 +220,9 @@ impl Supervisor {
             self.condition
                 .send_modify(|condition| condition.record.restarts += 1);
             debug!(delay_ms = delay.as_millis(), "codex is started again");
+            self.events.emit(Event::ChildRestarting {
+                in_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            });
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(delay) => {}
@@ -233,6 +245,10 @@ impl Supervisor {
                 child: self.children,
                 client: client.clone(),
             }));
+            self.events.emit(Event::ChildReady {
+                pid: server.snapshot().pid,
+                version: server.facts().version.clone(),
+            });
             self.enter(Lifecycle::Ready, None).await;
             let reason = tokio::select! {
                 () = stop.cancelled() => return End::Stop,
@@ -245,6 +261,9 @@ impl Supervisor {
             self.link.send_replace(Link::Down {
                 since: Instant::now(),
                 failure: None,
+            });
+            self.events.emit(Event::ChildDisconnected {
+                reason: reason.to_string(),
             });
             if matches!(reason, CloseReason::Deaf(_)) {
                 return End::Lost(reason.to_string());
@@ -273,7 +292,7 @@ impl Supervisor {
 
     /// Ends what is left of a child.
     async fn part_from(&mut self, server: AppServer, end: End) {
-        let report = match end {
+        let (report, reason, expected) = match end {
             End::Lost(reason) => {
                 warn!(%reason, "codex is lost");
                 self.link.send_if_modified(|link| match link {
@@ -286,15 +305,22 @@ impl Supervisor {
                     }
                     Link::Down { .. } | Link::Stopped => false,
                 });
-                self.enter(Lifecycle::Degraded, Some(reason)).await;
-                server.kill().await
+                self.enter(Lifecycle::Degraded, Some(reason.clone())).await;
+                (server.kill().await, reason, false)
             }
             End::Stop => {
                 self.link.send_replace(Link::Stopped);
                 self.enter(Lifecycle::Stopping, None).await;
-                server.stop(STOP_GRACE).await
+                let reason = "the daemon stops".to_owned();
+                (server.stop(STOP_GRACE).await, reason, true)
             }
         };
+        self.events.emit(Event::ChildExited {
+            reason,
+            code: report.snapshot.code,
+            signal: report.snapshot.signal,
+            expected,
+        });
         for warning in &report.warnings {
             warn!(%warning, "codex did not end as it should");
         }

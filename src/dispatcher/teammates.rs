@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::Handle;
 use super::report::NoListener;
+use crate::events::{Event, Events};
 use crate::id::LaneId;
 use crate::ledger::{Asker, IdempotencyKey, LedgerError, Once, Order, Ordered, Stop};
 use crate::teammates::{OrderError, Roster, Wish};
@@ -60,9 +61,15 @@ impl Handle {
         }
         let order = self.order(wish, lane).await?;
         let roster = self.teammates().clone();
-        let fulfilled = self
-            .reports
-            .spawn(async move { Ok(roster.carry_out_once(order, key).await?) });
+        let events = self.events.clone();
+        let fulfilled = self.reports.spawn(async move {
+            let kind = Ordering::of(&order);
+            let ordered = roster.carry_out_once(order, key).await?;
+            if let Once::New(ordered) = &ordered {
+                tell_of_order(&events, &kind, ordered);
+            }
+            Ok(ordered)
+        });
         let closed = || OrderError::Ledger(LedgerError::Closed);
         fulfilled.await.unwrap_or_else(|_| Err(closed().into()))
     }
@@ -100,5 +107,49 @@ impl Handle {
             lane: listener.lane,
             origin: None,
         })
+    }
+}
+
+/// An order, as far as it is told.
+pub(super) enum Ordering {
+    /// One joins, and is given a task.
+    Joins(String),
+    /// One is given a task.
+    Assigned(String),
+    /// One ends what it does.
+    Stops(String),
+    /// One leaves.
+    Leaves(String),
+}
+
+impl Ordering {
+    pub(super) fn of(order: &Order) -> Self {
+        match order {
+            Order::Spawn(teammate, _) => Self::Joins(teammate.name.clone()),
+            Order::Assign(task) => Self::Assigned(task.teammate.clone()),
+            Order::Stop(halt) => Self::Stops(halt.name.clone()),
+            Order::Close { halt, .. } => Self::Leaves(halt.name.clone()),
+        }
+    }
+}
+
+/// Tells of an order that was carried out.
+pub(super) fn tell_of_order(events: &Events, order: &Ordering, ordered: &Ordered) {
+    let (Ordering::Joins(name)
+    | Ordering::Assigned(name)
+    | Ordering::Stops(name)
+    | Ordering::Leaves(name)) = order;
+    let events = events.teammate(name).lane(&ordered.lane);
+    match order {
+        Ordering::Joins(_) => {
+            events.emit(Event::TeammateJoined);
+            events.emit(Event::TeammateAssigned);
+        }
+        Ordering::Assigned(_) => events.emit(Event::TeammateAssigned),
+        Ordering::Stops(_) => events.emit(Event::TeammateStopped {
+            was_working: ordered.halted.is_running,
+            withdrawn: ordered.halted.waiting as u64,
+        }),
+        Ordering::Leaves(_) => events.emit(Event::TeammateClosed),
     }
 }

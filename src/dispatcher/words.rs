@@ -60,7 +60,21 @@ pub(super) fn failure(kind: FailureKind) -> Text {
                  message again.",
             zh: "⚠️ Codex 无法启动。在机器上运行 `tieline status` 可以查看原因；处理好之后，请重新发送这条消息。",
         },
-        FailureKind::BackendResponseInvalid => Text {
+        FailureKind::Disk => Text {
+            en: "⚠️ The machine's disk does not take what this needs. Free space there, then send the \
+                 message again.",
+            zh: "⚠️ 机器的磁盘无法写入所需的文件。请在那里腾出空间，然后重新发送这条消息。",
+        },
+        FailureKind::Workspace => Text {
+            en: "⚠️ There is no place to work at. `tieline status` on the machine shows why; then send \
+                 the message again.",
+            zh: "⚠️ 没有可用的工作目录。在机器上运行 `tieline status` 可以查看原因；处理好之后，请重新发送这条消息。",
+        },
+        FailureKind::Damaged => Text {
+            en: "⚠️ The message is damaged on the machine's disk. Send it again.",
+            zh: "⚠️ 这条消息在机器的磁盘上已损坏。请重新发送。",
+        },
+        FailureKind::BackendResponseInvalid | FailureKind::Unknown => Text {
             en: "⚠️ Codex finished without an answer. Send the message again, perhaps in other words.",
             zh: "⚠️ Codex 已结束，但没有给出回答。请重新发送这条消息，也可以换一种说法。",
         },

@@ -17,6 +17,7 @@ use super::gate::{Door, is_admin, is_too_long, judge};
 use super::{desk, whereabouts, words};
 use crate::config::{Access, Languages};
 use crate::dispatcher::Handle;
+use crate::events::{Event as Told, Events};
 use crate::id::LaneId;
 use crate::ledger::{
     Admission, Admitted, Conditions, Fate, Ledger, LedgerError, NewMessage, NewPost, NotACode,
@@ -38,6 +39,8 @@ pub struct ChannelIntake {
     pub languages: Languages,
     /// From then on nothing is accepted.
     pub stopping: CancellationToken,
+    /// Told of what comes in.
+    pub events: Events,
 }
 
 impl ChannelIntake {
@@ -93,9 +96,13 @@ impl ChannelIntake {
     ) -> Result<Receipt, LedgerError> {
         let lane = admission.message.lane.clone();
         let message = admission.message.message.clone();
+        let events = self.events.lane(&lane);
         match self.ledger.admit(admission, say).await? {
             Admitted::Queued { id, waiting } => {
                 info!(message = %id, %lane, waiting, "accepted");
+                events
+                    .message(id)
+                    .emit(Told::MessageReceived { place: waiting });
                 // In this order: what the lane shows is newer.
                 self.dispatcher.show_received(&self.door.channel, &message);
                 self.dispatcher.wake(lane);
@@ -104,10 +111,12 @@ impl ChannelIntake {
             Admitted::Refused { reason, .. } => {
                 let (sender, chat) = (&message.sender.id, &message.conversation.chat);
                 info!(%sender, %chat, ?reason, "refused");
+                events.emit(Told::MessageRefused { reason });
                 Ok(Receipt::Refused(reason))
             }
             Admitted::Commanded { id, paired } => {
                 info!(message = %id, "a command was answered");
+                events.message(id).emit(Told::MessageCommanded);
                 if let Some(Ok(paired)) = paired {
                     info!(user = %paired.guest.user, by = %message.sender.id, "paired");
                 }
@@ -311,6 +320,7 @@ impl Intake for ChannelIntake {
         };
         taken.map_err(|failure| {
             error!(%channel, error = %failure, "an event could not be recorded; it is not acknowledged");
+            self.events.emit(Told::MessageNotRecorded { reason: failure.to_string() });
             AcceptError::NotRecorded { reason: failure.to_string() }
         })
     }

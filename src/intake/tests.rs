@@ -70,6 +70,7 @@ impl Gatehouse {
             spills: dir.path().join("completions"),
             outgoing: dir.path().join("outgoing"),
             worktrees: dir.path().join("worktrees"),
+            events: crate::events::Events::none(),
             thread: ThreadSettings::default(),
         };
         let access = settings.config.access.clone();
@@ -86,6 +87,7 @@ impl Gatehouse {
             dispatcher: dispatcher.clone(),
             languages: Languages::default(),
             stopping: CancellationToken::new(),
+            events: crate::events::Events::none(),
         };
         Self {
             _dir: dir,

@@ -278,7 +278,7 @@ mod tests {
                 entry(
                     "again",
                     MessageState::Failed {
-                        kind: "provider-rate-limited".to_owned(),
+                        kind: crate::failure::FailureKind::ProviderRateLimited,
                     },
                     7_300,
                 ),

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::failure::FailureKind;
 use crate::id::{DispatcherId, LaneId, RunId, ThreadId};
 use crate::ledger::error::{IllegalTransition, LedgerError};
 use crate::ledger::handle::Ledger;
@@ -139,12 +140,12 @@ pub enum RunState {
     /// It could not be done.
     Failed {
         /// The name of the failure.
-        kind: String,
+        kind: FailureKind,
     },
     /// It could not be begun, or went no further, until an operator mends something.
     Blocked {
         /// The name of the failure.
-        kind: String,
+        kind: FailureKind,
     },
     /// Somebody stopped it.
     Cancelled,
@@ -171,9 +172,9 @@ pub enum RunEnding {
     /// It is done.
     Completed,
     /// It could not be done; the name of the failure.
-    Failed(String),
+    Failed(FailureKind),
     /// An operator must mend something; the name of the failure.
-    Blocked(String),
+    Blocked(FailureKind),
     /// Somebody stopped it.
     Cancelled,
 }
@@ -296,9 +297,9 @@ impl RunState {
     }
 
     /// Returns the name of the failure, if it is one.
-    pub fn failure(&self) -> Option<&str> {
+    pub fn failure(&self) -> Option<FailureKind> {
         match self {
-            Self::Failed { kind } | Self::Blocked { kind } => Some(kind),
+            Self::Failed { kind } | Self::Blocked { kind } => Some(*kind),
             Self::Queued | Self::Running | Self::Completed | Self::Cancelled | Self::Unclear => {
                 None
             }
@@ -437,8 +438,12 @@ mod tests {
     #[test]
     fn a_run_goes_one_way_only() {
         use {RunEnding as E, RunEvent as V, RunState as S};
-        let failed = || S::Failed { kind: "x".into() };
-        let blocked = || S::Blocked { kind: "x".into() };
+        let failed = || S::Failed {
+            kind: FailureKind::Disk,
+        };
+        let blocked = || S::Blocked {
+            kind: FailureKind::Disk,
+        };
         let states = [
             S::Queued,
             S::Running,
@@ -452,8 +457,8 @@ mod tests {
             V::Started,
             V::Withdrawn,
             V::Ended(E::Completed),
-            V::Ended(E::Failed("x".into())),
-            V::Ended(E::Blocked("x".into())),
+            V::Ended(E::Failed(FailureKind::Disk)),
+            V::Ended(E::Blocked(FailureKind::Disk)),
             V::Ended(E::Cancelled),
             V::Lost,
         ];

@@ -8,6 +8,7 @@ use tieline_channel::{
 };
 use tracing::{debug, error, warn};
 
+use crate::events::{Event, Events};
 use crate::id::OutboxId;
 use crate::ledger::{Ledger, LedgerError, NewPost, OutboxEntry, PostEvent, PostState, Reaction};
 use crate::outbox::pace::Pace;
@@ -65,6 +66,7 @@ pub(super) async fn deliver(
     channel: &dyn Channel,
     language: Language,
     pace: &Pace,
+    events: &Events,
     entry: &OutboxEntry,
 ) -> Result<Next, LedgerError> {
     let attempt = Attempt {
@@ -72,6 +74,7 @@ pub(super) async fn deliver(
         channel,
         language,
         pace,
+        events,
         entry,
     };
     attempt.run().await
@@ -82,6 +85,7 @@ struct Attempt<'a> {
     channel: &'a dyn Channel,
     language: Language,
     pace: &'a Pace,
+    events: &'a Events,
     entry: &'a OutboxEntry,
 }
 
@@ -224,7 +228,11 @@ impl Attempt<'_> {
                     debug!(reason, "the outcome of a post is not recorded yet");
                     tokio::time::sleep(self.pace.ledger).await;
                 }
-                done => return done.map(drop),
+                done => {
+                    done?;
+                    tell_of(&self.events.post(self.entry.id), event);
+                    return Ok(());
+                }
             }
         }
     }
@@ -240,6 +248,19 @@ impl Attempt<'_> {
                 reason: format!("no answer within {} s", self.pace.call.as_secs()),
             }),
         }
+    }
+}
+
+/// Tells what was recorded of a post.
+pub(super) fn tell_of(events: &Events, event: PostEvent) {
+    match event {
+        PostEvent::Delivered { .. } => events.emit(Event::PostDelivered),
+        PostEvent::Again { reason, .. } | PostEvent::PutOff { reason, .. } => {
+            events.emit(Event::PostWaiting { reason });
+        }
+        PostEvent::Failed { reason, .. } => events.emit(Event::PostFailed { reason }),
+        PostEvent::Unclear { reason, .. } => events.emit(Event::PostUnclear { reason }),
+        PostEvent::Attempt { .. } => {}
     }
 }
 

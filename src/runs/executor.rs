@@ -10,11 +10,10 @@ use tieline_channel::WithCauses;
 use tokio_util::sync::CancellationToken;
 
 use crate::codex::protocol::SandboxMode;
-use crate::codex::{
-    ExecCommand, ExecEnd, ExecEvent, ExecOutcome, Failure, FailureKind, LaunchConfig, Spawner, exec,
-};
+use crate::codex::{ExecCommand, ExecEnd, ExecEvent, Failure, LaunchConfig, Spawner, exec};
 use crate::config::Sandbox;
 use crate::dispatcher::sandbox_mode;
+use crate::failure::FailureKind;
 use crate::id::RunId;
 use crate::ledger::RunOrder;
 

@@ -33,6 +33,7 @@ pub use self::executor::{CodexExec, Executor, Job, Tell, clear_schemas};
 pub use self::request::{PURPOSES, RequestError, RunRequest};
 pub use self::worker::Worker;
 use crate::config::Sandbox;
+use crate::events::{Event, Events};
 use crate::id::{DispatcherId, LaneId, RunId};
 use crate::ledger::{
     IdempotencyKey, Ledger, LedgerError, NewRun, Once, RunDetails, RunFilter, RunPage, RunRecord,
@@ -77,6 +78,7 @@ pub struct Runs {
 pub struct Desk {
     settings: Arc<Settings>,
     ledger: Ledger,
+    events: Events,
     shared: Arc<Shared>,
 }
 
@@ -185,11 +187,20 @@ impl Runs {
     ///
     /// When it is not on disk.
     pub async fn cancel(&self, id: RunId) -> Result<Option<RunRecord>, LedgerError> {
+        let was_over = self
+            .ledger
+            .run(id)
+            .await?
+            .is_some_and(|run| run.state.is_over());
         let Some((record, told)) = self.ledger.cancel_run(id).await? else {
             return Ok(None);
         };
         if let Some(desk) = self.desk(&record.dispatcher) {
             desk.shared.cancel(id);
+            if record.state == RunState::Cancelled && !was_over {
+                let reason = record.problem.clone().unwrap_or_default();
+                desk.events.run(id).emit(Event::RunCancelled { reason });
+            }
             if let Some(lane) = told {
                 (desk.shared.wake)(lane);
             }
@@ -206,9 +217,11 @@ impl Desk {
         ledger: Ledger,
         executor: Arc<dyn Executor>,
         news: News,
+        events: &Events,
         wake: impl Fn(LaneId) + Send + Sync + 'static,
     ) -> (Self, Worker) {
         let desk = Self {
+            events: events.dispatcher(&settings.dispatcher),
             settings: Arc::new(settings),
             ledger,
             shared: Arc::new(Shared {
@@ -266,6 +279,10 @@ impl Desk {
             report_to,
         };
         let once = self.ledger.queue_run(new, key).await?;
+        if let Once::New(run) = &once {
+            let purpose = run.purpose.clone();
+            self.events.run(run.id).emit(Event::RunQueued { purpose });
+        }
         self.shared.work.notify_one();
         Ok(once)
     }
@@ -324,11 +341,17 @@ impl Shared {
 /// # Errors
 ///
 /// When it is not on disk.
-pub async fn give_up_broken(ledger: &Ledger) -> Result<(), LedgerError> {
+pub async fn give_up_broken(ledger: &Ledger, events: &Events) -> Result<(), LedgerError> {
     for run in ledger.lose_runs().await? {
         let state = run.state.as_str();
         tracing::warn!(run = %run.id, dispatcher = %run.dispatcher, state, "a run broke with the daemon");
-        debug_assert!(matches!(run.state, RunState::Unclear | RunState::Cancelled));
+        let event = match run.state {
+            RunState::Cancelled => Event::RunCancelled {
+                reason: run.problem.unwrap_or_default(),
+            },
+            _ => Event::RunUnclear,
+        };
+        events.dispatcher(&run.dispatcher).run(run.id).emit(event);
     }
     Ok(())
 }

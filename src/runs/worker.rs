@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::Desk;
 use super::executor::{Executor, Job, is_blocked, too_slow};
-use crate::codex::{ExecEnd, ExecEvent, ExecOutcome, Failure, FailureKind};
+use crate::codex::{ExecEnd, ExecEvent, ExecOutcome, Failure};
+use crate::events::Event;
+use crate::failure::FailureKind;
 use crate::id::RunId;
 use crate::ledger::{LedgerError, RunEnd, RunEnding, RunResult};
 
@@ -64,6 +66,9 @@ impl Worker {
                 match begun.await {
                     Ok(Some(run)) => {
                         self.desk.shared.news.tell();
+                        let purpose = run.purpose;
+                        let events = self.desk.events.run(run.id);
+                        events.emit(Event::RunStarted { purpose });
                         let (desk, executor) = (self.desk.clone(), Arc::clone(&self.executor));
                         let one = one(desk, executor, run.id, abort.clone());
                         let task = one.instrument(info_span!("run", id = %run.id));
@@ -136,6 +141,7 @@ struct Tasks {
 
 /// Does one run and writes down what came of it.
 async fn one(desk: Desk, executor: Arc<dyn Executor>, id: RunId, abort: CancellationToken) {
+    let began = Instant::now();
     let cancelled = desk.shared.begin(id);
     // Somebody may have cancelled it between the commit that began it and this moment.
     match desk.ledger.run(id).await {
@@ -155,7 +161,8 @@ async fn one(desk: Desk, executor: Arc<dyn Executor>, id: RunId, abort: Cancella
             format!("what is to be done cannot be read: {failure}"),
         )),
     };
-    info!(ending = ?name(&end.ending), problem = end.result.problem, "a run is over");
+    info!(ending = ?end.ending, problem = end.result.problem, "a run is over");
+    tell(&desk, id, &end, began.elapsed());
     write_down(&desk, id, end, &abort).await;
 }
 
@@ -263,11 +270,10 @@ fn not_begun(failure: &Failure) -> RunEnd {
 }
 
 fn failed(failure: &Failure, result: RunResult) -> RunEnd {
-    let kind = failure.kind.as_str().to_owned();
     RunEnd {
         ending: match is_blocked(failure.kind) {
-            true => RunEnding::Blocked(kind),
-            false => RunEnding::Failed(kind),
+            true => RunEnding::Blocked(failure.kind),
+            false => RunEnding::Failed(failure.kind),
         },
         thread: None,
         result: RunResult {
@@ -299,10 +305,19 @@ async fn write_down(desk: &Desk, id: RunId, end: RunEnd, abort: &CancellationTok
     }
 }
 
-fn name(ending: &RunEnding) -> &str {
-    match ending {
-        RunEnding::Completed => "completed",
-        RunEnding::Failed(kind) | RunEnding::Blocked(kind) => kind,
-        RunEnding::Cancelled => "cancelled",
-    }
+/// Says how a run ended.
+fn tell(desk: &Desk, id: RunId, end: &RunEnd, took: Duration) {
+    let reason = end.result.problem.clone().unwrap_or_default();
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let event = match end.ending {
+        RunEnding::Completed => Event::RunCompleted { duration_ms },
+        RunEnding::Failed(failure) | RunEnding::Blocked(failure) => Event::RunFailed {
+            failure,
+            reason,
+            blocked: matches!(end.ending, RunEnding::Blocked(_)),
+            duration_ms,
+        },
+        RunEnding::Cancelled => Event::RunCancelled { reason },
+    };
+    desk.events.run(id).emit(event);
 }

@@ -293,7 +293,9 @@ pub(super) async fn with_dispatchers<T: Send + 'static>(
     let handles = handles.into_iter();
     let api = Api {
         status: Arc::new(Quiet),
-        pairings: PairingDesk::new(ledger, Default::default()),
+        pairings: PairingDesk::new(ledger.clone(), Default::default()),
+        runs: tieline::runs::Runs::new(ledger, Default::default(), Default::default()),
+        events: tieline::events::Events::none(),
         dispatchers: Arc::new(handles.map(|it| (it.id().clone(), it)).collect()),
     };
     serving.spawn(server.serve(api, stop.clone()));

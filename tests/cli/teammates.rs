@@ -26,6 +26,7 @@ fn dispatcher(workbench: &Workbench, ledger: &Ledger) -> Handle {
         spills: state.join("completions"),
         outgoing: state.join("outgoing"),
         worktrees: state.join("worktrees"),
+        events: tieline::events::Events::none(),
         thread: ThreadSettings::default(),
         id,
     };

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use tieline_channel::cut;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::{ExecOutcome, ExitReport, Failure, FailureKind};
+use super::{ExecOutcome, ExitReport, Failure};
+use crate::failure::FailureKind;
 use crate::id::ThreadId;
 
 /// The longest reply that is kept, in bytes: a longer one is cut.

@@ -17,6 +17,8 @@ pub struct Notification {
     pub thread_id: Option<ThreadId>,
     /// The turn it concerns.
     pub turn_id: Option<TurnId>,
+    /// The type of the item that it is about, as codex names it.
+    pub item_type: Option<String>,
     /// What it says.
     pub body: NotificationBody,
 }
@@ -135,6 +137,7 @@ impl Notification {
         let turn_id = string_at(&params, "turnId")
             .or_else(|| string_at(params.get("turn")?, "id"))
             .map(TurnId::new);
+        let item_type = params.get("item").and_then(|item| string_at(item, "type"));
         let body = match method.as_str() {
             "turn/started" => NotificationBody::TurnStarted(field(&mut params, "turn")?),
             "turn/completed" => NotificationBody::TurnCompleted(field(&mut params, "turn")?),
@@ -181,6 +184,7 @@ impl Notification {
             method,
             thread_id,
             turn_id,
+            item_type,
             body,
         })
     }

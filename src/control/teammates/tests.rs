@@ -35,6 +35,7 @@ fn dispatcher(directory: &FsPath, ledger: &Ledger, name: &str, more: &str) -> Ha
         spills: directory.join("completions"),
         outgoing: directory.join("outgoing"),
         worktrees: directory.join("worktrees"),
+        events: crate::events::Events::none(),
         thread: ThreadSettings::default(),
         id,
     };

@@ -68,6 +68,7 @@ impl Bench {
             outgoing: at("outgoing"),
             teammates,
             announces: true,
+            events: crate::events::Events::none(),
         };
         Self {
             calls,

@@ -4,6 +4,7 @@ use tieline_channel::Status;
 
 use super::newcomers::{Joined, Joining};
 use super::settle::Told;
+use super::tell::Teller;
 use super::trigger::MAX_BLINDS;
 use super::*;
 use crate::codex::protocol::AgentPhase;
@@ -71,6 +72,10 @@ impl Lane {
         self.submitted_to = Some(attached.child);
         self.first_turn = false;
         attached.is_new = false;
+        let events = self.events_of(&open).thread(attached.thread.id());
+        events.emit(Event::TurnSubmitted {
+            again: matches!(begin, Begin::Follow(_)) || open.continuations + open.resubmissions > 0,
+        });
         let mut turn = match begin {
             Begin::Start { input, client_id } => attached
                 .thread
@@ -79,7 +84,9 @@ impl Lane {
                 .thread
                 .attach(id, &self.turn_options(Some(open.key.to_string()))),
         };
-        let followed = self.follow(&open, &work, &mut turn).await;
+        let mut teller = Teller::new(events);
+        let followed = self.follow(&open, &work, &mut turn, &mut teller).await;
+        self.count_noise(turn.noise());
         self.context.doing.forget(&self.id);
         let followed = followed?;
         let is_accepted = turn.id().is_some();
@@ -172,6 +179,7 @@ impl Lane {
         open: &OpenTurn,
         work: &Work,
         turn: &mut Turn<'_>,
+        teller: &mut Teller,
     ) -> Result<Followed, StepError> {
         let messages = &work.messages;
         let client_id = open.key.to_string();
@@ -203,6 +211,9 @@ impl Lane {
             };
             match event {
                 TurnEvent::Started { turn_id } => {
+                    teller.tell(Event::TurnStarted {
+                        codex_turn: turn_id.to_string(),
+                    });
                     if open.phase == TurnPhase::Delivered {
                         // A continuation: nothing will be recorded that names it.
                         self.advance(open, LedgerTurnEvent::Submitted { turn: turn_id })
@@ -225,6 +236,7 @@ impl Lane {
                 TurnEvent::Message { text, phase, .. } => {
                     is_at_work = true;
                     self.note(&text);
+                    teller.message(&text, phase);
                     if phase == Some(AgentPhase::Commentary) {
                         self.show(
                             messages,
@@ -236,13 +248,25 @@ impl Lane {
                 }
                 TurnEvent::Retrying { message, details } => {
                     info!(message, details, "codex tries the model again");
+                    let reason = match details {
+                        Some(details) => format!("{message}: {details}"),
+                        None => message,
+                    };
+                    teller.tell(Event::TurnRetrying { reason });
                 }
-                TurnEvent::Declined { what } => info!(what, "codex asked and was told no"),
+                TurnEvent::Declined { what } => {
+                    info!(what, "codex asked and was told no");
+                    teller.tell(Event::TurnDeclined { what });
+                }
                 TurnEvent::FoldedInto { turn_id } => {
                     warn!(turn = %turn_id, "somebody else's turn ran on this thread");
                 }
-                TurnEvent::Compacted if is_at_work => has_forgotten = true,
+                TurnEvent::Compacted if is_at_work => {
+                    teller.tell(Event::ThreadCompacted);
+                    has_forgotten = true;
+                }
                 TurnEvent::Compacted => {
+                    teller.tell(Event::ThreadCompacted);
                     self.context.ledger.forget_injections(&self.id).await?;
                     if work.is_trigger && open.continuations == 0 && self.blinds < MAX_BLINDS {
                         is_blind = true;
@@ -270,9 +294,11 @@ impl Lane {
                 TurnEvent::Tool(tool) => {
                     is_at_work = true;
                     self.note(&tool.in_words());
+                    teller.tool(&tool);
                 }
                 TurnEvent::MessageDelta { .. } => is_at_work = true,
-                TurnEvent::OutputDelta { .. } | TurnEvent::Plan(_) | TurnEvent::Compacting => {}
+                TurnEvent::OutputDelta { item_id, delta } => teller.output(&item_id, &delta),
+                TurnEvent::Plan(_) | TurnEvent::Compacting => {}
             }
         }
     }

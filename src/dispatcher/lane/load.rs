@@ -1,6 +1,7 @@
 //! A lane's thread: loaded once on each connection, begun when there is none, or lost and said so.
 
 use super::settle::Told;
+use super::tell::tell_message;
 use super::*;
 use crate::codex::FailureKind;
 use crate::codex::protocol::{InjectedItem, ThreadSettings, ThreadStatus};
@@ -132,6 +133,11 @@ impl Lane {
             }
         };
         info!(thread = %thread.id(), is_new, "thread loaded");
+        self.events.thread(thread.id()).emit(if is_new {
+            Event::ThreadStarted
+        } else {
+            Event::ThreadResumed
+        });
         self.attached = Some(Attached {
             connection: session.connection,
             child: session.child,
@@ -215,6 +221,9 @@ impl Lane {
     ) -> Result<bool, StepError> {
         warn!(%thread, error = failure as &dyn Error, "the thread is lost");
         let reason = failure.to_failure().message;
+        self.events.thread(thread).emit(Event::ThreadLost {
+            reason: reason.clone(),
+        });
         let ledger = &self.context.ledger;
         match self.context.settings.config.on_lost_thread {
             OnLostThread::Fresh => {
@@ -258,7 +267,7 @@ impl Lane {
                     _ => FailureKind::ThreadResumeFailed,
                 };
                 let outcome = Outcome::Failed {
-                    kind: kind.as_str().to_owned(),
+                    kind,
                     message: reason,
                 };
                 let told = Told::Notice(words::failure(kind));
@@ -270,8 +279,12 @@ impl Lane {
                     None if record.waiting > 0 => {
                         let batch = self.batch().await?;
                         let ids = batch.iter().map(|message| message.id).collect();
-                        let posts = self.posts(&Work::of(batch), &outcome, told);
+                        let posts = self.posts(&Work::of(batch.clone()), &outcome, told);
+                        let ended = outcome.clone();
                         ledger.settle_waiting(&self.id, ids, outcome, posts).await?;
+                        for message in &batch {
+                            tell_message(&self.events, message, &ended);
+                        }
                     }
                     None if record.assigned > 0 => self.fail_task(outcome).await?,
                     // Completions wait for a person's decision as well; only a turn can hold them.

@@ -9,6 +9,7 @@ use super::*;
 use crate::codex::protocol::ThreadSettings;
 use crate::config::Sandbox;
 use crate::dispatcher::sandbox_mode;
+use crate::failure::FailureKind;
 use crate::id::TeammateId;
 use crate::ledger::{Asker, CompletionStatus, TaskReport, TeammateRecord, Workspace, WorktreeFate};
 use crate::teammates::worktree::{self, Left};
@@ -185,6 +186,7 @@ impl Lane {
         let Some(open) = self.context.ledger.open_task(&self.id, key).await? else {
             return Ok(Next::Again);
         };
+        self.tell_opened(&open);
         let begins_anew = !record.lost.is_empty() && !record.had_turn;
         let work = self.work(&open).await?;
         self.submit_task(open, work, begins_anew).await
@@ -373,7 +375,7 @@ impl Lane {
 /// Returns how a task ends that there is no place for.
 pub(super) fn no_workspace(reason: String) -> Outcome {
     Outcome::Failed {
-        kind: "workspace".to_owned(),
+        kind: FailureKind::Workspace,
         message: reason,
     }
 }

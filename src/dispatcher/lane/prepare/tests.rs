@@ -53,6 +53,7 @@ impl Bench {
             Arc::new(Never),
             ledger.clone(),
             RestartPolicy::new(second, second),
+            crate::events::Events::none(),
         );
         let line = Line {
             kind: "slack",
@@ -69,6 +70,7 @@ impl Bench {
                 spills: dir.path().join("completions"),
                 outgoing: dir.path().join("outgoing"),
                 worktrees: dir.path().join("worktrees"),
+                events: crate::events::Events::none(),
             }),
             ledger,
             lines: [(ChannelId::new("team"), line)].into(),
@@ -78,6 +80,7 @@ impl Bench {
             turns: Arc::new(Semaphore::new(1)),
             doing: WhatTheyDo::default(),
             wakes: Arc::default(),
+            events: crate::events::Events::none(),
         };
         let lane = Lane::new(
             Arc::new(context),
