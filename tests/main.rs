@@ -11,6 +11,7 @@ mod dispatcher;
 mod faults;
 mod feishu;
 mod ledger;
+mod runs;
 mod slack;
 mod support;
 mod teammates;

@@ -16,7 +16,7 @@ use crate::cli::config_args::ConfigArgs;
 use crate::cli::dispatcher_args::DispatcherArgs;
 use crate::cli::failure::{Exit, Failure, usage};
 use crate::cli::{input, output};
-use crate::control::{Client, ClientError, NewRun, RunDetails, RunsPage};
+use crate::control::{Client, ClientError, NewRun, RunDetails, RunsPage, run_route, runs_route};
 use crate::id::{LaneId, ThreadId};
 use crate::ledger::RunEnvironment;
 use crate::runs::request::MAX_PROMPT;
@@ -282,22 +282,33 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
                 ("limit", Some(limit.as_str())),
                 ("cursor", cursor.as_deref()),
             ];
-            let page = client.runs(&wanted).await.map_err(Failure::of_request)?;
-            print(args.json, &page, |page: &RunsPage| list(page, now))
+            let route = runs_route(&wanted);
+            if args.json {
+                return output::print(&output::json(&ask(&client, &route).await?)?);
+            }
+            let page: RunsPage = ask(&client, &route).await?;
+            output::print(&list(&page, now))
         }
         Action::Show { id, wait } => {
-            let run = client.run(&id, "0s").await.map_err(Failure::of_request)?;
-            let run = match wait {
-                true => ended(&client, run).await?,
-                false => run,
-            };
-            print(args.json, &run, |it| details(it, now))
+            let route = run_route(&id, "0s");
+            if wait {
+                let run = ask(&client, &route).await?;
+                ended(&client, run).await?;
+            }
+            if args.json {
+                return output::print(&output::json(&ask(&client, &route).await?)?);
+            }
+            output::print(&details(&ask(&client, &route).await?, now))
         }
         Action::Cancel { id } => {
             let run = client.cancel_run(&id).await.map_err(Failure::of_request)?;
             print(args.json, &run, cancelled)
         }
     }
+}
+
+async fn ask<T: serde::de::DeserializeOwned>(client: &Client, route: &str) -> Result<T, Failure> {
+    client.get(route).await.map_err(Failure::of_request)
 }
 
 fn print<T: serde::Serialize>(
@@ -352,7 +363,7 @@ async fn ended(client: &Client, mut run: RunDetails) -> Result<RunDetails, Failu
             drop(writeln!(std::io::stderr().lock(), "{line}"));
             said = line;
         }
-        match client.run(&id, WAIT).await {
+        match client.get(&run_route(&id, WAIT)).await {
             Ok(read) => {
                 run = read;
                 away_since = None;

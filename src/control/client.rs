@@ -16,7 +16,7 @@ use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::error::{ErrorBody, ErrorEnvelope};
 use crate::control::key::KEY;
 use crate::control::pairings::{PairedPerson, Pairings};
-use crate::control::runs::{NewRun, RunDetails, RunsPage};
+use crate::control::runs::{NewRun, RunDetails};
 use crate::control::status::Status;
 use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, TeammateStatus};
 
@@ -241,35 +241,11 @@ impl Client {
         self.order(&route, run).await
     }
 
-    /// Asks how a run is, once it is over or `wait` has passed, at most `30s`.
-    ///
-    /// # Errors
-    ///
-    /// When there is no answer, or no such run.
-    pub async fn run(&self, id: &str, wait: &str) -> Result<RunDetails, ClientError> {
-        let route = format!("/v1/runs/{}?wait={}", segment(id), segment(wait));
-        self.get(&route).await
-    }
-
-    /// Asks which runs there are, by the names and values of a query.
-    ///
-    /// # Errors
-    ///
-    /// As [`status`](Self::status).
-    pub async fn runs(&self, wanted: &[(&str, Option<&str>)]) -> Result<RunsPage, ClientError> {
-        let wanted = wanted.iter().filter_map(|(name, value)| {
-            let value = value.as_ref()?;
-            Some(format!("{name}={}", segment(value)))
-        });
-        let query = wanted.collect::<Vec<_>>().join("&");
-        self.get(&format!("/v1/runs?{query}")).await
-    }
-
     /// Has a run end, or not begin.
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run).
+    /// When there is no answer, or no such run.
     pub async fn cancel_run(&self, id: &str) -> Result<RunDetails, ClientError> {
         let route = format!("/v1/runs/{}/cancel", segment(id));
         self.request(Method::POST, &route, None::<&()>).await
@@ -409,6 +385,20 @@ pub fn teammates_route(dispatcher: &str) -> String {
 /// Returns the route of a teammate.
 pub fn teammate_route(dispatcher: &str, name: &str) -> String {
     format!("{}/{}", teammates_route(dispatcher), segment(name))
+}
+
+/// Returns the route of a run that is over, or for which `wait` has passed, at most `30s`.
+pub fn run_route(id: &str, wait: &str) -> String {
+    format!("/v1/runs/{}?wait={}", segment(id), segment(wait))
+}
+
+/// Returns the route of a list of runs, by the names and values of its query.
+pub fn runs_route(wanted: &[(&str, Option<&str>)]) -> String {
+    let wanted = wanted.iter().filter_map(|(name, value)| {
+        let value = value.as_ref()?;
+        Some(format!("{name}={}", segment(value)))
+    });
+    format!("/v1/runs?{}", wanted.collect::<Vec<_>>().join("&"))
 }
 
 /// Returns text as one segment of a path.

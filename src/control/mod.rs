@@ -30,7 +30,9 @@ pub mod teammates;
 #[cfg(test)]
 mod tests;
 
-pub use crate::control::client::{Client, ClientError, teammate_route, teammates_route};
+pub use crate::control::client::{
+    Client, ClientError, run_route, runs_route, teammate_route, teammates_route,
+};
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::error::Code;
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};

@@ -82,7 +82,9 @@ fn status(run: &RunStatus) -> String {
 pub(super) fn details(run: &RunDetails, now: SystemTime) -> String {
     let about = &run.run;
     let mut rows = table::rows();
-    let mut add = |name: &str, value: String| drop(rows.add_row([name.to_owned(), value]));
+    let mut add = |name: &str, value: String| {
+        rows.add_row([name.to_owned(), value]);
+    };
     add("run", about.id.to_string());
     add("status", status(about));
     if let Some(problem) = &about.failure_message {

@@ -117,7 +117,7 @@ impl Transaction<'_> {
             });
         }
         let id = RunId::new();
-        let order = Body::keep_beside(self, SpoolOwner::Run(id), &new.order, ROOM_FOR_ORDER)?;
+        let order = self.keep_order(id, &new.order)?;
         let run = StoredRun {
             id,
             number: self.state.take_number(),
@@ -352,7 +352,7 @@ impl Transaction<'_> {
         match run.order.clone().load(self) {
             Ok(mut order) if !order.env.0.is_empty() => {
                 order.env.forget_values();
-                let kept = Body::keep_beside(self, SpoolOwner::Run(id), &order, ROOM_FOR_ORDER)?;
+                let kept = self.keep_order(id, &order)?;
                 let before = std::mem::replace(&mut run.order, kept);
                 if let Some(file) = before.file() {
                     self.unname_file(file);
@@ -376,6 +376,14 @@ impl Transaction<'_> {
             }
         }
         Ok(told)
+    }
+
+    /// Keeps what is to be done. With values of variables it is always in a file: that is gone when it is
+    /// removed, while the database may show for long what was overwritten in it.
+    fn keep_order(&mut self, id: RunId, order: &RunOrder) -> Result<Body<RunOrder>, LedgerError> {
+        let has_values = order.env.0.values().any(|value| !value.is_empty());
+        let room = if has_values { 0 } else { ROOM_FOR_ORDER };
+        Body::keep_beside(self, SpoolOwner::Run(id), order, room)
     }
 
     /// Reports a run that is over.
