@@ -8,6 +8,7 @@ mod healing;
 mod keyed;
 mod opening;
 mod power;
+mod runs;
 mod store;
 mod teammates;
 mod transitions;
