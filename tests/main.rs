@@ -8,6 +8,7 @@ mod completions;
 mod console;
 mod demo;
 mod dispatcher;
+mod events;
 mod faults;
 mod feishu;
 mod ledger;

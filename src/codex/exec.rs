@@ -19,6 +19,7 @@ pub use self::report::{ExecEvent, TokenUsage};
 use self::report::{Lines, Told};
 use super::binary;
 use super::child::{ChildProcess, ExitReport, Pipes};
+use super::credentials;
 use super::failure::Failure;
 use super::home;
 use super::launch::{LaunchConfig, MARK_VARIABLE};
@@ -106,6 +107,7 @@ pub async fn exec(
 ) -> Result<ExecEnd, StartError> {
     let path = binary::find(config.bin.as_deref(), &config.inherited)?;
     let home = home::check_with(&config.home, command.profile.as_deref(), &config.config)?;
+    credentials::hide(config, &home);
     registry::prepare(&config.run_dir)?;
     let entry = Entry::create(&config.run_dir, &config.owner)?;
     let arguments = command.arguments(config, entry.mark());

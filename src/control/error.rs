@@ -48,12 +48,16 @@ pub enum Code {
     NameTaken,
     /// There are as many as there may be.
     TooMany,
+    /// As many listen as can.
+    TooManyListeners,
     /// It is closed, and takes nothing more.
     Closed,
     /// The configuration has it turned off.
     TurnedOff,
     /// It cannot be done as things are in the workspace.
     WorkspaceConflict,
+    /// A daemon that is started now would not come up.
+    CannotRestart,
     /// The daemon cannot use its disk now; nothing has changed.
     LedgerUnavailable,
     /// The daemon did not come to it in time.
@@ -79,9 +83,11 @@ impl Code {
         Self::Expired,
         Self::NameTaken,
         Self::TooMany,
+        Self::TooManyListeners,
         Self::Closed,
         Self::TurnedOff,
         Self::WorkspaceConflict,
+        Self::CannotRestart,
         Self::LedgerUnavailable,
         Self::Busy,
     ];
@@ -105,9 +111,11 @@ impl Code {
             Self::Expired => "expired",
             Self::NameTaken => "name-taken",
             Self::TooMany => "too-many",
+            Self::TooManyListeners => "too-many-listeners",
             Self::Closed => "closed",
             Self::TurnedOff => "turned-off",
             Self::WorkspaceConflict => "workspace-conflict",
+            Self::CannotRestart => "cannot-restart",
             Self::LedgerUnavailable => "ledger-unavailable",
             Self::Busy => "busy",
         }
@@ -134,8 +142,11 @@ impl Code {
             | Self::TooMany
             | Self::Closed
             | Self::TurnedOff
-            | Self::WorkspaceConflict => StatusCode::CONFLICT,
-            Self::LedgerUnavailable | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::WorkspaceConflict
+            | Self::CannotRestart => StatusCode::CONFLICT,
+            Self::LedgerUnavailable | Self::TooManyListeners | Self::Busy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }

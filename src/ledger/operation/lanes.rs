@@ -241,6 +241,7 @@ impl Transaction<'_> {
         for (lost, _) in self.scan(Table::Lost, &key, &key, usize::MAX)? {
             self.remove(Table::Lost, lost);
         }
+        self.remove(Table::Troubles, key.clone());
         if let Some(thread) = &stored.thread {
             self.remove(Table::Threads, key::thread(thread)?);
         }
@@ -279,6 +280,7 @@ impl Transaction<'_> {
             .into_iter()
             .map(|(_, value)| value.decode("lost thread"))
             .collect::<Result<_, _>>()?;
+        let trouble = self.get("trouble", Table::Troubles, &key)?;
         Ok(LaneRecord {
             id: lane.id,
             dispatcher: lane.dispatcher,
@@ -293,6 +295,7 @@ impl Transaction<'_> {
             assigned: lane.assigned,
             teammate: lane.teammate,
             hold: lane.hold,
+            trouble,
             last_from: lane.last_from,
             used_at: lane.used_at,
         })
