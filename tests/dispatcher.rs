@@ -3,6 +3,7 @@
 
 mod busy;
 mod children;
+mod commands;
 mod failures;
 mod input;
 mod login;

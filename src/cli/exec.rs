@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Subcommand;
 use tokio::time::{Instant, sleep};
 
-use self::render::{cancelled, details, list, progress, queued};
+use self::render::{cancelled, details, list, outcome, progress, queued};
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::dispatcher_args::DispatcherArgs;
 use crate::cli::failure::{Exit, Failure, usage};
@@ -335,17 +335,11 @@ fn print_end(json: bool, run: &RunDetails) -> Result<(), Failure> {
     if run.run.completed {
         return Ok(());
     }
-    let problem = run
-        .run
-        .failure_message
-        .as_deref()
-        .unwrap_or("it was not done");
-    let kind = run.run.failure_kind.map(|kind| format!(" ({kind})"));
+    let problem = run.run.failure_message.as_deref();
     let error = anyhow!(
-        "the run is {}{}: {}",
-        run.run.status,
-        kind.unwrap_or_default(),
-        output::plain(problem)
+        "{}: {}",
+        outcome(&run.run),
+        output::plain(problem.unwrap_or("it was not done"))
     );
     let hint = format!("`tieline exec show {}` tells all of it", run.run.id);
     Err(Failure::new(Exit::Unanswered, error).hint(hint))

@@ -18,6 +18,7 @@ mod feishu;
 mod findings;
 mod init;
 mod input;
+mod lane;
 mod logging;
 mod logs;
 mod messages;
@@ -47,7 +48,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
    1  a message came to no answer (console, demo); no such code or person (pair);
-      the result was not taken (complete); the order was not (teammates);
+      the result was not taken (complete); the order was not (teammates, lane);
       the run was not done (exec); a check failed (doctor)
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
@@ -81,6 +82,7 @@ enum Verb {
     Complete(complete::Args),
     Teammates(teammates::Args),
     Exec(exec::Args),
+    Lane(lane::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -102,6 +104,7 @@ impl Verb {
             Self::Complete(args) => complete::run(args).await,
             Self::Teammates(args) => teammates::run(args).await,
             Self::Exec(args) => exec::run(args).await,
+            Self::Lane(args) => lane::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }

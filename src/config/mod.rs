@@ -38,7 +38,7 @@ use thiserror::Error;
 use tieline_channel::ChannelId;
 use toml::de::DeTable;
 
-pub use crate::config::access::{Access, Direct, Groups};
+pub use crate::config::access::{Access, Direct, Groups, Role};
 use crate::config::channel::Declared;
 pub use crate::config::channel::{ChannelConfig, ConsoleConfig};
 pub use crate::config::codex::{CodexConfig, Transport};

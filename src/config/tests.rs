@@ -109,6 +109,8 @@ fn minimal_file_gets_every_default() {
             users: BTreeSet::new(),
             chats: BTreeSet::new(),
             admins: BTreeSet::new(),
+            approvers: BTreeSet::new(),
+            viewers: BTreeSet::new(),
             bots: BTreeSet::new(),
             max_per_minute: None,
         },

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::error::{ErrorBody, ErrorEnvelope};
 use crate::control::key::KEY;
+use crate::control::lane_orders::{LaneOrderTaken, LaneStopped, NewLaneOrder};
 use crate::control::pairings::{PairedPerson, Pairings};
 use crate::control::restart::{RestartOrder, RestartOrdered};
 use crate::control::runs::{NewRun, RunDetails};
@@ -262,6 +263,30 @@ impl Client {
         self.request(Method::POST, &route, None::<&()>).await
     }
 
+    /// Orders something of a lane's thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub async fn order_lane(
+        &self,
+        lane: &str,
+        order: &NewLaneOrder,
+    ) -> Result<LaneOrderTaken, ClientError> {
+        self.order(&format!("{}/orders", lane_route(lane)), order)
+            .await
+    }
+
+    /// Has a lane end its turn; with `all`, what waits is withdrawn as well.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub async fn stop_lane(&self, lane: &str, all: bool) -> Result<LaneStopped, ClientError> {
+        let route = format!("{}/stop?all={all}", lane_route(lane));
+        self.request(Method::POST, &route, None::<&()>).await
+    }
+
     /// Asks any route. As [`serde_json::Value`] the answer keeps what this version does not know.
     ///
     /// # Errors
@@ -439,6 +464,11 @@ pub fn runs_route(wanted: &[(&str, Option<&str>)]) -> String {
         Some(format!("{name}={}", segment(value)))
     });
     format!("/v1/runs?{}", wanted.collect::<Vec<_>>().join("&"))
+}
+
+/// Returns the route of a lane.
+pub fn lane_route(lane: &str) -> String {
+    format!("/v1/lanes/{}", segment(lane))
 }
 
 /// Returns text as one segment of a path.

@@ -54,6 +54,8 @@ pub enum Code {
     Closed,
     /// The configuration has it turned off.
     TurnedOff,
+    /// It is about the lane of a teammate, of which that cannot be ordered.
+    OfTeammate,
     /// It cannot be done as things are in the workspace.
     WorkspaceConflict,
     /// A daemon that is started now would not come up.
@@ -86,6 +88,7 @@ impl Code {
         Self::TooManyListeners,
         Self::Closed,
         Self::TurnedOff,
+        Self::OfTeammate,
         Self::WorkspaceConflict,
         Self::CannotRestart,
         Self::LedgerUnavailable,
@@ -114,6 +117,7 @@ impl Code {
             Self::TooManyListeners => "too-many-listeners",
             Self::Closed => "closed",
             Self::TurnedOff => "turned-off",
+            Self::OfTeammate => "of-teammate",
             Self::WorkspaceConflict => "workspace-conflict",
             Self::CannotRestart => "cannot-restart",
             Self::LedgerUnavailable => "ledger-unavailable",
@@ -142,6 +146,7 @@ impl Code {
             | Self::TooMany
             | Self::Closed
             | Self::TurnedOff
+            | Self::OfTeammate
             | Self::WorkspaceConflict
             | Self::CannotRestart => StatusCode::CONFLICT,
             Self::LedgerUnavailable | Self::TooManyListeners | Self::Busy => {

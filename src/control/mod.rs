@@ -5,6 +5,7 @@
 //!
 //! - [`status`]: what the daemon tells about itself
 //! - [`pairings`]: who asks to be let in, and who was
+//! - [`lane_orders`]: what is ordered about a lane
 //! - [`messages`]: what became of the messages
 //! - [`events`]: what happens
 //! - [`health`], [`metrics`]: for those who watch over it
@@ -26,6 +27,7 @@ pub mod error;
 pub mod events;
 pub mod health;
 mod key;
+pub mod lane_orders;
 pub mod messages;
 pub mod metrics;
 pub mod pairings;
@@ -40,11 +42,14 @@ pub mod teammates;
 mod tests;
 
 pub use crate::control::client::{
-    Client, ClientError, run_route, runs_route, teammate_route, teammates_route,
+    Client, ClientError, lane_route, run_route, runs_route, teammate_route, teammates_route,
 };
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::error::Code;
 pub use crate::control::health::{HealthStatus, Problem};
+pub use crate::control::lane_orders::{
+    LaneAction, LaneOrderTaken, LaneStopped, LaneThreadsStatus, NewLaneOrder, ThreadStatus,
+};
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::restart::{

@@ -29,6 +29,7 @@ use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
 use crate::control::events::{self, Streams};
 use crate::control::health;
+use crate::control::lane_orders;
 use crate::control::messages::{MAX_MESSAGES, Messages};
 use crate::control::metrics;
 use crate::control::restart::{self, Restarts};
@@ -121,6 +122,9 @@ fn routes(api: Api, stop: CancellationToken) -> Router {
         .route("/v1/events/stream", get(events::stream))
         .route("/healthz", get(health::health))
         .route("/metrics", get(metrics::metrics))
+        .route("/v1/lanes/{id}/stop", post(lane_orders::stop))
+        .route("/v1/lanes/{id}/orders", post(lane_orders::order))
+        .route("/v1/lanes/{id}/threads", get(lane_orders::threads))
         .route(
             "/v1/dispatchers/{id}/completions",
             post(completions::report).layer(DefaultBodyLimit::max(MAX_REPORT)),

@@ -23,11 +23,12 @@ use super::waiting::{self, has_work};
 use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
-use crate::config::Sessions;
+use crate::config::{Languages, Sandbox, Sessions};
 use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{
-    LaneRecord, Ledger, LedgerError, Lifecycle, MessageRecord, MessageState, Origin, WorktreeFate,
+    LaneRecord, Ledger, LedgerError, Lifecycle, MessageRecord, MessageState, Origin, Withdrawn,
+    WorktreeFate,
 };
 use crate::teammates::{Roster, Rules, WhatTheyDo};
 use tieline_channel::retry::RestartPolicy;
@@ -56,6 +57,7 @@ const DRAIN_FOR: Duration = Duration::from_secs(8);
 pub struct Handle {
     settings: Arc<Settings>,
     pub(super) ledger: Ledger,
+    pub(super) languages: Languages,
     teammates: Roster,
     /// Reports and orders on their way to the disk.
     pub(super) reports: TaskTracker,
@@ -85,8 +87,18 @@ impl Handle {
     }
 
     /// Returns what shares a lane.
-    pub(super) fn sessions(&self) -> Sessions {
+    pub fn sessions(&self) -> Sessions {
         self.settings.config.sessions
+    }
+
+    /// Returns what commands of the model may do.
+    pub fn sandbox(&self) -> Sandbox {
+        self.settings.config.sandbox
+    }
+
+    /// Returns the model of the configuration, if it names one.
+    pub fn model(&self) -> Option<&str> {
+        self.settings.thread.model.as_deref()
     }
 
     /// Returns its teammates.
@@ -106,6 +118,16 @@ impl Handle {
             message.conversation.clone(),
             message.id.clone(),
             Status::Received,
+        );
+    }
+
+    /// Shows the sender of a message which waited that it will not be worked on.
+    pub fn show_withdrawn(&self, withdrawn: &Withdrawn) {
+        self.board.show(
+            &withdrawn.channel,
+            withdrawn.conversation.clone(),
+            withdrawn.message.clone(),
+            Status::Failed,
         );
     }
 
@@ -244,6 +266,10 @@ impl Dispatcher {
         let handle = Handle {
             settings: Arc::clone(&settings),
             ledger: ledger.clone(),
+            languages: lines
+                .iter()
+                .map(|(id, line)| (id.clone(), line.language))
+                .collect(),
             teammates,
             reports: reports.clone(),
             wakes: Arc::clone(&wakes),

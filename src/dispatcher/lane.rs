@@ -8,6 +8,7 @@ mod follow;
 mod load;
 mod login;
 mod newcomers;
+mod orders;
 mod prepare;
 mod recover;
 mod settle;
@@ -46,8 +47,8 @@ use crate::codex::{CallError, FailureKind, HistoryError, Noise, Refusal, Thread}
 use crate::events::{Event, Events};
 use crate::id::{LaneId, TurnKey};
 use crate::ledger::{
-    CompletionRecord, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS, MessageRecord,
-    NewPost, OpenTurn, Outcome, TeammateRecord,
+    CompletionRecord, LaneModel, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS,
+    MessageRecord, NewPost, OpenTurn, Outcome, TeammateRecord,
 };
 use crate::outbox;
 use crate::teammates::WhatTheyDo;
@@ -114,6 +115,8 @@ pub(super) struct Lane {
     attached: Option<Attached>,
     /// Whose lane it is, if it is a teammate's, as of the present step.
     teammate: Option<TeammateRecord>,
+    /// Its model as of the present step, once somebody has named one.
+    model: Option<LaneModel>,
     /// The child that was last given something to do.
     submitted_to: Option<u64>,
     /// The model has been told of the restart, and no turn has run since.
@@ -234,6 +237,7 @@ impl Lane {
             drain,
             attached: None,
             teammate: None,
+            model: None,
             submitted_to: None,
             noticed: false,
             new: true,
@@ -350,6 +354,10 @@ impl Lane {
         if !Self::has_work(&record) {
             return self.rest(&record).await;
         }
+        self.model.clone_from(&record.model);
+        if record.open.is_none() && record.orders > 0 {
+            return self.carry_out(&record).await;
+        }
         // A turn that may be running is not given up for that.
         if record.open.is_none()
             && record.assigned > 0
@@ -406,6 +414,7 @@ impl Lane {
         record.open.is_some()
             || record.waiting > 0
             || record.assigned > 0
+            || record.orders > 0
             || Self::has_arrivals(record)
     }
 
@@ -471,7 +480,7 @@ impl Lane {
         self.tell_opened(&open);
         // Until then they could be edited.
         let work = self.work(&open).await?;
-        let begins_anew = !record.lost.is_empty() && !record.had_turn;
+        let begins_anew = record.has_forgotten();
         self.submit(open, work, begins_anew).await
     }
 
@@ -508,6 +517,11 @@ impl Lane {
         let Some(prepared) = self.prepare(work.messages.clone()).await else {
             return Ok(Next::End);
         };
+        if self.current(&open).await?.stop.is_some() {
+            // Nothing of it was sent.
+            self.conclude_stopped(&open).await?;
+            return Ok(Next::Again);
+        }
         let notice = begins_anew.then(|| self.lost_notice());
         let input = self.input(notice, &prepared);
         let client_id = Some(open.key.to_string());

@@ -6,7 +6,7 @@
 //! - `recovery` says, without IO, what to do with a turn that something broke;
 //! - `attachments` fetches what came with messages, `patience` says for how long;
 //! - `calls` carries out what models call;
-//! - `report` takes results from whoever did the work, `teammates` orders of people;
+//! - `report` takes results from whoever did the work, `teammates` and `lane_orders` orders of people;
 //! - `spill` keeps completions that are too long for a conversation;
 //! - `envelope` is how a message or a completion reads for the model, `words` what people are told.
 //!
@@ -20,6 +20,7 @@ pub mod envelope;
 #[cfg(test)]
 mod fake_channel;
 mod lane;
+mod lane_orders;
 mod login;
 mod outage;
 mod patience;
@@ -40,6 +41,7 @@ use std::time::Duration;
 use tieline_channel::{Capabilities, Channel, ChannelId, Conversation, Language};
 
 pub use self::actor::{Dispatcher, Handle};
+pub use self::lane_orders::{LaneError, LaneThreads};
 pub use self::login::LoginProblem;
 pub use self::report::{Report, ReportError};
 pub use self::supervisor::Condition;

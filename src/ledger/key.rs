@@ -79,11 +79,15 @@ pub(super) enum Table {
     OpenRuns,
     /// Run id → what came of it.
     Outcomes,
+    /// Lane, number → what is wanted of its thread.
+    Orders,
+    /// Lane, thread → a thread that it has or can go back to.
+    Kept,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 31] = [
+    pub(super) const ALL: [Self; 33] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -115,6 +119,8 @@ impl Table {
         Self::Runs,
         Self::OpenRuns,
         Self::Outcomes,
+        Self::Orders,
+        Self::Kept,
     ];
 
     /// Returns the name of the tree on disk.
@@ -151,6 +157,8 @@ impl Table {
             Self::Runs => "runs",
             Self::OpenRuns => "open_runs",
             Self::Outcomes => "outcomes",
+            Self::Orders => "orders",
+            Self::Kept => "kept",
         }
     }
 }
@@ -281,16 +289,21 @@ pub(super) fn seen(channel: &ChannelId, event: &EventKey) -> Result<Key, LedgerE
         .text("the event's name", &event.id)
 }
 
-/// Returns the key of a lane, which also begins the keys of its queue, its lost threads, its tasks
-/// and the completions that wait for it.
+/// Returns the key of a lane, which also begins the keys of its queue, its threads, its tasks, its
+/// orders and the completions that wait for it.
 pub(super) fn lane(lane: &LaneId) -> Result<Key, LedgerError> {
     Key::first().text("the lane's name", lane.as_str())
 }
 
-/// Returns the key of a place in a lane's queue, among its tasks or its completions, or of one of its
-/// lost threads.
+/// Returns the key of a place in a lane's queue, among its tasks, orders or completions, or of one
+/// of its lost threads.
 pub(super) fn in_lane(lane: &LaneId, number: u64) -> Result<Key, LedgerError> {
     Ok(self::lane(lane)?.number(number))
+}
+
+/// Returns the key of a thread that a lane has or can go back to.
+pub(super) fn kept(lane: &LaneId, thread: &ThreadId) -> Result<Key, LedgerError> {
+    self::lane(lane)?.text("the thread's name", thread.as_str())
 }
 
 /// Returns the key of a thread.

@@ -83,7 +83,7 @@ impl Executor for CodexExec {
             && end.exit.leftovers > 0
         {
             let processes = end.exit.leftovers;
-            tracing::info!(run = %job.id, processes, "a run had left processes; they were ended");
+            tracing::debug!(run = %job.id, processes, "a run had left processes; they were ended");
         }
         ended.map_err(|error| error.to_failure())
     }

@@ -87,7 +87,7 @@ async fn a_run_that_fails_fails_the_command() {
     let (code, out, err) = exec(&world, &["--wait", "bad"], "").await;
     assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
     assert!(
-        err.contains("error: the run is failed (provider-http-error): "),
+        err.contains("error: the run failed (provider-http-error): "),
         "{err}"
     );
     assert!(err.contains("hint: `tieline exec show "), "{err}");

@@ -37,6 +37,18 @@ fn standing(run: &RunDetails) -> String {
     }
 }
 
+/// Says how a run came to nothing.
+pub(super) fn outcome(run: &RunStatus) -> String {
+    let kind = run.failure_kind.map(|kind| format!(" ({kind})"));
+    let kind = kind.unwrap_or_default();
+    match run.status.as_str() {
+        "failed" => format!("the run failed{kind}"),
+        "cancelled" => "the run was cancelled".to_owned(),
+        "unclear" => "it is not known what became of the run".to_owned(),
+        status => format!("the run is {status}{kind}"),
+    }
+}
+
 /// Says what became of an order to end one.
 pub(super) fn cancelled(run: &RunDetails) -> String {
     let id = run.run.id;

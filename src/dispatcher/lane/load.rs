@@ -280,6 +280,9 @@ impl Lane {
                     Some(open) if open.completions.is_empty() => {
                         self.settle(open, outcome, told).await?;
                     }
+                    None if record.orders > 0 => {
+                        self.fail_order(record, words::failure(kind)).await?;
+                    }
                     Some(open) => self.hold_back(open, outcome, told).await?,
                     None if record.waiting > 0 => {
                         let batch = self.batch().await?;

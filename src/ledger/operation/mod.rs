@@ -12,6 +12,7 @@ mod history;
 mod keyed;
 mod lanes;
 mod messages;
+mod orders;
 mod outbox;
 mod pairings;
 mod restarts;
