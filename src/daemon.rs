@@ -32,6 +32,7 @@ use crate::ledger::{Ledger, LedgerSettings, LedgerThread, Restart};
 use crate::metrics::Metrics;
 use crate::outbox;
 use crate::redact::redactor;
+use crate::runs::{Runs, Worker};
 use crate::tools::file;
 
 mod channels;
@@ -39,6 +40,7 @@ mod health;
 mod notify;
 mod profile;
 mod restart;
+mod runs;
 mod sandbox;
 mod secrets;
 mod settings;
@@ -73,6 +75,7 @@ pub struct Daemon {
     completions: PathBuf,
     outgoing: PathBuf,
     handles: Arc<BTreeMap<DispatcherId, Handle>>,
+    runs: Runs,
     control: ControlServer,
     events: Events,
     events_thread: EventsThread,
@@ -85,6 +88,7 @@ pub struct Daemon {
 
 struct Parts {
     dispatchers: Vec<Dispatcher>,
+    workers: Vec<Worker>,
     lines: BTreeMap<ChannelId, Line>,
     intakes: BTreeMap<ChannelId, ChannelIntake>,
     backfills: BTreeMap<ChannelId, Backfill>,
@@ -142,7 +146,12 @@ impl Daemon {
         let (events, events_thread) = Events::open(&directories.events, settings)
             .context("the thread that writes events cannot be started")?;
         let spawner = Spawner::new().context("the thread that starts codex cannot be started")?;
-        let launcher: Arc<dyn Launch> = Arc::new(spawner);
+        crate::runs::give_up_broken(&ledger, &events)
+            .await
+            .context("what an earlier run was doing cannot be written down")?;
+        crate::runs::clear_schemas(&directories.runs)
+            .context("what an earlier run left cannot be cleaned up")?;
+        let launcher: Arc<dyn Launch> = Arc::new(spawner.clone());
 
         let skills = skills::write(&directories.skills).with_context(|| {
             let shown = directories.skills.display();
@@ -191,6 +200,8 @@ impl Daemon {
             dispatchers.push(dispatcher);
             handles.insert(id.clone(), handle);
         }
+        let (runs, workers) =
+            runs::of_dispatchers(&config, &directories, &spawner, &ledger, &events, &handles)?;
         let control = ControlServer::bind(&config.control_socket())
             .await
             .context("the control socket cannot be opened")?;
@@ -208,6 +219,7 @@ impl Daemon {
         ));
         let parts = Parts {
             dispatchers,
+            workers,
             lines,
             intakes,
             backfills,
@@ -221,6 +233,7 @@ impl Daemon {
             completions: directories.completions,
             outgoing: directories.outgoing,
             handles: Arc::new(handles),
+            runs,
             control,
             events,
             events_thread,
@@ -248,6 +261,7 @@ impl Daemon {
             completions,
             outgoing,
             handles,
+            runs,
             control,
             events,
             events_thread,
@@ -259,6 +273,7 @@ impl Daemon {
         } = self;
         let Parts {
             dispatchers,
+            workers,
             lines,
             intakes,
             mut backfills,
@@ -277,12 +292,16 @@ impl Daemon {
         for dispatcher in dispatchers {
             working.spawn(dispatcher.run(stop_dispatchers.clone()));
         }
+        for worker in workers {
+            working.spawn(worker.run(stop_dispatchers.clone()));
+        }
         let mut rest = JoinSet::new();
         let api = Api {
             status,
             ledger: ledger.clone(),
             pairings: PairingDesk::new(ledger.clone(), languages),
             dispatchers: Arc::clone(&handles),
+            runs,
             events: events.clone(),
             restarts: Arc::new(restarter),
             metrics,
@@ -416,6 +435,8 @@ pub(crate) struct Directories {
     pub(crate) worktrees: PathBuf,
     /// Homes of codex that profiles have for themselves.
     pub(crate) homes: PathBuf,
+    /// What one-off runs need while they are done.
+    pub(crate) runs: PathBuf,
     /// What happened.
     pub(crate) events: PathBuf,
 }
@@ -432,6 +453,7 @@ impl Directories {
             outgoing: state_dir.join("outgoing"),
             worktrees: state_dir.join("worktrees"),
             homes: state_dir.join("homes"),
+            runs: state_dir.join("runs"),
             events: state_dir.join("events"),
         }
     }
@@ -450,6 +472,7 @@ impl Directories {
             &directories.outgoing,
             &directories.worktrees,
             &directories.homes,
+            &directories.runs,
             &directories.events,
         ] {
             fs::DirBuilder::new()

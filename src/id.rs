@@ -102,3 +102,7 @@ uuid_id! {
     /// An entry of the outbox. Its text is the [`PostKey`](tieline_channel::PostKey).
     OutboxId
 }
+uuid_id! {
+    /// A one-off run.
+    RunId
+}

@@ -43,6 +43,7 @@ mod leftovers;
 pub mod metrics;
 pub mod outbox;
 pub mod redact;
+pub mod runs;
 pub mod teammates;
 pub mod terminal;
 pub mod tools;

@@ -43,6 +43,7 @@ struct Inner {
     tool_calls: Family<Labels, Counter>,
     completions: Family<Labels, Counter>,
     tasks: Family<Labels, Counter>,
+    runs: Family<Labels, Counter>,
     not_recorded: Family<Labels, Counter>,
 }
 
@@ -91,6 +92,7 @@ impl Metrics {
             "tasks",
             "Tasks that came to their end, by outcome and failure",
         );
+        let runs = counter("runs", "One-off runs that are over");
         let durations = Family::<Labels, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(0.5, 2.0, STEPS))
         });
@@ -115,6 +117,7 @@ impl Metrics {
             tool_calls,
             completions,
             tasks,
+            runs,
             not_recorded,
         }))
     }
@@ -148,6 +151,9 @@ impl Metrics {
         };
         let message = |name: &str, failure: &str| {
             it.settled.get_or_create(&outcome(name, failure)).inc();
+        };
+        let run = |name: &str, failure: &str| {
+            it.runs.get_or_create(&outcome(name, failure)).inc();
         };
         let post = |name: &str| {
             let labels = vec![channel(), ("outcome", name.to_owned())];
@@ -216,7 +222,18 @@ impl Metrics {
                 let failure = failure.map(|it| it.as_str()).unwrap_or_default();
                 it.tasks.get_or_create(&outcome(state, failure)).inc();
             }
-            Event::DaemonStarted { .. }
+            Event::RunCompleted { .. } => run("completed", ""),
+            Event::RunFailed {
+                failure, blocked, ..
+            } => {
+                let name = if *blocked { "blocked" } else { "failed" };
+                run(name, failure.as_str());
+            }
+            Event::RunCancelled { .. } => run("cancelled", ""),
+            Event::RunUnclear => run("unclear", ""),
+            Event::RunQueued { .. }
+            | Event::RunStarted { .. }
+            | Event::DaemonStarted { .. }
             | Event::DaemonStopping
             | Event::DaemonStopped
             | Event::MessageCommanded

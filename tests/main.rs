@@ -13,6 +13,7 @@ mod faults;
 mod feishu;
 mod ledger;
 mod operate;
+mod runs;
 mod slack;
 mod support;
 mod teammates;

@@ -19,6 +19,11 @@ impl DispatcherArgs {
         choose(self.dispatcher.as_deref(), config)
     }
 
+    /// Returns the one that is named on the command line.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.dispatcher.as_deref()
+    }
+
     /// Returns what to add to a command so that it means the same one.
     pub(crate) fn flags(&self) -> String {
         let name = self.dispatcher.as_deref();

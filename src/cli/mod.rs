@@ -13,6 +13,7 @@ mod dispatcher_args;
 mod dispatchers;
 mod doctor;
 mod events;
+mod exec;
 mod failure;
 mod feishu;
 mod findings;
@@ -51,7 +52,8 @@ Exit codes:
    0  done
    1  a message came to no answer (console, demo); no such code or person (pair);
       the result was not taken (complete); the order was not (teammates, lane);
-      a check failed (doctor, smoke); service: it cannot be installed
+      a check failed (doctor, smoke); the run was not done (exec); service: it
+      cannot be installed
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
@@ -86,6 +88,7 @@ enum Verb {
     Pair(pair::Args),
     Complete(complete::Args),
     Teammates(teammates::Args),
+    Exec(Box<exec::Args>),
     Lane(lane::Args),
     Console(console::Args),
     Demo(demo::Args),
@@ -110,6 +113,7 @@ impl Verb {
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,
             Self::Teammates(args) => teammates::run(args).await,
+            Self::Exec(args) => exec::run(*args).await,
             Self::Lane(args) => lane::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,

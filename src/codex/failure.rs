@@ -88,6 +88,30 @@ impl Failure {
         }
     }
 
+    /// Classifies what a one-off job gave as the reason of its failure: it has no other name for it.
+    pub(super) fn of_message(message: &str) -> Self {
+        let http_status = status_in(message);
+        let lower = message.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|words| lower.contains(words));
+        let kind = match http_status {
+            Some(401 | 403) => FailureKind::ProviderAuthFailed,
+            Some(429) => FailureKind::ProviderRateLimited,
+            Some(500..) => FailureKind::ProviderUnavailable,
+            _ if says(&["rate limit", "usage limit", "quota exceeded"]) => {
+                FailureKind::ProviderRateLimited
+            }
+            _ if says(&["at capacity", "high demand", "connection failed:"]) => {
+                FailureKind::ProviderUnavailable
+            }
+            _ => kind_of_text(message),
+        };
+        Self {
+            http_status,
+            context_exceeded: lower.contains("ran out of room"),
+            ..Self::new(kind, message)
+        }
+    }
+
     /// Describes a server that codex could not reach, going by the last retry it told us of.
     pub(super) fn unreachable(retry: &TurnError) -> Self {
         let http_status = retry
@@ -178,7 +202,9 @@ fn cannot_compact(cause: FailureKind, http_status: Option<u16>, message: &str) -
 }
 
 fn status_in(message: &str) -> Option<u16> {
-    let rest = message.split_once("unexpected status ")?.1;
+    let (_, rest) = message
+        .split_once("unexpected status ")
+        .or_else(|| message.split_once("last status: "))?;
     rest.get(..3)?.parse().ok()
 }
 
@@ -321,6 +347,34 @@ mod tests {
                 expected,
                 "{info} {message}"
             );
+        }
+    }
+
+    #[test]
+    fn a_message_alone_is_enough_for_what_is_most_common() {
+        use FailureKind as K;
+        let cases = [
+            ("unexpected status 403 Forbidden: x", K::ProviderAuthFailed),
+            (
+                "exceeded retry limit, last status: 429 Too Many Requests",
+                K::ProviderRateLimited,
+            ),
+            ("Quota exceeded. Check your plan", K::ProviderRateLimited),
+            ("unexpected status 503 Service", K::ProviderUnavailable),
+            (
+                "We're currently experiencing high demand",
+                K::ProviderUnavailable,
+            ),
+            ("Missing environment variable: `X`.", K::SecretUnavailable),
+            (
+                "stream disconnected before completion: stream closed before response.completed",
+                K::ProviderStreamDisconnected,
+            ),
+            ("unexpected status 402", K::ProviderHttpError),
+            ("something else", K::ProviderHttpError),
+        ];
+        for (message, expected) in cases {
+            assert_eq!(Failure::of_message(message).kind, expected, "{message}");
         }
     }
 

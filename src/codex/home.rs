@@ -82,6 +82,15 @@ impl fmt::Display for HomeError {
 /// # Errors
 /// It cannot; the error says what to do.
 pub fn check(home: &Path, overrides: &[String]) -> Result<Home, HomeError> {
+    check_with(home, None, overrides)
+}
+
+/// As [`check`], with `<profile>.config.toml` on top of the configuration.
+pub(super) fn check_with(
+    home: &Path,
+    profile: Option<&str>,
+    overrides: &[String],
+) -> Result<Home, HomeError> {
     let metadata = std::fs::metadata(home).map_err(|_error| HomeError::Missing(home.to_owned()))?;
     if !metadata.is_dir() {
         return Err(HomeError::NotADirectory(home.to_owned()));
@@ -92,8 +101,8 @@ pub fn check(home: &Path, overrides: &[String]) -> Result<Home, HomeError> {
             source: error.into(),
         }
     })?;
-    let found = look(home, overrides);
-    let config = effective_config(home, overrides);
+    let config = effective_config(home, profile, overrides);
+    let found = told_by(&config);
     // With a keyring, or when we are not told, only codex itself can know.
     let login_is_a_file =
         text_at(&config, "cli_auth_credentials_store").is_none_or(|kind| kind == "file");
@@ -105,8 +114,11 @@ pub fn check(home: &Path, overrides: &[String]) -> Result<Home, HomeError> {
 
 /// Returns what a home tells, whether codex can work in it or not.
 pub(super) fn look(home: &Path, overrides: &[String]) -> Home {
-    let config = effective_config(home, overrides);
-    let model_provider = text_at(&config, "model_provider").filter(|name| name != "openai");
+    told_by(&effective_config(home, None, overrides))
+}
+
+fn told_by(config: &toml::Table) -> Home {
+    let model_provider = text_at(config, "model_provider").filter(|name| name != "openai");
     let providers = config
         .get("model_providers")
         .and_then(toml::Value::as_table);
@@ -131,11 +143,12 @@ pub(super) fn look(home: &Path, overrides: &[String]) -> Home {
 /// configuration keeps from them; none for no variable.
 pub(super) fn kept_from_commands<'a>(
     home: &Path,
+    profile: Option<&str>,
     overrides: &[String],
     variables: impl Iterator<Item = &'a String>,
 ) -> Option<String> {
     const KEY: &str = "shell_environment_policy.exclude";
-    let config = effective_config(home, overrides);
+    let config = effective_config(home, profile, overrides);
     let policy = config.get("shell_environment_policy");
     let mut kept: Vec<toml::Value> = policy
         .and_then(|policy| policy.get("exclude")?.as_array().cloned())
@@ -156,11 +169,17 @@ fn text_at(config: &toml::Table, key: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Reads `config.toml` with the overrides on top. What cannot be read counts as empty: codex
-/// itself reports it, with line and column.
-fn effective_config(home: &Path, overrides: &[String]) -> toml::Table {
-    let text = std::fs::read_to_string(home.join("config.toml")).unwrap_or_default();
-    let mut config: toml::Table = text.parse().unwrap_or_default();
+/// Reads `config.toml` with the profile's file and the overrides on top. What cannot be read counts as
+/// empty: codex itself reports it, with line and column.
+fn effective_config(home: &Path, profile: Option<&str>, overrides: &[String]) -> toml::Table {
+    let read = |name: &str| -> toml::Table {
+        let text = std::fs::read_to_string(home.join(name)).unwrap_or_default();
+        text.parse().unwrap_or_default()
+    };
+    let mut config = read("config.toml");
+    if let Some(profile) = profile {
+        lay_over(&mut config, read(&format!("{profile}.config.toml")));
+    }
     for assignment in overrides {
         let Some((key, value)) = assignment.split_once('=') else {
             continue;
@@ -174,6 +193,16 @@ fn effective_config(home: &Path, overrides: &[String]) -> toml::Table {
         insert(&mut config, key.trim(), value);
     }
     config
+}
+
+/// Puts one table on top of another.
+fn lay_over(below: &mut toml::Table, above: toml::Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => lay_over(below, above),
+            (_, value) => drop(below.insert(key, value)),
+        }
+    }
 }
 
 /// Sets the value at a dotted path; what stands in its way and is no table is replaced.
@@ -234,6 +263,16 @@ mod tests {
             "model_providers.mock.env_key=K".to_owned(),
         ];
         assert_eq!(check(dir.path(), &overrides).unwrap().key_variables, ["K"]);
+    }
+
+    #[test]
+    fn the_file_of_a_profile_lies_on_top() {
+        let dir = home("[model_providers.gw]\nname = \"gw\"\n");
+        let profile = "model_provider = \"gw\"\n[model_providers.gw]\nenv_key = \"K\"\n";
+        std::fs::write(dir.path().join("fast.config.toml"), profile).unwrap();
+        assert!(check(dir.path(), &[]).is_err(), "nobody is logged in");
+        let found = check_with(dir.path(), Some("fast"), &[]).unwrap();
+        assert_eq!(found.key_variables, ["K"]);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The only place that knows the Codex app-server: its process, its socket, its protocol.
+//! The only place that knows the Codex app-server: its process, its socket, its protocol. It also runs
+//! `codex exec`.
 //!
 //! Knows nothing of chats, dispatchers or the ledger. From the bottom up:
 //!
@@ -7,6 +8,7 @@
 //!   on disk, so that [`reap_orphans`] finds what a killed daemon has left;
 //! - an [`AppServer`] is a process, ours or not, that has been greeted and given its skills: there is
 //!   no unready one;
+//! - [`exec()`] runs a one-off job, a process for each;
 //! - a [`Client`] is one connection to it; it dies with the connection and is never revived;
 //! - a [`Thread`] is a conversation on that connection, a [`Turn`] the one thing it does at a time;
 //! - [`rollout`] and the history methods of [`Client`] tell after a crash what a thread really has.
@@ -30,6 +32,7 @@ mod connect;
 mod connection;
 mod credentials;
 mod diagnose;
+mod exec;
 mod failure;
 mod history;
 pub mod home;
@@ -59,6 +62,7 @@ pub use connect::ConnectError;
 pub use connection::{DeclineAll, Liveness, ServerRequests};
 pub use credentials::{Credentials, credentials_of};
 pub use diagnose::{Check, diagnose, try_out};
+pub use exec::{ExecCommand, ExecEnd, ExecEvent, ExecOutcome, TokenUsage, exec};
 pub use failure::{Failure, FailureKind};
 pub use history::{FoundTurn, HistoryError};
 pub use launch::{Deadlines, Endpoint, Environment, LaunchConfig, Transport, TransportError};

@@ -1,6 +1,7 @@
 //! The way from nothing to an app-server that answers: spawn, connect, shake hands, and say what
 //! stood in the way.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::connect::{shake_hands, unix_stream, upgrade};
 use super::connection::Connection;
 use super::credentials;
 use super::home;
-use super::launch::{LaunchConfig, Transport};
+use super::launch::{Environment, LaunchConfig, Transport};
 use super::process::raw;
 use super::profile::Prepared;
 use super::protocol::InitializeResponse;
@@ -44,7 +45,43 @@ pub struct ServerFacts {
 }
 
 /// The files of a child that may never be made.
-struct UnmadeChild(Option<Entry>);
+pub(super) struct UnmadeChild(Option<Entry>);
+
+/// What a child signs in with, in its place.
+pub(super) struct Ready {
+    prepared: Prepared,
+    key_variables: Vec<String>,
+    /// The setting that keeps it from the commands of the model; none for nothing.
+    pub(super) kept_from_commands: Option<String>,
+}
+
+impl Ready {
+    /// Puts it there, and has it blanked wherever it turns up. `profile` is one of Codex's own.
+    pub(super) async fn make(
+        config: &LaunchConfig,
+        profile: Option<&str>,
+    ) -> Result<Self, StartError> {
+        let prepared = match &config.profile {
+            Some(profile) => profile.prepare(&config.home).await?,
+            None => Prepared::default(),
+        };
+        let home = home::check_with(&config.home, profile, &config.config)?;
+        let variables = prepared.credentials.keys();
+        let kept_from_commands =
+            home::kept_from_commands(&config.home, profile, &config.config, variables);
+        credentials::hide(config, &home);
+        Ok(Self {
+            prepared,
+            key_variables: home.key_variables,
+            kept_from_commands,
+        })
+    }
+
+    fn environment(&self, config: &LaunchConfig, mark: &str) -> Environment {
+        let environment = config.environment(mark, &self.key_variables);
+        self.prepared.add_to(environment)
+    }
+}
 
 /// Starts a child and connects to it: over the socket, whose path is returned, or over its pipes.
 pub(super) async fn start_child(
@@ -52,36 +89,64 @@ pub(super) async fn start_child(
     spawner: &Spawner,
     path: &Path,
 ) -> Result<(ChildProcess, Option<PathBuf>, Wire), StartError> {
-    let prepared = match &config.profile {
-        Some(profile) => profile.prepare(&config.home).await?,
-        None => Prepared::default(),
-    };
-    let home = home::check(&config.home, &config.config)?;
-    let kept_from_commands =
-        home::kept_from_commands(&config.home, &config.config, prepared.credentials.keys());
-    credentials::hide(config, &home);
+    let ready = Ready::make(config, None).await?;
     registry::prepare(&config.run_dir)?;
     let with_socket = config.transport == Transport::Unix;
     let entry = Entry::create(&config.run_dir, &config.owner)?;
     let socket = with_socket.then(|| entry.socket_path());
     // From here on the files have to go again whatever happens.
-    let unmade = UnmadeChild(Some(entry));
+    let unmade = UnmadeChild::new(entry);
     if let Some(socket) = &socket
         && socket.as_os_str().len() > MAX_PATH
     {
         return Err(StartError::SocketPathTooLong(socket.clone()));
     }
+    let (child, pipes) = make_child(
+        config,
+        spawner,
+        path,
+        config.arguments(
+            unmade.mark(),
+            socket.as_deref(),
+            ready.kept_from_commands.as_slice(),
+        ),
+        unmade,
+        &ready,
+        !with_socket,
+    )
+    .await?;
+    let connected = match (&socket, pipes) {
+        (Some(socket), _) => connect_to_child(config, &child, socket).await,
+        (None, Some(Pipes { stdin, stdout })) => Ok(Wire::lines(stdout, stdin)),
+        (None, None) => Err(StartError::PipesAreGone),
+    };
+    match connected {
+        Ok(wire) => Ok((child, socket, wire)),
+        Err(error) => {
+            child.end_now(&mut Vec::new()).await;
+            Err(error)
+        }
+    }
+}
+
+/// Makes a child that is on record and watched. `with_stdin`: it is spoken to over its pipes, which are
+/// returned.
+pub(super) async fn make_child(
+    config: &LaunchConfig,
+    spawner: &Spawner,
+    path: &Path,
+    arguments: Vec<OsString>,
+    unmade: UnmadeChild,
+    ready: &Ready,
+    with_stdin: bool,
+) -> Result<(ChildProcess, Option<Pipes>), StartError> {
     let spawned = spawner
         .spawn(Program {
             path: path.to_owned(),
-            arguments: config.arguments(
-                unmade.mark(),
-                socket.as_deref(),
-                kept_from_commands.as_slice(),
-            ),
-            environment: prepared.add_to(config.environment(unmade.mark(), &home.key_variables)),
+            arguments,
+            environment: ready.environment(config, unmade.mark()),
             cwd: config.cwd.clone(),
-            with_stdin: !with_socket,
+            with_stdin,
         })
         .await?;
     let spawn_error = |source| StartError::Spawn {
@@ -98,17 +163,11 @@ pub(super) async fn start_child(
     let recorded = entry.set_child(&config.owner, pid);
     let (child, pipes) = ChildProcess::watch(child, pid, group, entry, config, spawner);
     tracing::debug!(owner = config.owner, pid, "started codex");
-    let connected = match (recorded, &socket, pipes) {
-        (Err(error), _, _) => Err(error.into()),
-        (Ok(()), Some(socket), _) => connect_to_child(config, &child, socket).await,
-        (Ok(()), None, Some(Pipes { stdin, stdout })) => Ok(Wire::lines(stdout, stdin)),
-        (Ok(()), None, None) => Err(StartError::PipesAreGone),
-    };
-    match connected {
-        Ok(wire) => Ok((child, socket, wire)),
+    match recorded {
+        Ok(()) => Ok((child, pipes)),
         Err(error) => {
             child.end_now(&mut Vec::new()).await;
-            Err(error)
+            Err(error.into())
         }
     }
 }
@@ -211,6 +270,11 @@ pub(super) async fn explain(error: StartError, path: &Path, config: &LaunchConfi
 // === impl UnmadeChild ===
 
 impl UnmadeChild {
+    /// Takes charge of the files of a child that is about to be made.
+    pub(super) fn new(entry: Entry) -> Self {
+        Self(Some(entry))
+    }
+
     fn mark(&self) -> &str {
         self.0.as_ref().map_or("", Entry::mark)
     }

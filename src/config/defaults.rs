@@ -7,8 +7,8 @@ use url::Url;
 use crate::config::access::{Direct, Groups};
 use crate::config::codex::Transport;
 use crate::config::dispatcher::{
-    Approvals, OnBusy, OnInterrupted, OnLostThread, Reply, RestartConfig, Sandbox, Sessions,
-    TeammatesConfig,
+    Approvals, OnBusy, OnInterrupted, OnLostThread, Reply, RestartConfig, RunsConfig, Sandbox,
+    Sessions, TeammatesConfig,
 };
 
 pub(crate) const STATE_DIR: &str = "~/.local/state/tieline";
@@ -35,6 +35,7 @@ pub(crate) const TEAMMATES: TeammatesConfig = TeammatesConfig {
     parallel: 8,
     announce: true,
 };
+pub(crate) const RUNS: RunsConfig = RunsConfig { parallel: 2 };
 pub(crate) const RESTART: RestartConfig = RestartConfig {
     base: Duration::from_secs(1),
     max: Duration::from_secs(30),

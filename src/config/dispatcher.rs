@@ -2,6 +2,7 @@
 
 mod prompts;
 mod read;
+mod runs;
 mod teammates;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use crate::config::codex::CodexConfig;
 
 pub use self::prompts::Prompts;
 pub(crate) use self::read::read_all;
+pub use self::runs::RunsConfig;
 pub use self::teammates::TeammatesConfig;
 
 choice! {
@@ -156,6 +158,8 @@ pub struct DispatcherConfig {
     pub completion_chars: usize,
     /// What it may do with teammates.
     pub teammates: TeammatesConfig,
+    /// What it may do with one-off runs.
+    pub runs: RunsConfig,
     /// How soon a dead app-server is replaced.
     pub restart: RestartConfig,
     /// The model; Codex's own choice when absent.
@@ -212,6 +216,7 @@ impl fmt::Debug for DispatcherConfig {
             stale_after,
             completion_chars,
             teammates,
+            runs,
             restart,
             model,
             effort,
@@ -243,6 +248,7 @@ impl fmt::Debug for DispatcherConfig {
             .field("stale_after", stale_after)
             .field("completion_chars", completion_chars)
             .field("teammates", teammates)
+            .field("runs", runs)
             .field("restart", restart)
             .field("model", model)
             .field("effort", effort)

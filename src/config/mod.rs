@@ -47,7 +47,7 @@ pub use crate::config::daemon::{DaemonConfig, LogFile};
 pub use crate::config::discover::{Looked, NotFound, Surroundings, discover};
 pub use crate::config::dispatcher::{
     Approvals, DispatcherConfig, OnBusy, OnInterrupted, OnLostThread, Prompts, Reply,
-    RestartConfig, Sandbox, Sessions, TeammatesConfig,
+    RestartConfig, RunsConfig, Sandbox, Sessions, TeammatesConfig,
 };
 use crate::config::document::{Reading, Table, Value};
 pub use crate::config::feishu::FeishuConfig;

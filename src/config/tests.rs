@@ -90,6 +90,7 @@ fn minimal_file_gets_every_default() {
             parallel: 8,
             announce: true,
         },
+        runs: RunsConfig { parallel: 2 },
         restart: RestartConfig {
             base: Duration::from_secs(1),
             max: Duration::from_secs(30),

@@ -19,6 +19,7 @@ use crate::control::key::KEY;
 use crate::control::lane_orders::{LaneOrderTaken, LaneStopped, NewLaneOrder};
 use crate::control::pairings::{PairedPerson, Pairings};
 use crate::control::restart::{RestartOrder, RestartOrdered};
+use crate::control::runs::{NewRun, RunDetails};
 use crate::control::status::Status;
 use crate::control::stream::EventStream;
 use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, TeammateStatus};
@@ -267,6 +268,26 @@ impl Client {
         self.ask(Method::DELETE, &route).await
     }
 
+    /// Orders a one-off run.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub async fn exec(&self, dispatcher: &str, run: &NewRun) -> Result<RunDetails, ClientError> {
+        let route = format!("/v1/dispatchers/{}/runs", segment(dispatcher));
+        self.order(&route, run).await
+    }
+
+    /// Has a run end, or not begin.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or no such run.
+    pub async fn cancel_run(&self, id: &str) -> Result<RunDetails, ClientError> {
+        let route = format!("/v1/runs/{}/cancel", segment(id));
+        self.ask(Method::POST, &route).await
+    }
+
     /// Orders something of a lane's thread.
     ///
     /// # Errors
@@ -487,6 +508,11 @@ pub fn teammates_route(dispatcher: &str) -> String {
 /// Returns the route of a teammate.
 pub fn teammate_route(dispatcher: &str, name: &str) -> String {
     format!("{}/{}", teammates_route(dispatcher), segment(name))
+}
+
+/// Returns the route of a run that is over, or for which `wait` has passed, at most `30s`.
+pub fn run_route(id: &str, wait: &str) -> String {
+    format!("/v1/runs/{}?wait={}", segment(id), segment(wait))
 }
 
 /// Returns text as one segment of a path.

@@ -18,7 +18,7 @@ use crate::control::error::{ApiError, Code};
 use crate::control::server::Api;
 use crate::dispatcher::{Report, ReportError};
 use crate::id::LaneId;
-use crate::ledger::{CompletionStatus, LedgerError, Reported, TEAMMATE_PREFIX};
+use crate::ledger::{CompletionStatus, LedgerError, RUN_PREFIX, Reported, TEAMMATE_PREFIX};
 
 /// How large the body of a report may be, in bytes of UTF-8.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
@@ -87,6 +87,13 @@ pub(super) async fn report(
             Code::BadRequest,
             format!("`id` begins with `{TEAMMATE_PREFIX}`, which results of teammates do"),
             "choose another `id`; what a teammate does is reported by itself",
+        ));
+    }
+    if report.id.starts_with(RUN_PREFIX) {
+        return Err(ApiError::new(
+            Code::BadRequest,
+            format!("`id` begins with `{RUN_PREFIX}`, which results of runs do"),
+            "choose another `id`; a run with `report_to` is reported by itself",
         ));
     }
     if report.body.len() > MAX_BODY {

@@ -38,6 +38,10 @@ pub enum Code {
     UnknownTeammate,
     /// No such message.
     UnknownMessage,
+    /// No such run.
+    UnknownRun,
+    /// No such session.
+    UnknownSession,
     /// No such code of a newcomer, or no such person.
     UnknownPairing,
     /// The code of a newcomer was good once.
@@ -78,6 +82,8 @@ impl Code {
         Self::UnknownLane,
         Self::UnknownTeammate,
         Self::UnknownMessage,
+        Self::UnknownRun,
+        Self::UnknownSession,
         Self::UnknownPairing,
         Self::Expired,
         Self::NameTaken,
@@ -106,6 +112,8 @@ impl Code {
             Self::UnknownLane => "unknown-lane",
             Self::UnknownTeammate => "unknown-teammate",
             Self::UnknownMessage => "unknown-message",
+            Self::UnknownRun => "unknown-run",
+            Self::UnknownSession => "unknown-session",
             Self::UnknownPairing => "unknown-pairing",
             Self::Expired => "expired",
             Self::NameTaken => "name-taken",
@@ -130,6 +138,8 @@ impl Code {
             | Self::UnknownLane
             | Self::UnknownTeammate
             | Self::UnknownMessage
+            | Self::UnknownRun
+            | Self::UnknownSession
             | Self::UnknownPairing => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

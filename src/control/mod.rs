@@ -12,6 +12,7 @@
 //! - [`health`], [`metrics`]: for those who watch over it
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
+//! - [`runs`]: one-off runs
 //! - [`restart`]: having the daemon restart
 //! - [`error`]: what is wrong, by name
 //! - `body`, `key`: what a request says, and under which key it can be repeated
@@ -42,6 +43,7 @@ pub mod pairings;
 mod patient;
 mod redaction;
 pub mod restart;
+pub mod runs;
 pub mod server;
 pub mod status;
 pub mod stream;
@@ -50,7 +52,8 @@ pub mod teammates;
 mod tests;
 
 pub use crate::control::client::{
-    Client, ClientError, dispatcher_route, lane_route, teammate_route, teammates_route, with_query,
+    Client, ClientError, dispatcher_route, lane_route, run_route, teammate_route, teammates_route,
+    with_query,
 };
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::dispatchers::{
@@ -73,6 +76,7 @@ pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::restart::{
     NoRestarts, RestartOrder, RestartOrdered, RestartRefused, Restarts,
 };
+pub use crate::control::runs::{NewRun, RunDetails, RunStatus, RunsPage};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,

@@ -36,6 +36,7 @@ use crate::control::metrics;
 use crate::control::patient::Patient;
 use crate::control::redaction;
 use crate::control::restart::{self, Restarts};
+use crate::control::runs;
 use crate::control::status::Status;
 use crate::control::teammates;
 use crate::control::{dispatchers, lanes, messages, pairings};
@@ -45,6 +46,7 @@ use crate::id::DispatcherId;
 use crate::intake::PairingDesk;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::runs::Runs;
 
 /// What can be asked, and what is answered, for programs: OpenAPI 3.1. Tests compare it with the routes,
 /// the codes of errors and what is really answered.
@@ -81,6 +83,8 @@ pub struct Api {
     pub pairings: PairingDesk,
     /// Who works.
     pub dispatchers: Arc<BTreeMap<DispatcherId, dispatcher::Handle>>,
+    /// One-off runs.
+    pub runs: Runs,
     /// What happens.
     pub events: Events,
     /// Who can have the daemon restart.
@@ -194,6 +198,10 @@ pub(super) fn table() -> Vec<Route> {
             "/v1/dispatchers/{id}/teammates/{name}/stop",
             teammates::stop,
         ),
+        Route::post("/v1/dispatchers/{id}/runs", runs::order),
+        Route::get("/v1/runs", runs::list),
+        Route::get("/v1/runs/{id}", runs::read),
+        Route::post("/v1/runs/{id}/cancel", runs::cancel),
     ]
 }
 

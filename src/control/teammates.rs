@@ -602,7 +602,7 @@ fn not_read(error: &LedgerError) -> ApiError {
 }
 
 /// Returns what an error says, and its causes.
-fn whole(error: &dyn Error) -> String {
+pub(super) fn whole(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

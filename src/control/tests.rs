@@ -148,6 +148,7 @@ impl Running {
             status: source,
             ledger: ledger.clone(),
             pairings: PairingDesk::new(ledger.clone(), Default::default()),
+            runs: crate::runs::Runs::new(ledger.clone(), Default::default(), Default::default()),
             events: crate::events::Events::none(),
             metrics: crate::metrics::Metrics::new(),
             dispatchers: Arc::new(

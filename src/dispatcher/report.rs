@@ -114,6 +114,19 @@ impl Handle {
         Ok(reported)
     }
 
+    /// Returns whether the dispatcher has a lane, one that can be told something.
+    ///
+    /// # Errors
+    ///
+    /// When the lanes cannot be read.
+    pub async fn has_lane(&self, lane: &LaneId) -> Result<bool, LedgerError> {
+        match self.listener(Some(lane.clone())).await {
+            Ok(_) => Ok(true),
+            Err(NoListener::Unknown(_)) => Ok(false),
+            Err(NoListener::Ledger(error)) => Err(error),
+        }
+    }
+
     /// Returns the lane that is to be told something: the one that is wanted, or else the one that
     /// people have used last.
     pub(super) async fn listener(&self, wanted: Option<LaneId>) -> Result<Listener, NoListener> {

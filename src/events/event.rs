@@ -338,6 +338,46 @@ pub enum Event {
         failure: Option<FailureKind>,
     },
 
+    /// A one-off run was ordered, and waits.
+    #[serde(rename = "run.queued")]
+    RunQueued {
+        /// What it is for.
+        purpose: String,
+    },
+    /// A one-off run was begun.
+    #[serde(rename = "run.started")]
+    RunStarted {
+        /// What it is for.
+        purpose: String,
+    },
+    /// A one-off run is done.
+    #[serde(rename = "run.completed")]
+    RunCompleted {
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+    /// A one-off run could not be done.
+    #[serde(rename = "run.failed")]
+    RunFailed {
+        /// What went wrong.
+        failure: FailureKind,
+        /// The cause, in words for operators.
+        reason: String,
+        /// An operator must mend something first.
+        blocked: bool,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+    /// A one-off run was stopped, before it began or while it was done.
+    #[serde(rename = "run.cancelled")]
+    RunCancelled {
+        /// Why.
+        reason: String,
+    },
+    /// A one-off run was being done when the daemon broke.
+    #[serde(rename = "run.unclear")]
+    RunUnclear,
+
     /// A call of a tool of ours was carried out, or refused.
     #[serde(rename = "tool.called")]
     ToolCalled {
@@ -402,6 +442,8 @@ impl Event {
             | Self::PostUnclear { .. }
             | Self::CompletionFailed { .. }
             | Self::ChildDegraded { .. }
+            | Self::RunFailed { .. }
+            | Self::RunUnclear
             | Self::LedgerFailing { .. } => Level::Error,
             Self::ChannelDown { needs_operator, .. } if *needs_operator => Level::Error,
             Self::ChildExited { expected, .. } if *expected => Level::Info,
@@ -452,6 +494,10 @@ impl Event {
             | Self::TeammateAssigned
             | Self::TeammateStopped { .. }
             | Self::TeammateClosed
+            | Self::RunQueued { .. }
+            | Self::RunStarted { .. }
+            | Self::RunCompleted { .. }
+            | Self::RunCancelled { .. }
             | Self::LedgerRecovered => Level::Info,
         }
     }
@@ -610,6 +656,31 @@ impl fmt::Display for Event {
                 Some(failure) => write!(f, "a task is {state}: {failure}"),
                 None => write!(f, "a task is {state}"),
             },
+            Self::RunQueued { purpose } => write!(f, "a run was ordered: {purpose}"),
+            Self::RunStarted { purpose } => write!(f, "a run was begun: {purpose}"),
+            Self::RunCompleted { duration_ms } => {
+                write!(f, "the run is done, after {}", Took(*duration_ms))
+            }
+            Self::RunFailed {
+                failure,
+                reason,
+                blocked,
+                duration_ms,
+            } => {
+                let how = match blocked {
+                    true => "is blocked",
+                    false => "failed",
+                };
+                write!(
+                    f,
+                    "the run {how} after {}: {failure}: {reason}",
+                    Took(*duration_ms)
+                )
+            }
+            Self::RunCancelled { reason } => write!(f, "the run was stopped: {reason}"),
+            Self::RunUnclear => f.write_str(
+                "a run was in the middle when the daemon broke; how far it came is not known",
+            ),
             Self::ToolCalled {
                 tool,
                 success: true,

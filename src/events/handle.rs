@@ -19,7 +19,7 @@ use super::event::Event;
 use super::log::{BATCH, Line, Place, Seen, Writer};
 use super::record::{About, EventRecord};
 use crate::id::{
-    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, ThreadId, TurnKey,
+    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, RunId, TaskId, ThreadId, TurnKey,
 };
 
 /// How many events are in memory.
@@ -377,6 +377,11 @@ impl Events {
     /// About a result that was reported.
     pub fn completion(&self, id: CompletionId) -> Self {
         self.about(|about| about.completion = Some(id))
+    }
+
+    /// About a one-off run.
+    pub fn run(&self, id: RunId) -> Self {
+        self.about(|about| about.run = Some(id))
     }
 
     /// About an entry of the outbox.

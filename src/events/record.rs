@@ -8,7 +8,7 @@ use tieline_channel::ChannelId;
 
 use super::event::Level;
 use crate::id::{
-    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, ThreadId, TurnKey,
+    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, RunId, TaskId, ThreadId, TurnKey,
 };
 
 /// An event, as it lies on disk and as the API gives it.
@@ -72,6 +72,9 @@ pub struct About {
     /// The entry of the outbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post: Option<OutboxId>,
+    /// The one-off run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -116,6 +116,9 @@ pub(super) struct State {
     pub(super) next_number: u64,
     /// How much of what there is; its size on disk is not kept.
     pub(super) counts: Counts,
+    /// How many runs that are over are remembered.
+    #[serde(default)]
+    pub(super) ended_runs: u64,
 }
 
 impl State {

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::id::{CompletionId, LaneId, MessageId, OrderId, OutboxId, TaskId, TeammateId, TurnKey};
+use crate::id::{
+    CompletionId, LaneId, MessageId, OrderId, OutboxId, RunId, TaskId, TeammateId, TurnKey,
+};
 use crate::ledger::teammate::RosterError;
 
 /// Why a ledger could not be opened.
@@ -127,6 +129,15 @@ pub enum LedgerError {
     /// No such task.
     #[error("there is no task {0}")]
     UnknownTask(TaskId),
+    /// No such run.
+    #[error("there is no run {0}")]
+    UnknownRun(RunId),
+    /// As many runs of the dispatcher wait as may.
+    #[error("{limit} runs wait already")]
+    TooManyRuns {
+        /// How many may.
+        limit: usize,
+    },
     /// No such teammate.
     #[error("there is no teammate with the id {0}")]
     UnknownTeammate(TeammateId),

@@ -3,7 +3,8 @@
 use tieline_channel::{ChannelId, Conversation, EventKey, EventKind, UserId};
 
 use crate::id::{
-    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, TeammateId, ThreadId, TurnKey,
+    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, RunId, TaskId, TeammateId, ThreadId,
+    TurnKey,
 };
 use crate::ledger::error::LedgerError;
 use crate::ledger::keyed::IdempotencyKey;
@@ -73,6 +74,12 @@ pub(super) enum Table {
     Troubles,
     /// Dispatcher, operation, idempotency key → what was made under it.
     Keyed,
+    /// Run id → one-off run.
+    Runs,
+    /// Dispatcher, number → id of a run that waits or was begun.
+    OpenRuns,
+    /// Run id → what came of it.
+    Outcomes,
     /// Lane, number → what is wanted of its thread.
     Orders,
     /// Lane, thread → a thread that it has or can go back to.
@@ -85,7 +92,7 @@ pub(super) enum Table {
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 32] = [
+    pub(super) const ALL: [Self; 35] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -114,6 +121,9 @@ impl Table {
         Self::Results,
         Self::Troubles,
         Self::Keyed,
+        Self::Runs,
+        Self::OpenRuns,
+        Self::Outcomes,
         Self::Orders,
         Self::Kept,
         Self::Ended,
@@ -151,6 +161,9 @@ impl Table {
             Self::Results => "results",
             Self::Troubles => "troubles",
             Self::Keyed => "keyed",
+            Self::Runs => "runs",
+            Self::OpenRuns => "open_runs",
+            Self::Outcomes => "outcomes",
             Self::Orders => "orders",
             Self::Kept => "kept",
             Self::Ended => "ended",
@@ -386,6 +399,16 @@ pub(super) fn keyed(key: &IdempotencyKey) -> Result<Key, LedgerError> {
         .text("the idempotency key", &key.key)
 }
 
+/// Returns the key of a run, and of what came of it.
+pub(super) fn run(id: RunId) -> Key {
+    Key::first().bytes(id.as_bytes())
+}
+
+/// Returns the key of a run that is not over.
+pub(super) fn open_run(dispatcher: &DispatcherId, number: u64) -> Result<Key, LedgerError> {
+    Ok(self::dispatcher(dispatcher)?.number(number))
+}
+
 /// What kind of thing may be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -407,6 +430,8 @@ pub(super) enum Class {
     Keyed,
     /// A turn that is over.
     Ended,
+    /// A run that is over.
+    Run,
 }
 
 /// Returns the beginning of the expiry keys of a class.
@@ -421,6 +446,7 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Teammate => b't',
         Class::Keyed => b'k',
         Class::Ended => b'e',
+        Class::Run => b'x',
     };
     Key::first().bytes(&[class])
 }

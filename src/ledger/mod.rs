@@ -9,7 +9,7 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `teammate`, `task`, `keyed`, `story`, `admission`, `pairing`, `lane`, `order`, `post`, `history`, `dispatcher`, `restart`, `counts`,
+//! - `message`, `completion`, `call`, `teammate`, `task`, `run`, `keyed`, `story`, `admission`, `pairing`, `lane`, `order`, `post`, `history`, `dispatcher`, `restart`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
@@ -44,6 +44,7 @@ mod order;
 mod pairing;
 mod post;
 mod restart;
+mod run;
 mod settings;
 mod spool;
 mod store;
@@ -91,6 +92,10 @@ pub use self::pairing::{
 };
 pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
 pub use self::restart::{MAX_NOTICE, Restart};
+pub use self::run::{
+    MAX_WAITING_RUNS, NewRun, RUN_PREFIX, RunDetails, RunEnd, RunEnding, RunEnvironment, RunEvent,
+    RunFilter, RunOrder, RunPage, RunRecord, RunResult, RunState,
+};
 pub use self::settings::{KEY_RETENTION, LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::story::{
     About, EndedTurn, Found, MAX_FOUND, MessageFilter, PastState, Saying, Story, StoryTurn,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::id::{CompletionId, MessageId, OutboxId, TaskId, TeammateId};
+use crate::id::{CompletionId, MessageId, OutboxId, RunId, TaskId, TeammateId};
 
 /// How much [`Spool::probe`] writes, in bytes: as much as a long text.
 const PROBE: usize = 64 * 1024;
@@ -38,6 +38,10 @@ pub(super) enum SpoolOwner {
     Task(TaskId),
     /// That of what came of a task.
     Result(TaskId),
+    /// That of what a run is to do.
+    Run(RunId),
+    /// That of what came of a run.
+    Outcome(RunId),
 }
 
 /// The name of a spool file: its owner, and something new each time, because an edit writes the new
@@ -57,6 +61,8 @@ impl SpoolName {
             SpoolOwner::Teammate(id) => format!("teammate_{id}_{fresh}"),
             SpoolOwner::Task(id) => format!("task_{id}_{fresh}"),
             SpoolOwner::Result(id) => format!("result_{id}_{fresh}"),
+            SpoolOwner::Run(id) => format!("run_{id}_{fresh}"),
+            SpoolOwner::Outcome(id) => format!("outcome_{id}_{fresh}"),
         })
     }
 
@@ -71,6 +77,8 @@ impl SpoolName {
             "teammate" => id.parse().ok().map(SpoolOwner::Teammate),
             "task" => id.parse().ok().map(SpoolOwner::Task),
             "result" => id.parse().ok().map(SpoolOwner::Result),
+            "run" => id.parse().ok().map(SpoolOwner::Run),
+            "outcome" => id.parse().ok().map(SpoolOwner::Outcome),
             _ => None,
         }
     }

@@ -152,6 +152,10 @@ struct Writer {
 }
 
 /// Whether there is a database to work with.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them, for as long as the ledger is open"
+)]
 enum Connection {
     /// There is.
     Open(Store, State),

@@ -286,7 +286,8 @@ pub(super) async fn with_dispatchers<T: Send + 'static>(
     let api = Api {
         status: Arc::new(Quiet),
         ledger: ledger.clone(),
-        pairings: PairingDesk::new(ledger, Default::default()),
+        pairings: PairingDesk::new(ledger.clone(), Default::default()),
+        runs: tieline::runs::Runs::new(ledger, Default::default(), Default::default()),
         events: tieline::events::Events::none(),
         metrics: tieline::metrics::Metrics::new(),
         dispatchers: Arc::new(handles.map(|it| (it.id().clone(), it)).collect()),

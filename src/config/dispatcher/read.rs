@@ -16,7 +16,7 @@ use crate::config::choice::Choice;
 use crate::config::codex::CodexConfig;
 use crate::config::dispatcher::MAX_COMPLETION_CHARS;
 use crate::config::dispatcher::{
-    Approvals, DispatcherConfig, Prompts, RestartConfig, TeammatesConfig,
+    Approvals, DispatcherConfig, Prompts, RestartConfig, RunsConfig, TeammatesConfig,
 };
 use crate::config::document::{Named, Table, Value};
 use crate::config::problem::Problem;
@@ -120,6 +120,7 @@ fn read(
             })
             .unwrap_or(defaults::COMPLETION_CHARS),
         teammates: TeammatesConfig::read(table.get("teammates")),
+        runs: RunsConfig::read(table.get("runs")),
         restart: read_restart(table.get("restart")),
         model: read_text(&mut table, "model", "the name of a model"),
         effort: read_text(&mut table, "effort", "an effort such as \"high\""),

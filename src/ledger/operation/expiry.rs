@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CompletionId, MessageId, OutboxId, TeammateId};
+use crate::id::{CompletionId, MessageId, OutboxId, RunId, TeammateId};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Class, Key, Table};
 use crate::ledger::operation::messages::Seen;
@@ -38,6 +38,9 @@ pub struct Expired {
     /// Idempotency keys.
     #[serde(default)]
     pub orders: u64,
+    /// Runs that are over.
+    #[serde(default)]
+    pub runs: u64,
 }
 
 impl Expired {
@@ -51,6 +54,7 @@ impl Expired {
         self.completions += other.completions;
         self.teammates += other.teammates;
         self.orders += other.orders;
+        self.runs += other.runs;
     }
 }
 
@@ -86,6 +90,7 @@ impl Transaction<'_> {
         let completions = self.due_expiries(Class::Completion, remembered, STEP)?;
         // They stay readable for as long as conversations are known.
         let teammates = self.due_expiries(Class::Teammate, horizon.conversations, STEP)?;
+        let runs = self.due_expiries(Class::Run, horizon.conversations, STEP)?;
         let orders = self.due_expiries(Class::Keyed, horizon.ordered, STEP)?;
         for key in &messages {
             self.expire_message(key, &mut expired)?;
@@ -112,6 +117,9 @@ impl Transaction<'_> {
         for key in &turns {
             self.remove(Table::Ended, key.clone());
         }
+        for key in &runs {
+            self.expire_run(key, &mut expired)?;
+        }
         for key in &orders {
             self.expire_keyed(key, &mut expired);
         }
@@ -126,6 +134,7 @@ impl Transaction<'_> {
             teammates,
             orders,
             turns,
+            runs,
         ]
         .iter()
         .any(|keys| keys.len() == STEP);
@@ -249,6 +258,15 @@ impl Transaction<'_> {
         self.forget_teammate(teammate, expired)
     }
 
+    /// Forgets a run that is over.
+    pub(super) fn expire_run(
+        &mut self,
+        key: &Key,
+        expired: &mut Expired,
+    ) -> Result<(), LedgerError> {
+        self.forget_run(RunId::from_bytes(id_bytes(key)?), expired)
+    }
+
     pub(super) fn expire_file(&mut self, file: Option<SpoolName>, expired: &mut Expired) {
         if let Some(file) = file {
             self.unname_file(file);
@@ -282,6 +300,12 @@ pub(in crate::ledger) fn is_named(
         SpoolOwner::Result(id) => transaction
             .stored_result(id)?
             .and_then(super::tasks::StoredResult::file),
+        SpoolOwner::Run(id) => transaction
+            .stored_run(id)?
+            .and_then(super::runs::StoredRun::file),
+        SpoolOwner::Outcome(id) => transaction
+            .stored_outcome(id)?
+            .and_then(super::runs::StoredOutcome::file),
     };
     Ok(named.as_ref() == Some(name))
 }

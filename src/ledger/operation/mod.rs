@@ -16,6 +16,7 @@ mod orders;
 mod outbox;
 mod pairings;
 mod restarts;
+mod runs;
 mod stories;
 mod tasks;
 mod teammates;

@@ -9,6 +9,7 @@ mod keyed;
 mod opening;
 mod orders;
 mod power;
+mod runs;
 mod store;
 mod teammates;
 mod transitions;
