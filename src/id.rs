@@ -98,3 +98,7 @@ uuid_id! {
     /// An entry of the outbox. Its text is the [`PostKey`](tieline_channel::PostKey).
     OutboxId
 }
+uuid_id! {
+    /// Something that the model wants and people decide.
+    ApprovalId
+}

@@ -78,6 +78,11 @@ pub enum NotificationBody {
         /// More of it.
         details: Option<String>,
     },
+    /// `serverRequest/resolved`: a request of the server needs no answer any more.
+    RequestResolved {
+        /// Codex's name of the request.
+        request: String,
+    },
     /// Progress that carries nothing for us: pieces of reasoning, of which not even the text is
     /// read, token counts, patches in the making.
     Activity,
@@ -113,6 +118,7 @@ impl Notification {
         "configWarning",
         "warning",
         "deprecationNotice",
+        "serverRequest/resolved",
     ];
 
     /// The methods we ask to be spared: we would only throw them away. Pieces of answers are not
@@ -174,6 +180,9 @@ impl Notification {
                 summary: field(&mut params, "message")?,
                 details: None,
             },
+            "serverRequest/resolved" => NotificationBody::RequestResolved {
+                request: field::<Value>(&mut params, "requestId")?.to_string(),
+            },
             _ if turn_id.is_some() => NotificationBody::Activity,
             _ => NotificationBody::Unknown,
         };
@@ -204,6 +213,7 @@ impl Notification {
             | NotificationBody::ItemStarted(_)
             | NotificationBody::ItemCompleted(_)
             | NotificationBody::Error { .. }
+            | NotificationBody::RequestResolved { .. }
             | NotificationBody::ThreadClosed => false,
         }
     }

@@ -203,7 +203,7 @@ impl ToolUse {
                 status,
                 ..
             } => (id, ToolKind::Command, preview(command), *status),
-            Item::FileChange { id, status } => {
+            Item::FileChange { id, status, .. } => {
                 (id, ToolKind::FileChange, "files".to_owned(), *status)
             }
             Item::McpToolCall {
