@@ -15,6 +15,7 @@
 //! - [`teammates`]: the agents that work for a dispatcher, and where they do
 //! - [`tools`]: what a model can call, as it is told of it
 //! - [`outbox`]: replies and notices on their way out
+//! - [`approvals`]: what people see of what they are to decide, and how they do
 //! - [`codex`]: the only place that knows the app-server
 //! - [`ledger`]: the only place that knows the database
 //! - `leftovers`: files of records that the ledger has forgotten
@@ -22,6 +23,7 @@
 //! - [`terminal`]: this process's own terminal as a client of a console channel
 //! - [`id`]: our own names of things
 
+pub mod approvals;
 pub mod backfill;
 pub mod cli;
 pub mod codex;

@@ -138,6 +138,8 @@ pub struct DispatcherConfig {
     pub sandbox: Sandbox,
     /// What happens when the model wants more than that.
     pub approvals: Approvals,
+    /// How long people may take to decide about it.
+    pub approval_timeout: Duration,
     /// What is posted to the chat.
     pub reply: Reply,
     /// What a message does that comes while a turn runs.
@@ -201,6 +203,7 @@ impl fmt::Debug for DispatcherConfig {
             sessions,
             sandbox,
             approvals,
+            approval_timeout,
             reply,
             on_busy,
             on_interrupted,
@@ -231,6 +234,7 @@ impl fmt::Debug for DispatcherConfig {
             .field("sessions", sessions)
             .field("sandbox", sandbox)
             .field("approvals", approvals)
+            .field("approval_timeout", approval_timeout)
             .field("reply", reply)
             .field("on_busy", on_busy)
             .field("on_interrupted", on_interrupted)

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Directories, skills};
 use crate::codex::protocol::{ApprovalPolicy, ThreadSettings};
 use crate::codex::{LaunchConfig, Transport};
-use crate::config::{self, Config, DispatcherConfig};
+use crate::config::{self, Approvals, Config, DispatcherConfig};
 use crate::dispatcher::{Settings, sandbox_mode};
 use crate::id::DispatcherId;
 
@@ -96,8 +96,11 @@ fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
         cwd: Some(dispatcher.workspace.clone()),
         model: dispatcher.model.clone(),
         sandbox: Some(sandbox_mode(dispatcher.sandbox)),
-        // Whatever would need asking is refused by codex itself: there is nobody to ask yet.
-        approval_policy: Some(ApprovalPolicy::Never),
+        approval_policy: Some(match dispatcher.approvals {
+            // Whatever would need asking is refused by codex itself.
+            Approvals::Deny => ApprovalPolicy::Never,
+            Approvals::Chat => ApprovalPolicy::OnRequest,
+        }),
         base_instructions: dispatcher.base_instructions.clone(),
         developer_instructions: Some(instructions),
         config: overrides,

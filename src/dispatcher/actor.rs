@@ -1,6 +1,6 @@
 //! The dispatcher itself: which lanes are at work.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::calls::Calls;
+use super::calls::approvals::Asking;
 use super::lane::{Lane, LaneContext};
 use super::outage::Outage;
 use super::status_board::StatusBoard;
@@ -22,9 +23,11 @@ use super::waiting::has_work;
 use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
-use crate::config::Sessions;
+use crate::config::{Approvals, Sessions};
 use crate::id::{DispatcherId, LaneId};
-use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
+use crate::ledger::{
+    LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, VoidReason, Voided, WorktreeFate,
+};
 use crate::teammates::{Roster, Rules, WhatTheyDo};
 use tieline_channel::retry::RestartPolicy;
 
@@ -57,6 +60,8 @@ pub struct Handle {
     pub(super) reports: TaskTracker,
     wakes: Arc<Wakes>,
     board: StatusBoard,
+    /// The channels that have buttons.
+    buttons: Arc<BTreeSet<ChannelId>>,
     condition: watch::Receiver<Condition>,
 }
 
@@ -74,6 +79,11 @@ impl Handle {
     /// Returns what shares a lane.
     pub(super) fn sessions(&self) -> Sessions {
         self.settings.config.sessions
+    }
+
+    /// Returns whether posts on a channel have buttons.
+    pub fn has_buttons(&self, channel: &ChannelId) -> bool {
+        self.buttons.contains(channel)
     }
 
     /// Returns its teammates.
@@ -165,6 +175,13 @@ impl Dispatcher {
             outgoing: settings.outgoing.clone(),
             teammates: teammates.clone(),
             announces: settings.config.teammates.announce,
+            asking: match settings.config.approvals {
+                Approvals::Deny => None,
+                Approvals::Chat => Some(Asking {
+                    timeout: settings.config.approval_timeout,
+                }),
+            },
+            wakes: Arc::clone(&wakes),
         });
         let (supervisor, supervised) = Supervisor::new(
             settings.id.clone(),
@@ -188,6 +205,13 @@ impl Dispatcher {
             reports: reports.clone(),
             wakes: Arc::clone(&wakes),
             board: board.clone(),
+            buttons: Arc::new(
+                lines
+                    .iter()
+                    .filter(|(_, line)| line.capabilities().buttons)
+                    .map(|(id, _)| id.clone())
+                    .collect(),
+            ),
             condition: supervised.condition.clone(),
         };
         let context = Arc::new(LaneContext {
@@ -259,6 +283,13 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
         wakes: HashMap::new(),
         ids: HashMap::new(),
     };
+    if stop
+        .run_until_cancelled(void_open(context))
+        .await
+        .is_none()
+    {
+        return;
+    }
     show_again(context).await;
     let mut link = context.supervised.link.clone();
     let mut outage = Outage::since(Instant::now());
@@ -290,6 +321,20 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
         info!("turns in flight stay open; the next start goes on with them");
         lanes.abort.cancel();
         while lanes.running.join_next().await.is_some() {}
+    }
+}
+
+/// Ends what an earlier run has asked people and cannot act upon: their chats are told. Nothing is asked
+/// before that is on disk.
+async fn void_open(context: &LaneContext) {
+    let which = Voided::Dispatcher(context.settings.id.clone());
+    let ledger = &context.ledger;
+    while let Err(failure) = ledger
+        .void_approvals(which.clone(), VoidReason::Restarted)
+        .await
+    {
+        error!(error = %failure, "what waits for a decision cannot be ended; trying again");
+        tokio::time::sleep(READ_AGAIN).await;
     }
 }
 

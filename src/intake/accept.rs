@@ -14,13 +14,14 @@ use tracing::{error, info};
 
 use super::command::Command;
 use super::gate::{Door, is_admin, is_too_long, judge};
-use super::{desk, whereabouts, words};
+use super::{decision, desk, whereabouts, words};
+use crate::approvals;
 use crate::config::{Access, Languages};
 use crate::dispatcher::Handle;
 use crate::id::LaneId;
 use crate::ledger::{
     Admission, Admitted, Conditions, Fate, Ledger, LedgerError, NewMessage, NewPost, NotACode,
-    PairingCode, Revised,
+    PairingCode, Revised, Ruling,
 };
 use crate::teammates::MAX_READ;
 
@@ -113,6 +114,10 @@ impl ChannelIntake {
                 }
                 Ok(Receipt::Accepted)
             }
+            Admitted::Ruled { ruled, .. } => {
+                decision::log(&message.sender.id, &ruled);
+                Ok(Receipt::Accepted)
+            }
             Admitted::Duplicate { .. } => Ok(Receipt::Duplicate),
         }
     }
@@ -142,6 +147,8 @@ impl ChannelIntake {
             Verdict::Refuse(RefusalReason::TooLong)
         } else if message.sender.kind == SenderKind::Bot {
             Verdict::Queue
+        } else if let Some(verdict) = self.typed(message).await? {
+            verdict
         } else {
             match Command::of(message) {
                 None => Verdict::Queue,
@@ -198,7 +205,7 @@ impl ChannelIntake {
 
 /// What the configuration makes of a message.
 #[derive(Clone, Debug)]
-enum Verdict {
+pub(super) enum Verdict {
     /// It is for the model.
     Queue,
     /// It is turned away.
@@ -207,6 +214,8 @@ enum Verdict {
     Answer(String),
     /// It is a command that lets in somebody.
     Pair(PairingCode),
+    /// It decides about something that the model wants.
+    Rule(Ruling),
 }
 
 impl Verdict {
@@ -216,6 +225,7 @@ impl Verdict {
             Self::Refuse(reason) => Fate::Refuse(*reason),
             Self::Answer(_) => Fate::Answer,
             Self::Pair(code) => Fate::Pair(code.clone()),
+            Self::Rule(ruling) => Fate::Rule(ruling.clone()),
         }
     }
 }
@@ -269,23 +279,32 @@ impl Asked {
             }
             Admitted::Commanded { paired: None, .. } => match verdict {
                 Verdict::Answer(text) => vec![self.post(PostKind::Notice, text.clone())],
-                Verdict::Queue | Verdict::Refuse(_) | Verdict::Pair(_) => Vec::new(),
+                Verdict::Queue | Verdict::Refuse(_) | Verdict::Pair(_) | Verdict::Rule(_) => {
+                    Vec::new()
+                }
             },
+            Admitted::Ruled { ruled, .. } => {
+                let text = approvals::words::answer(ruled, language);
+                text.into_iter()
+                    .map(|text| self.post(PostKind::Notice, text))
+                    .collect()
+            }
         }
     }
 
-    fn post(self, kind: PostKind, text: String) -> NewPost {
+    fn post(&self, kind: PostKind, text: String) -> NewPost {
         NewPost {
-            channel: self.channel,
-            to: self.conversation,
+            channel: self.channel.clone(),
+            to: self.conversation.clone(),
             reply_to: Some(self.message.clone()),
-            settles: vec![self.message],
+            settles: vec![self.message.clone()],
             kind,
             text,
             buttons: Vec::new(),
             as_file: None,
             file: None,
             reaction: None,
+            edit: None,
         }
     }
 }

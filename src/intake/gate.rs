@@ -152,6 +152,11 @@ pub(super) fn is_admin(access: &Access, door: &Door, user: &UserId) -> bool {
             .contains(&(door.channel.clone(), user.clone()))
 }
 
+/// Returns whether somebody may decide about what the model wants.
+pub(super) fn may_approve(access: &Access, door: &Door, user: &UserId) -> bool {
+    is_admin(access, door, user)
+}
+
 /// Returns whether a message is longer than what can become a turn.
 pub(super) fn is_too_long(message: &Message) -> bool {
     message.plain_text().chars().count() > MAX_MESSAGE_CHARS

@@ -1,4 +1,5 @@
-//! Buttons that were pressed: one below a question is an answer to it.
+//! Buttons that were pressed: one below a question is an answer to it, one below what the model wants
+//! a decision.
 
 use std::time::SystemTime;
 
@@ -9,6 +10,7 @@ use tracing::{debug, info};
 
 use super::accept::ChannelIntake;
 use super::gate::judge_press;
+use crate::approvals::Pressed;
 use crate::ledger::{Admission, Conditions, Fate, LedgerError};
 use crate::tools::Choice;
 
@@ -28,6 +30,9 @@ impl ChannelIntake {
                 return self.note(key).await;
             }
         };
+        if let Some(pressed) = Pressed::read(&press.value) {
+            return self.accept_decision(key, &press, pressed).await;
+        }
         let Some(choice) = Choice::read(&press.value) else {
             debug!(%sender, "a button that nobody waits for was pressed");
             return self.note(key).await;
@@ -69,7 +74,7 @@ impl ChannelIntake {
     }
 
     /// Records an event that makes no message.
-    async fn note(&self, key: EventKey) -> Result<Receipt, LedgerError> {
+    pub(super) async fn note(&self, key: EventKey) -> Result<Receipt, LedgerError> {
         let is_new = self.ledger.note(&self.door.channel, key).await?;
         Ok(if is_new {
             Receipt::Ignored

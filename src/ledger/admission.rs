@@ -8,6 +8,7 @@ use std::time::Duration;
 use tieline_channel::RefusalReason;
 
 use crate::id::MessageId;
+use crate::ledger::approval::{Ruled, Ruling};
 use crate::ledger::message::NewMessage;
 use crate::ledger::pairing::{Paired, PairingCode, PairingError};
 
@@ -65,6 +66,8 @@ pub enum Fate {
     /// It is a command that lets in whoever was given this code by its dispatcher; settled without
     /// a turn.
     Pair(PairingCode),
+    /// It decides about something that the model wants; settled without a turn.
+    Rule(Ruling),
 }
 
 /// What became of a message at the gate.
@@ -92,6 +95,13 @@ pub enum Admitted {
         id: MessageId,
         /// Whom it let in, if it was to let in somebody.
         paired: Option<Result<Paired, PairingError>>,
+    },
+    /// It was somebody's word on what the model wants, and is settled.
+    Ruled {
+        /// Its name from now on.
+        id: MessageId,
+        /// What came of it.
+        ruled: Ruled,
     },
     /// The same event was recorded before; nothing changed.
     Duplicate {

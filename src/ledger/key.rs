@@ -3,7 +3,7 @@
 use tieline_channel::{ChannelId, Conversation, EventKey, EventKind, UserId};
 
 use crate::id::{
-    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, TeammateId, ThreadId, TurnKey,
+    ApprovalId, CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, TeammateId, ThreadId, TurnKey,
 };
 use crate::ledger::error::LedgerError;
 use crate::ledger::time;
@@ -66,11 +66,17 @@ pub(super) enum Table {
     Assigned,
     /// Task id → what came of it.
     Results,
+    /// Approval id → approval.
+    Approvals,
+    /// Lane, turn, codex's name of a request → approval id, until the turn is settled.
+    Requests,
+    /// Dispatcher, number → id of an approval that is open.
+    Undecided,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -97,6 +103,9 @@ impl Table {
         Self::Tasks,
         Self::Assigned,
         Self::Results,
+        Self::Approvals,
+        Self::Requests,
+        Self::Undecided,
     ];
 
     /// Returns the name of the tree on disk.
@@ -128,6 +137,9 @@ impl Table {
             Self::Tasks => "tasks",
             Self::Assigned => "assigned",
             Self::Results => "results",
+            Self::Approvals => "approvals",
+            Self::Requests => "requests",
+            Self::Undecided => "undecided",
         }
     }
 }
@@ -198,6 +210,16 @@ pub(super) fn message(id: MessageId) -> Key {
 /// Returns the key of an entry of the outbox.
 pub(super) fn post(id: OutboxId) -> Key {
     Key::first().bytes(id.as_bytes())
+}
+
+/// Returns the key of an approval.
+pub(super) fn approval(id: ApprovalId) -> Key {
+    Key::first().bytes(id.as_bytes())
+}
+
+/// Returns the key of an approval that is open.
+pub(super) fn undecided(dispatcher: &DispatcherId, number: u64) -> Result<Key, LedgerError> {
+    Ok(self::dispatcher(dispatcher)?.number(number))
 }
 
 /// Returns the key of a completion.
@@ -327,6 +349,8 @@ pub(super) enum Class {
     Completion,
     /// A teammate that was closed.
     Teammate,
+    /// An approval that is settled.
+    Approval,
 }
 
 /// Returns the beginning of the expiry keys of a class.
@@ -339,6 +363,7 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Sender => b'w',
         Class::Completion => b'r',
         Class::Teammate => b't',
+        Class::Approval => b'a',
     };
     Key::first().bytes(&[class])
 }

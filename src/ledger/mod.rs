@@ -9,7 +9,7 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `teammate`, `task`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
+//! - `message`, `completion`, `call`, `approval`, `teammate`, `task`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
@@ -17,6 +17,7 @@
 //! - `key`, `value`, `time`: the encoding
 
 mod admission;
+mod approval;
 mod call;
 mod command;
 mod completion;
@@ -53,6 +54,11 @@ mod writer;
 mod tests;
 
 pub use self::admission::{Admission, Admitted, Conditions, Fate, Limit};
+pub use self::approval::{
+    ApprovalEvent, ApprovalKind, ApprovalRecord, ApprovalState, Asked, Decider, Decision,
+    MAX_ASIDE, MAX_OPEN_APPROVALS, MAX_WANTED, NewApproval, Ruled, Ruling, VoidReason, Voided,
+    Wanted,
+};
 pub use self::call::{CallRecord, Done, MAX_CALL_NAME, NewCall};
 pub use self::completion::{
     CompletionEvent, CompletionRecord, CompletionState, CompletionStatus, Hold,
@@ -76,7 +82,7 @@ pub use self::pairing::{
     Confirmation, Guest, Host, INVITATION_LIFE, INVITATION_REPEAT, Invitation, MAX_INVITATIONS,
     NotACode, Paired, PairingCode, PairingError,
 };
-pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
+pub use self::post::{Edit, NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
 pub use self::settings::{LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::task::{
     Asker, NewTask, TEAMMATE_PREFIX, TaskEvent, TaskRecord, TaskReport, TaskState,

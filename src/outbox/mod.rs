@@ -48,6 +48,7 @@ impl Reply {
             as_file: None,
             file: None,
             reaction: None,
+            edit: None,
         }
     }
 }
@@ -168,5 +169,6 @@ pub fn notice(channel: &ChannelId, to: &Conversation, text: &str) -> NewPost {
         as_file: None,
         file: None,
         reaction: None,
+        edit: None,
     }
 }

@@ -68,6 +68,8 @@ impl Bench {
             outgoing: at("outgoing"),
             teammates,
             announces: true,
+            asking: None,
+            wakes: Arc::default(),
         };
         Self {
             calls,

@@ -57,6 +57,11 @@ impl Transaction<'_> {
                     paired: Some(paired),
                 }
             }
+            (None, Fate::Rule(ruling)) => {
+                let ruled = self.rule(ruling)?;
+                let id = self.answer(new)?;
+                Admitted::Ruled { id, ruled }
+            }
         };
         let posts = say(&admitted);
         self.enqueue(posts)?;

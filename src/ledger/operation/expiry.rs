@@ -35,6 +35,9 @@ pub struct Expired {
     /// Teammates that were closed.
     #[serde(default)]
     pub teammates: u64,
+    /// Approvals that are settled.
+    #[serde(default)]
+    pub approvals: u64,
 }
 
 impl Expired {
@@ -47,6 +50,7 @@ impl Expired {
         self.conversations += other.conversations;
         self.completions += other.completions;
         self.teammates += other.teammates;
+        self.approvals += other.approvals;
     }
 }
 
@@ -80,6 +84,11 @@ impl Transaction<'_> {
         let completions = self.due_expiries(Class::Completion, remembered, STEP)?;
         // They stay readable for as long as conversations are known.
         let teammates = self.due_expiries(Class::Teammate, horizon.conversations, STEP)?;
+        let approvals = self.due_expiries(Class::Approval, horizon.settled, STEP)?;
+        for key in &approvals {
+            self.expire_settled_approval(key);
+            expired.approvals += 1;
+        }
         for key in &messages {
             self.expire_message(key, &mut expired)?;
         }
@@ -110,6 +119,7 @@ impl Transaction<'_> {
             senders,
             completions,
             teammates,
+            approvals,
         ]
         .iter()
         .any(|keys| keys.len() == STEP);

@@ -172,6 +172,7 @@ impl Transaction<'_> {
             at,
         });
         self.put_lane(&lane)?;
+        self.forget_requests(&lane.id, key)?;
         let told = self.settle_task(&lane, &turn, outcome, report)?;
         self.remove(Table::Turns, key::lane(&lane.id)?);
         self.forget_calls(&lane.id, key)?;
