@@ -1,5 +1,6 @@
 //! Tests that need more than one module, in one binary.
 
+mod approvals;
 mod chats;
 mod cli;
 mod codex;

@@ -79,22 +79,22 @@ pub fn verdict(record: &ApprovalRecord, language: Language) -> String {
                 Decision::Accept => say(
                     "✅",
                     format!("was accepted by {who} at {at}"),
-                    format!("已由 {who} 于 {at} 批准"),
+                    format!("已由{who}于 {at} 批准"),
                 ),
                 Decision::AcceptForSession => say(
                     "✅",
                     format!("was accepted for the session by {who} at {at}"),
-                    format!("已由 {who} 于 {at} 批准，本会话内有效"),
+                    format!("已由{who}于 {at} 批准，本会话内有效"),
                 ),
                 Decision::Decline => say(
                     "🚫",
                     format!("was declined by {who} at {at}"),
-                    format!("已由 {who} 于 {at} 拒绝"),
+                    format!("已由{who}于 {at} 拒绝"),
                 ),
                 Decision::Cancel => say(
                     "⏹️",
                     format!("was declined by {who} at {at}, who also stopped the turn"),
-                    format!("已由 {who} 于 {at} 拒绝，并停止了这次处理"),
+                    format!("已由{who}于 {at} 拒绝，并停止了这次处理"),
                 ),
             }
         }
@@ -302,11 +302,15 @@ fn name(by: &Decider, language: Language) -> String {
     match (by, language) {
         (Decider::Operator, Language::English) => "the operator".to_owned(),
         (Decider::Operator, Language::Chinese) => "操作员".to_owned(),
-        (Decider::Person { user, name, .. }, _) => {
+        (Decider::Person { user, name, .. }, language) => {
             let name = name.as_deref().unwrap_or(user.as_str());
             // People name themselves as they like.
             let plain = |c: char| !c.is_control() && !"*_`[]()<>|~".contains(c);
-            name.chars().filter(|c| plain(*c)).collect()
+            let name: String = name.chars().filter(|c| plain(*c)).collect();
+            match language {
+                Language::English => name,
+                Language::Chinese => format!(" {name} "),
+            }
         }
     }
 }
@@ -435,12 +439,29 @@ pub(super) mod tests {
     fn a_question_says_what_where_why_and_until_when() {
         let mut record = record();
         record.wanted.what = "echo \"```\"\nrm x".to_owned();
-        insta::assert_snapshot!(question(&record, true, Language::English), @"");
+        let text = question(&record, true, Language::English);
+        let expected = "🔐 **Approval #3**: Codex wants to run a command.\n\n````\necho \"```\"\nrm x\n````\n\n\
+            Directory: `/srv/work`\nReason given: `it needs to be there`\n\n\
+            *If nobody decides within 10 minutes, it is declined.*";
+        assert_eq!(text, expected);
+        record.wanted.what = "rm x".to_owned();
         record.wanted.teammate = Some("flaky".to_owned());
         record.wanted.is_cut = true;
         record.wanted.for_session = false;
-        insta::assert_snapshot!(question(&record, false, Language::English), @"");
-        insta::assert_snapshot!(question(&record, false, Language::Chinese), @"");
+        let text = question(&record, false, Language::English);
+        let expected = "🔐 **Approval #3**: the teammate `flaky` wants to run a command.\n\n```\nrm x\n```\n\n\
+            *This is only a part of it. All of it is right above.*\n\n\
+            Directory: `/srv/work`\nReason given: `it needs to be there`\n\n\
+            *If nobody decides within 10 minutes, it is declined.*\n\n\
+            Write `approve 3`, `decline 3` or `cancel 3` (which also stops the turn).";
+        assert_eq!(text, expected);
+        let text = question(&record, false, Language::Chinese);
+        let expected = "🔐 **审批 #3**：队友 `flaky` 想执行一条命令。\n\n```\nrm x\n```\n\n\
+            *这里只显示了一部分，完整内容就在上面。*\n\n\
+            目录：`/srv/work`\n给出的理由：`it needs to be there`\n\n\
+            *10 分钟内没有人决定，就视为拒绝。*\n\n\
+            请回复 `批准 3`、`拒绝 3`、`拒绝并停止 3`（最后一项会同时停止这次处理）。";
+        assert_eq!(text, expected);
     }
 
     #[test]
@@ -452,10 +473,48 @@ pub(super) mod tests {
             lines.push(verdict(&record, Language::English));
             lines.push(verdict(&record, Language::Chinese));
         }
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        🔐 **Approval #3** is open.
+        🔐 **审批 #3** 等待决定。
+        ⌛ **Approval #3** was declined: nobody decided within 10 minutes.
+        ⌛ **审批 #3** 已拒绝：10 分钟内没有人决定。
+        ✅ **Approval #3** was accepted by Mei at 14:26 UTC.
+        ✅ **审批 #3** 已由 Mei 于 14:26 UTC 批准。
+        ✅ **Approval #3** was accepted for the session by Mei at 14:26 UTC.
+        ✅ **审批 #3** 已由 Mei 于 14:26 UTC 批准，本会话内有效。
+        🚫 **Approval #3** was declined by Mei at 14:26 UTC.
+        🚫 **审批 #3** 已由 Mei 于 14:26 UTC 拒绝。
+        ⏹️ **Approval #3** was declined by Mei at 14:26 UTC, who also stopped the turn.
+        ⏹️ **审批 #3** 已由 Mei 于 14:26 UTC 拒绝，并停止了这次处理。
+        ✅ **Approval #3** was accepted by the operator at 14:26 UTC.
+        ✅ **审批 #3** 已由操作员于 14:26 UTC 批准。
+        ✅ **Approval #3** was accepted for the session by the operator at 14:26 UTC.
+        ✅ **审批 #3** 已由操作员于 14:26 UTC 批准，本会话内有效。
+        🚫 **Approval #3** was declined by the operator at 14:26 UTC.
+        🚫 **审批 #3** 已由操作员于 14:26 UTC 拒绝。
+        ⏹️ **Approval #3** was declined by the operator at 14:26 UTC, who also stopped the turn.
+        ⏹️ **审批 #3** 已由操作员于 14:26 UTC 拒绝，并停止了这次处理。
+        ⚪ **Approval #3** is no longer needed: the turn has ended.
+        ⚪ **审批 #3** 已不再需要：这次处理已经结束。
+        ⏹️ **Approval #3** is no longer needed: the turn was stopped.
+        ⏹️ **审批 #3** 已不再需要：这次处理已被停止。
+        🚫 **Approval #3** was declined: tieline was restarted before anybody decided.
+        🚫 **审批 #3** 已拒绝：有人决定之前，tieline 重新启动了。
+        🚫 **Approval #3** was declined: Codex ended unexpectedly before anybody decided.
+        🚫 **审批 #3** 已拒绝：有人决定之前，Codex 意外退出了。
+        ⚪ **Approval #3** is no longer needed: Codex does not wait for it any more.
+        ⚪ **审批 #3** 已不再需要：Codex 不再等待这项决定。
+        ");
         record.state = states().remove(2);
-        insta::assert_snapshot!(settled(&record, Language::English), @"");
-        insta::assert_snapshot!(which(&[record.clone(), record], Language::English), @"");
+        let shown = settled(&record, Language::Chinese);
+        let expected = "✅ **审批 #3** 已由 Mei 于 14:26 UTC 批准。事由：Codex 想执行一条命令。\n\n\
+            ```\ntouch /x; echo t\n```\n\n目录：`/srv/work`\n给出的理由：`it needs to be there`";
+        assert_eq!(shown, expected);
+        let text = which(&[record.clone(), record], Language::English);
+        let expected = "Which one? Add its number, as in `approve 3` or `decline 3`. These are open:\n\n\
+            - #3 Codex wants to run a command: `touch /x; echo t`\n\
+            - #3 Codex wants to run a command: `touch /x; echo t`";
+        assert_eq!(text, expected);
     }
 
     #[test]

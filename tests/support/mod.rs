@@ -17,3 +17,4 @@ pub(crate) mod random;
 pub(crate) mod running;
 pub(crate) mod service;
 pub(crate) mod slack;
+pub(crate) mod wants;

@@ -1,0 +1,215 @@
+//! What the model wants and people decide: in a terminal, with the real Codex. Nothing runs that was
+//! not accepted, and nothing twice.
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+use rustix::process::Signal;
+use tieline::demo::model::ScriptedModel;
+
+use crate::support::daemon::{Choices, World};
+use crate::support::platform::Posted;
+use crate::support::wants::{Wants, runs};
+
+/// What the first question says.
+const FIRST: &str = "**Approval #1**: ";
+
+/// A world in which people are asked.
+async fn world(more: &str) -> World {
+    let model = ScriptedModel::start(Wants).await.unwrap();
+    let choices = Choices {
+        sandbox: "workspace-write",
+        ..Choices::standard().with("approvals = \"chat\"").with(more)
+    };
+    let mut world = World::new(model, &choices);
+    world.start();
+    world.ready(0).await;
+    world
+}
+
+/// Returns the posts of a chat that say this.
+fn saying(world: &World, text: &str) -> Vec<Posted> {
+    let posts = world.platform.posts("c").into_iter();
+    posts.filter(|post| post.text.contains(text)).collect()
+}
+
+/// Fails unless every message was settled once.
+async fn finish(world: World) {
+    world.platform.all_settled().await;
+    world.at_rest().await;
+    let tally = world.platform.tally();
+    assert_eq!(
+        (tally.lost.len(), tally.twice.len(), tally.repeats),
+        (0, 0, 0),
+        "{tally:#?}"
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_accepted_runs_once_and_what_is_declined_does_not() {
+    let mut world = world("").await;
+    for (number, decision, ran, told) in [
+        (1, "approve", 1, "was accepted by the operator"),
+        (2, "decline", 0, "was declined by the operator"),
+        (3, "批准 3", 1, "was accepted by the operator"),
+        (4, "approve #4", 1, "was accepted by the operator"),
+    ] {
+        let name = format!("n{number}");
+        let asked = world.platform.write("c", &format!("run: {name}"));
+        let question = world.platform.posted(&format!("**Approval #{number}**: ")).await;
+        assert!(question.text.contains(&format!("trace-{name}")), "{}", question.text);
+        assert!(question.text.contains("it has to leave a trace"), "{}", question.text);
+        assert_eq!(runs(&world, &name), 0);
+        let decided = world.platform.write("c", decision);
+        let said = world.platform.settled(&decided).await;
+        assert!(said[0].text.contains(told), "{said:?}");
+        let answer = world.platform.settled(&asked).await;
+        assert!(answer[0].text.contains("echo: "), "{answer:?}");
+        assert_eq!(runs(&world, &name), ran, "{decision}");
+        // Whoever decided was told; nobody else is there.
+        assert_eq!(saying(&world, &format!("Approval #{number}**")).len(), 2);
+    }
+    finish(world).await;
+}
+
+#[tokio::test]
+async fn what_is_accepted_for_the_session_is_not_asked_again() {
+    let mut world = world("").await;
+    let asked = world.platform.write("c", "run: same");
+    world.platform.posted(FIRST).await;
+    world.platform.write("c", "approve session");
+    world.platform.settled(&asked).await;
+    let again = world.platform.write("c", "run: same");
+    world.platform.settled(&again).await;
+    assert_eq!(runs(&world, "same"), 2);
+    assert_eq!(saying(&world, "🔐").len(), 1);
+    finish(world).await;
+}
+
+#[tokio::test]
+async fn to_cancel_ends_the_turn() {
+    let mut world = world("").await;
+    let asked = world.platform.write("c", "run: never");
+    world.platform.posted(FIRST).await;
+    world.platform.write("c", "cancel");
+    let answer = world.platform.settled(&asked).await;
+    assert!(answer[0].text.contains("Stopped"), "{answer:?}");
+    assert_eq!(runs(&world, "never"), 0);
+    // The conversation goes on.
+    let next = world.platform.write("c", "hello");
+    let answer = world.platform.settled(&next).await;
+    assert!(answer[0].text.contains("echo: hello"), "{answer:?}");
+    finish(world).await;
+}
+
+#[tokio::test]
+async fn several_are_decided_in_any_order_and_which_one_has_to_be_said() {
+    let mut world = world("").await;
+    let asked = world.platform.write("c", "run: a b c");
+    for number in 1..=3 {
+        world.platform.posted(&format!("**Approval #{number}**: ")).await;
+    }
+    let unclear = world.platform.write("c", "approve");
+    let said = world.platform.settled(&unclear).await;
+    assert!(said[0].text.contains("Which one?"), "{said:?}");
+    for decision in ["approve 3", "decline 1", "approve 2"] {
+        let decided = world.platform.write("c", decision);
+        world.platform.settled(&decided).await;
+    }
+    world.platform.settled(&asked).await;
+    assert_eq!(["a", "b", "c"].map(|it| runs(&world, it)), [0, 1, 1]);
+    let late = world.platform.write("c", "approve 1");
+    let said = world.platform.settled(&late).await;
+    assert!(said[0].text.contains("Too late."), "{said:?}");
+    assert_eq!(runs(&world, "a"), 0);
+    finish(world).await;
+}
+
+#[tokio::test]
+async fn words_that_decide_nothing_are_for_the_model() {
+    let mut world = world("").await;
+    let before = world.platform.write("c", "approve");
+    let answer = world.platform.settled(&before).await;
+    assert!(answer[0].text.contains("echo: approve"), "{answer:?}");
+    let certain = world.platform.write("c", "/approve");
+    let answer = world.platform.settled(&certain).await;
+    assert!(answer[0].text.contains("Nothing waits"), "{answer:?}");
+    let asked = world.platform.write("c", "run: a");
+    world.platform.posted(FIRST).await;
+    // No choices are numbered here.
+    let number = world.platform.write("c", "1");
+    let elsewhere = world.platform.write("d", "approve 1");
+    let answer = world.platform.settled(&elsewhere).await;
+    assert!(answer[0].text.contains("echo: approve 1"), "{answer:?}");
+    assert_eq!(runs(&world, "a"), 0);
+    world.platform.write("c", "decline");
+    world.platform.settled(&asked).await;
+    world.platform.settled(&number).await;
+    finish(world).await;
+}
+
+#[tokio::test]
+async fn what_nobody_decides_in_time_is_declined_and_a_turn_that_waits_is_not_silent() {
+    let mut world = world("approval_timeout = \"3s\"\nturn_idle_timeout = \"1s\"").await;
+    let asked = world.platform.write("c", "run: a");
+    world.platform.posted(FIRST).await;
+    let said = world.platform.posted("nobody decided within 3 seconds").await;
+    assert_eq!(said.kind, "notice");
+    let answer = world.platform.settled(&asked).await;
+    assert!(answer[0].text.contains("echo: "), "{answer:?}");
+    let late = world.platform.write("c", "approve 1");
+    let said = world.platform.settled(&late).await;
+    assert!(said[0].text.contains("Too late."), "{said:?}");
+    assert_eq!(runs(&world, "a"), 0);
+    finish(world).await;
+}
+
+#[tokio::test]
+async fn a_killed_daemon_declines_what_was_open_and_says_so() {
+    let mut world = world("").await;
+    let asked = world.platform.write("c", "run: a");
+    world.platform.posted(FIRST).await;
+    world.kill_daemon().await;
+    world.start();
+    world.platform.posted("tieline was restarted before anybody decided").await;
+    // The turn goes on, and the model wants it again.
+    world.platform.posted("**Approval #2**: ").await;
+    assert_eq!(runs(&world, "a"), 0);
+    let late = world.platform.write("c", "approve 1");
+    let said = world.platform.settled(&late).await;
+    assert!(said[0].text.contains("Too late."), "{said:?}");
+    world.platform.write("c", "approve 2");
+    world.platform.settled(&asked).await;
+    assert_eq!(runs(&world, "a"), 1);
+    finish(world).await;
+}
+
+#[tokio::test]
+async fn a_child_that_dies_takes_what_it_asked_for_with_it() {
+    let mut world = world("").await;
+    let asked = world.platform.write("c", "run: a");
+    world.platform.posted(FIRST).await;
+    world.signal_app_server(Signal::KILL);
+    world.platform.posted("Codex ended unexpectedly before anybody decided").await;
+    world.platform.posted("**Approval #2**: ").await;
+    assert_eq!(runs(&world, "a"), 0);
+    world.platform.write("c", "approve");
+    world.platform.settled(&asked).await;
+    assert_eq!(runs(&world, "a"), 1);
+    finish(world).await;
+}
+
+#[tokio::test]
+async fn without_chat_everything_is_declined_at_once() {
+    let model = ScriptedModel::start(Wants).await.unwrap();
+    let choices = Choices {
+        sandbox: "workspace-write",
+        ..Choices::standard()
+    };
+    let mut world = World::new(model, &choices);
+    world.start();
+    let asked = world.platform.write("c", "run: a");
+    world.platform.settled(&asked).await;
+    assert_eq!(runs(&world, "a"), 0);
+    assert_eq!(saying(&world, "🔐").len(), 0);
+    finish(world).await;
+}
