@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use rustix::process::Signal;
-use tieline::demo::model::ScriptedModel;
+use tieline::demo::model::{Script, ScriptedModel};
 
 use crate::support::daemon::{Choices, World};
+use crate::support::model::{Echo, Fault};
 use crate::support::platform::Posted;
+use crate::support::proxied::Proxied;
 use crate::support::wants::{Wants, runs};
 
 /// What the first question says.
@@ -14,7 +16,12 @@ const FIRST: &str = "**Approval #1**: ";
 
 /// A world in which people are asked.
 async fn world(more: &str) -> World {
-    let model = ScriptedModel::start(Wants).await.unwrap();
+    world_of(&Wants, more).await
+}
+
+/// The same with a model of this script.
+async fn world_of<M: Script + Clone>(script: &M, more: &str) -> World {
+    let model = ScriptedModel::start(script.clone()).await.unwrap();
     let choices = Choices {
         sandbox: "workspace-write",
         ..Choices::standard().with("approvals = \"chat\"").with(more)
@@ -36,11 +43,8 @@ async fn finish(world: World) {
     world.platform.all_settled().await;
     world.at_rest().await;
     let tally = world.platform.tally();
-    assert_eq!(
-        (tally.lost.len(), tally.twice.len(), tally.repeats),
-        (0, 0, 0),
-        "{tally:#?}"
-    );
+    // A platform that is killed under recognises what comes again.
+    assert_eq!((tally.lost.len(), tally.twice.len()), (0, 0), "{tally:#?}");
     world.finish().await;
 }
 
@@ -111,13 +115,20 @@ async fn several_are_decided_in_any_order_and_which_one_has_to_be_said() {
     let unclear = world.platform.write("c", "approve");
     let said = world.platform.settled(&unclear).await;
     assert!(said[0].text.contains("Which one?"), "{said:?}");
-    for decision in ["approve 3", "decline 1", "approve 2"] {
-        let decided = world.platform.write("c", decision);
+    // They come in any order.
+    let number = |name: &str| {
+        let question = saying(&world, &format!("trace-{name}'")).remove(0).text;
+        let (_, rest) = question.split_once('#').unwrap();
+        rest.split_once('*').unwrap().0.to_owned()
+    };
+    let [a, b, c] = ["a", "b", "c"].map(number);
+    for decision in [format!("approve {c}"), format!("decline {a}"), format!("approve {b}")] {
+        let decided = world.platform.write("c", &decision);
         world.platform.settled(&decided).await;
     }
     world.platform.settled(&asked).await;
     assert_eq!(["a", "b", "c"].map(|it| runs(&world, it)), [0, 1, 1]);
-    let late = world.platform.write("c", "approve 1");
+    let late = world.platform.write("c", &format!("approve {a}"));
     let said = world.platform.settled(&late).await;
     assert!(said[0].text.contains("Too late."), "{said:?}");
     assert_eq!(runs(&world, "a"), 0);
@@ -195,6 +206,105 @@ async fn a_child_that_dies_takes_what_it_asked_for_with_it() {
     world.platform.write("c", "approve");
     world.platform.settled(&asked).await;
     assert_eq!(runs(&world, "a"), 1);
+    finish(world).await;
+}
+
+#[tokio::test]
+async fn a_newer_message_that_stops_the_turn_ends_what_it_asked_for() {
+    let mut world = world("on_busy = \"interrupt\"").await;
+    let asked = world.platform.write("c", "run: a");
+    world.platform.posted(FIRST).await;
+    let newer = world.platform.write("c", "hello");
+    world.platform.settled(&asked).await;
+    world.platform.posted("Approval #1** is no longer needed").await;
+    world.platform.settled(&newer).await;
+    assert_eq!(runs(&world, "a"), 0);
+    finish(world).await;
+}
+
+#[tokio::test]
+async fn over_a_new_connection_people_are_not_asked_again() {
+    let echo = Echo::new();
+    let wish = r#"{"cmd":"echo ran >> trace-a","login":false,"sandbox_permissions":"require_escalated"}"#;
+    for _ in 0..2 {
+        echo.once("run", Fault::Call("exec_command", wish));
+    }
+    let choices = Choices {
+        sandbox: "workspace-write",
+        ..Choices::standard().with("approvals = \"chat\"")
+    };
+    let mut proxied = Proxied::child(&echo, choices).await;
+    let mut number = 0;
+    // Before the decision, and after it.
+    for decide_first in [false, true] {
+        number += 1;
+        let asked = proxied.world.platform.write("c", "run");
+        let question = format!("**Approval #{number}**: ");
+        proxied.world.platform.posted(&question).await;
+        if decide_first {
+            // Codex does not hear of it at first.
+            proxied.world.signal_app_server(Signal::STOP);
+            let decided = proxied.world.platform.write("c", "approve");
+            proxied.world.platform.settled(&decided).await;
+            proxied.proxy.break_now();
+            proxied.world.signal_app_server(Signal::CONT);
+        } else {
+            proxied.break_connection().await;
+            proxied.break_connection().await;
+            proxied.world.platform.write("c", "approve");
+        }
+        let answer = proxied.world.platform.settled(&asked).await;
+        assert!(answer[0].text.contains("echo: run"), "{answer:?}");
+        assert_eq!(runs(&proxied.world, "a"), number);
+        assert_eq!(saying(&proxied.world, "🔐").len(), number);
+    }
+    proxied.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_long_is_shown_whole_beside_the_question() {
+    let echo = Echo::new();
+    let mut world = world_of(&echo, "").await;
+    let command = format!("echo ok{}; echo ran >> trace-a", "\\n".repeat(400));
+    let wish = format!(
+        r#"{{"cmd":"{command}","login":false,"sandbox_permissions":"require_escalated","justification":"a\u202eb"}}"#
+    );
+    echo.once("run", Fault::Call("exec_command", String::leak(wish)));
+    let asked = world.platform.write("c", "run");
+    let question = world.platform.posted(FIRST).await.text;
+    assert!(question.contains("echo ran >> trace-a") && question.contains("⋯"), "{question}");
+    assert!(question.contains(r"a\u{202e}b"), "{question}");
+    assert!(question.contains("All of it is right above."), "{question}");
+    let whole = &saying(&world, "echo ok")[0].text;
+    assert!(whole.matches('\n').count() > 400, "{whole}");
+    world.platform.write("c", "decline");
+    world.platform.settled(&asked).await;
+    assert_eq!(runs(&world, "a"), 0);
+    finish(world).await;
+}
+
+#[tokio::test]
+async fn which_files_would_change_is_shown() {
+    let echo = Echo::new();
+    let mut world = world_of(&echo, "").await;
+    let outside = world.path().join("outside.txt");
+    let patch = format!(
+        "*** Begin Patch\n*** Add File: {}\n+one\n+two\n*** End Patch",
+        outside.display()
+    );
+    echo.once("change", Fault::Patch(patch.clone()));
+    echo.once("change", Fault::Patch(patch));
+    for (number, decision, exists) in [(1, "decline", false), (2, "approve", true)] {
+        let asked = world.platform.write("c", "change");
+        let question = world.platform.posted(&format!("**Approval #{number}**: ")).await.text;
+        assert!(question.contains("wants to change files"), "{question}");
+        assert!(question.contains("outside.txt  +2\n"), "{question}");
+        assert!(question.contains("+one\n+two\n"), "{question}");
+        assert!(!outside.exists());
+        world.platform.write("c", decision);
+        world.platform.settled(&asked).await;
+        assert_eq!(outside.exists(), exists);
+    }
     finish(world).await;
 }
 

@@ -1,6 +1,6 @@
 //! Something that the model wants and people decide about: an approval and its states.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, EventKey, UserId};
@@ -85,8 +85,8 @@ pub struct NewApproval {
     pub wanted: Wanted,
     /// Where people are asked.
     pub origin: Origin,
-    /// Until when they may decide.
-    pub expires_at: SystemTime,
+    /// How long they may take to decide.
+    pub timeout: Duration,
 }
 
 /// An approval as the ledger has it.

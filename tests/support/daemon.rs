@@ -310,6 +310,11 @@ impl World {
         .await;
     }
 
+    /// Waits until no post is on its way.
+    pub(crate) async fn all_posted(&self) {
+        self.until_rest(|_| true).await;
+    }
+
     async fn until_rest(&self, is_at_rest: impl Fn(&DispatcherStatus) -> bool) {
         let client = Client::new(&self.path().join("state/control.sock"));
         let rests = async {

@@ -21,7 +21,10 @@ pub(crate) struct Wants;
 impl Script for Wants {
     async fn answer(&self, request: &Request, responder: &mut Responder) -> Result<(), Gone> {
         let text = request.last_user_text().unwrap_or_default();
-        if let Some(output) = request.fresh_tool_outputs().last() {
+        let outputs = request.fresh_tool_outputs();
+        // What was cut off is wanted again.
+        let was_cut_off = outputs.iter().any(|it| it.text().starts_with("aborted"));
+        if let Some(output) = outputs.last().filter(|_| !was_cut_off) {
             let answer = format!("{}\n{}", echo_of(text), output.text());
             return responder.message(&answer, Phase::FinalAnswer).await;
         }

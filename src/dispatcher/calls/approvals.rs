@@ -162,7 +162,7 @@ impl Calls {
             request: name(request),
             wanted,
             origin,
-            expires_at: SystemTime::now() + asking.timeout,
+            timeout: asking.timeout,
         };
         let asked = self
             .retried(|| {

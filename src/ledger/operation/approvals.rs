@@ -42,6 +42,7 @@ impl Transaction<'_> {
         }
         check_sizes(&new)?;
         let id = ApprovalId::new();
+        let now = time::now();
         let mut record = ApprovalRecord {
             id,
             number: self.next_approval(&new)?,
@@ -54,8 +55,8 @@ impl Transaction<'_> {
             post: crate::id::OutboxId::from_bytes([0; 16]),
             state: ApprovalState::Open,
             is_rebuffed: false,
-            asked_at: time::now(),
-            expires_at: time::cut(new.expires_at),
+            asked_at: now,
+            expires_at: time::cut(now.checked_add(new.timeout).unwrap_or(now)),
             order: self.state.take_number(),
         };
         let posts = self.enqueue(say(&record))?;
