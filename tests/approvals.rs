@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use rustix::process::Signal;
+use tieline::control::Client;
 use tieline::demo::model::{Script, ScriptedModel};
 
 use crate::support::daemon::{Choices, World};
@@ -305,6 +306,102 @@ async fn which_files_would_change_is_shown() {
         world.platform.settled(&asked).await;
         assert_eq!(outside.exists(), exists);
     }
+    finish(world).await;
+}
+
+/// Runs `tieline` with this world's configuration.
+async fn tieline(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_tieline"))
+        .args(arguments)
+        .arg("--config")
+        .arg(world.path().join("tieline.toml"))
+        .env_clear()
+        .env("HOME", world.path())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test]
+async fn whoever_works_at_the_machine_sees_what_waits_and_decides() {
+    let mut world = world("").await;
+    assert_eq!(
+        tieline(&world, &["approvals"]).await,
+        (Some(0), "nothing waits for a decision\n".to_owned())
+    );
+    let asked = world.platform.write("c", "run: a b");
+    for number in 1..=2 {
+        world.platform.posted(&format!("**Approval #{number}**: ")).await;
+    }
+    let (_, list) = tieline(&world, &["approvals"]).await;
+    assert!(list.contains("open, ") && list.contains("term:c"), "{list}");
+    let rows: Vec<Vec<_>> = list.lines().map(|row| row.split_whitespace().collect()).collect();
+    let id = |name: &str| {
+        let row = rows.iter().find(|row| row.contains(&format!("trace-{name}'").as_str()));
+        row.unwrap_or_else(|| panic!("{list}"))[0].to_owned()
+    };
+    let (a, b) = (id("a"), id("b"));
+
+    // Everything tells what is waited for.
+    let (_, status) = tieline(&world, &["status"]).await;
+    assert!(status.contains("waits for approval"), "{status}");
+    let (_, messages) = tieline(&world, &["messages"]).await;
+    assert!(messages.contains("in turn, waits for approval"), "{messages}");
+    let here = world.platform.write("c", "where");
+    let said = world.platform.settled(&here).await;
+    assert!(said[0].text.contains("waits for an approval"), "{said:?}");
+
+    let (code, said) = tieline(&world, &["approvals", "accept", &a[24..]]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.ends_with("in term:c: accept by operator\n"), "{said}");
+    let (code, said) = tieline(&world, &["approvals", "decline", &a]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("is settled already: accept by operator"), "{said}");
+    let (code, said) = tieline(&world, &["approvals", "decline", "x"]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("there is no approval x"), "{said}");
+    let (code, said) = tieline(&world, &["approvals", "decline", &b, "--json"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let decided: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(decided["decision"], "decline");
+    world.platform.settled(&asked).await;
+    assert_eq!(["a", "b"].map(|it| runs(&world, it)), [1, 0]);
+    // Nobody here has decided, so everybody is told.
+    for told in ["was accepted by the operator", "was declined by the operator"] {
+        assert_eq!(saying(&world, told).len(), 1, "{told}");
+    }
+    let (_, all) = tieline(&world, &["approvals", "list", "--all", "--json"]).await;
+    let all: serde_json::Value = serde_json::from_str(&all).unwrap();
+    assert_eq!(all["approvals"].as_array().unwrap().len(), 2);
+
+    let client = Client::new(&world.path().join("state/control.sock"));
+    for route in ["/v1/approvals?state=odd", "/v1/approvals?limit=0", "/v1/approvals?x=1"] {
+        let refused = client.get::<serde_json::Value>(route).await.unwrap_err();
+        assert!(refused.to_string().contains("not understood"), "{refused:?}");
+    }
+    let refused = client.decide(&a, "maybe").await.unwrap_err();
+    assert!(refused.to_string().contains("is no decision"), "{refused:?}");
+    finish(world).await;
+}
+
+#[tokio::test]
+async fn a_teammates_wishes_come_to_where_its_task_was_given() {
+    let mut world = world("").await;
+    let greeting = world.platform.write("c", "hello");
+    world.platform.settled(&greeting).await;
+    let spawn = ["teammates", "spawn", "flaky", "run: a", "--dispatcher", "test"];
+    let (code, said) = tieline(&world, &spawn).await;
+    assert_eq!(code, Some(0), "{said}");
+    let question = world.platform.posted(FIRST).await;
+    assert!(question.text.contains("the teammate `flaky` wants to run"), "{question:?}");
+    world.platform.write("c", "approve");
+    world.platform.posted("flaky").await;
+    world.until_logged("decision=\"accept\"").await;
+    world.at_rest().await;
+    assert_eq!(runs(&world, "a"), 1);
     finish(world).await;
 }
 

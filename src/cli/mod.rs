@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Every way to fail has its
 //! exit code: see [`EXIT_CODES`].
 
+mod approvals;
 mod check;
 mod complete;
 mod config_args;
@@ -39,7 +40,8 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
    1  a message came to no answer (console, demo); no such code or person (pair);
-      the result was not taken (complete); the order was not (teammates)
+      the result was not taken (complete); the order was not (teammates);
+      it was settled before (approvals)
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
@@ -65,6 +67,7 @@ enum Verb {
     Pair(pair::Args),
     Complete(complete::Args),
     Teammates(teammates::Args),
+    Approvals(approvals::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -80,6 +83,7 @@ impl Verb {
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,
             Self::Teammates(args) => teammates::run(args).await,
+            Self::Approvals(args) => approvals::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }

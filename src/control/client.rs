@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::timeout;
 
+use crate::control::approvals::{ApprovalStatus, NewDecision};
 use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::error::{ErrorBody, ErrorEnvelope};
 use crate::control::pairings::{PairedPerson, Pairings};
@@ -153,6 +154,19 @@ impl Client {
     pub async fn unpair(&self, who: &str) -> Result<Vec<PairedPerson>, ClientError> {
         let route = format!("/v1/pairings/{}", segment(who));
         self.request(Method::DELETE, &route, None::<&()>).await
+    }
+
+    /// Decides about what the model wants.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it was settled before.
+    pub async fn decide(&self, id: &str, decision: &str) -> Result<ApprovalStatus, ClientError> {
+        let route = format!("/v1/approvals/{}", segment(id));
+        let decision = NewDecision {
+            decision: decision.to_owned(),
+        };
+        self.request(Method::POST, &route, Some(&decision)).await
     }
 
     /// Reports a result to a dispatcher.

@@ -30,6 +30,8 @@ pub enum Code {
     UnknownLane,
     /// No such teammate.
     UnknownTeammate,
+    /// No such approval.
+    UnknownApproval,
     /// No such code of a newcomer, or no such person.
     UnknownPairing,
     /// The code of a newcomer was good once.
@@ -40,6 +42,8 @@ pub enum Code {
     TooMany,
     /// It is closed, and takes nothing more.
     Closed,
+    /// It was settled before; that counts.
+    AlreadySettled,
     /// The configuration has it turned off.
     TurnedOff,
     /// It cannot be done as things are in the workspace.
@@ -60,11 +64,13 @@ impl Code {
         Self::UnknownDispatcher,
         Self::UnknownLane,
         Self::UnknownTeammate,
+        Self::UnknownApproval,
         Self::UnknownPairing,
         Self::Expired,
         Self::NameTaken,
         Self::TooMany,
         Self::Closed,
+        Self::AlreadySettled,
         Self::TurnedOff,
         Self::WorkspaceConflict,
         Self::LedgerUnavailable,
@@ -81,11 +87,13 @@ impl Code {
             Self::UnknownDispatcher => "unknown-dispatcher",
             Self::UnknownLane => "unknown-lane",
             Self::UnknownTeammate => "unknown-teammate",
+            Self::UnknownApproval => "unknown-approval",
             Self::UnknownPairing => "unknown-pairing",
             Self::Expired => "expired",
             Self::NameTaken => "name-taken",
             Self::TooMany => "too-many",
             Self::Closed => "closed",
+            Self::AlreadySettled => "already-settled",
             Self::TurnedOff => "turned-off",
             Self::WorkspaceConflict => "workspace-conflict",
             Self::LedgerUnavailable => "ledger-unavailable",
@@ -101,6 +109,7 @@ impl Code {
             | Self::UnknownDispatcher
             | Self::UnknownLane
             | Self::UnknownTeammate
+            | Self::UnknownApproval
             | Self::UnknownPairing => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -108,6 +117,7 @@ impl Code {
             Self::NameTaken
             | Self::TooMany
             | Self::Closed
+            | Self::AlreadySettled
             | Self::TurnedOff
             | Self::WorkspaceConflict => StatusCode::CONFLICT,
             Self::LedgerUnavailable | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,

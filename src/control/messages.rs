@@ -48,6 +48,9 @@ pub struct MessageStatus {
     /// Its place among those that wait in its lane: 1 is next. Absent beyond the first hundred.
     #[serde(default)]
     pub place: Option<usize>,
+    /// How many decisions of people its turn waits for.
+    #[serde(default)]
+    pub approvals: u32,
     /// The name of the failure, if it failed.
     #[serde(default)]
     pub failure: Option<String>,

@@ -8,12 +8,14 @@
 //! - [`messages`]: what became of the messages
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
+//! - [`approvals`]: what the model wants and people decide
 //! - [`error`]: what is wrong, by name
 //! - [`server`]: the routes, and who is served
 //! - [`client`]: the other end, for the command line
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
+pub mod approvals;
 pub mod client;
 pub mod completions;
 pub mod error;
@@ -25,6 +27,9 @@ pub mod teammates;
 #[cfg(test)]
 mod tests;
 
+pub use crate::control::approvals::{
+    ApprovalStatus, Approvals, MAX_APPROVALS, NewDecision, outcome,
+};
 pub use crate::control::client::{Client, ClientError, teammate_route, teammates_route};
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::error::Code;

@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::control::approvals;
 use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
 use crate::control::messages::{MAX_MESSAGES, Messages};
@@ -118,6 +119,8 @@ fn routes(api: Api) -> Router {
             "/v1/dispatchers/{id}/teammates/{name}/stop",
             post(teammates::stop),
         )
+        .route("/v1/approvals", get(approvals::list))
+        .route("/v1/approvals/{id}", post(approvals::decide))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)

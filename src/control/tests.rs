@@ -63,6 +63,7 @@ fn status() -> Status {
                 open_turn: Some(OpenTurn {
                     id: TurnKey::from_bytes([1; 16]),
                     started_at: at(1_795_166_103, 0),
+                    approvals: 0,
                 }),
                 last_turn: None,
             }],
@@ -110,6 +111,7 @@ fn message() -> MessageStatus {
         lane: LaneId::new("flow"),
         state: "refused".into(),
         place: None,
+        approvals: 0,
         failure: None,
         refusal: Some(RefusalReason::NotPaired),
         sent_at: at(1_795_166_000, 0),

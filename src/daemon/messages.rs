@@ -34,9 +34,25 @@ pub(super) async fn tell(ledger: &Ledger, limit: usize) -> Result<Messages, Ledg
             let queue = queues.get(&record.lane).map_or(&[][..], Vec::as_slice);
             place = queue.iter().position(|id| *id == record.id);
         }
-        messages.push(describe(record, place.map(|index| index + 1)));
+        let approvals = match record.state {
+            MessageState::InTurn => waits_for(ledger, &record).await?,
+            _ => 0,
+        };
+        let place = place.map(|index| index + 1);
+        messages.push(MessageStatus {
+            approvals,
+            ..describe(record, place)
+        });
     }
     Ok(Messages { messages })
+}
+
+/// Returns how many decisions of people a message's turn waits for.
+async fn waits_for(ledger: &Ledger, record: &MessageRecord) -> Result<u32, LedgerError> {
+    let lane = ledger.lane(&record.lane).await?;
+    let open = lane.and_then(|lane| lane.open);
+    let its = open.filter(|open| Some(open.key) == record.turn);
+    Ok(its.map_or(0, |open| open.approvals))
 }
 
 fn describe(record: MessageRecord, place: Option<usize>) -> MessageStatus {
@@ -63,6 +79,7 @@ fn describe(record: MessageRecord, place: Option<usize>) -> MessageStatus {
         lane: record.lane,
         state: record.state.as_str().to_owned(),
         place,
+        approvals: 0,
         failure,
         refusal,
         sent_at: message.sent_at,

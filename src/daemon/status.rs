@@ -211,6 +211,7 @@ fn count_teammates(lanes: &[LaneRecord]) -> TeammateCounts {
 fn lane(lane: LaneRecord, names: &HashMap<TeammateId, String>) -> LaneStatus {
     let waiting = lane.inputs();
     let state = match (&lane.open, waiting) {
+        (Some(open), _) if open.approvals > 0 => "waits for approval",
         (Some(_), _) => "in turn",
         (None, 0) => "idle",
         (None, _) => "waiting",
@@ -225,6 +226,7 @@ fn lane(lane: LaneRecord, names: &HashMap<TeammateId, String>) -> LaneStatus {
         open_turn: lane.open.map(|open| OpenTurn {
             id: open.key,
             started_at: open.opened_at,
+            approvals: open.approvals,
         }),
     }
 }

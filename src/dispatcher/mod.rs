@@ -6,6 +6,7 @@
 //! - `recovery` says, without IO, what to do with a turn that something broke;
 //! - `attachments` fetches what came with messages, `patience` says for how long;
 //! - `calls` carries out what models call;
+//! - `approvals` is what people decide at the machine;
 //! - `report` takes results from whoever did the work, `teammates` orders of people;
 //! - `spill` keeps completions that are too long for a conversation;
 //! - `envelope` is how a message or a completion reads for the model, `words` what people are told.
@@ -14,6 +15,7 @@
 //! a platform works.
 
 mod actor;
+mod approvals;
 pub mod attachments;
 mod calls;
 pub mod envelope;
