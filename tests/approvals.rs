@@ -60,9 +60,20 @@ async fn what_is_accepted_runs_once_and_what_is_declined_does_not() {
     ] {
         let name = format!("n{number}");
         let asked = world.platform.write("c", &format!("run: {name}"));
-        let question = world.platform.posted(&format!("**Approval #{number}**: ")).await;
-        assert!(question.text.contains(&format!("trace-{name}")), "{}", question.text);
-        assert!(question.text.contains("it has to leave a trace"), "{}", question.text);
+        let question = world
+            .platform
+            .posted(&format!("**Approval #{number}**: "))
+            .await;
+        assert!(
+            question.text.contains(&format!("trace-{name}")),
+            "{}",
+            question.text
+        );
+        assert!(
+            question.text.contains("it has to leave a trace"),
+            "{}",
+            question.text
+        );
         assert_eq!(runs(&world, &name), 0);
         let decided = world.platform.write("c", decision);
         let said = world.platform.settled(&decided).await;
@@ -111,7 +122,10 @@ async fn several_are_decided_in_any_order_and_which_one_has_to_be_said() {
     let mut world = world("").await;
     let asked = world.platform.write("c", "run: a b c");
     for number in 1..=3 {
-        world.platform.posted(&format!("**Approval #{number}**: ")).await;
+        world
+            .platform
+            .posted(&format!("**Approval #{number}**: "))
+            .await;
     }
     let unclear = world.platform.write("c", "approve");
     let said = world.platform.settled(&unclear).await;
@@ -123,7 +137,11 @@ async fn several_are_decided_in_any_order_and_which_one_has_to_be_said() {
         rest.split_once('*').unwrap().0.to_owned()
     };
     let [a, b, c] = ["a", "b", "c"].map(number);
-    for decision in [format!("approve {c}"), format!("decline {a}"), format!("approve {b}")] {
+    for decision in [
+        format!("approve {c}"),
+        format!("decline {a}"),
+        format!("approve {b}"),
+    ] {
         let decided = world.platform.write("c", &decision);
         world.platform.settled(&decided).await;
     }
@@ -164,7 +182,10 @@ async fn what_nobody_decides_in_time_is_declined_and_a_turn_that_waits_is_not_si
     let mut world = world("approval_timeout = \"3s\"\nturn_idle_timeout = \"1s\"").await;
     let asked = world.platform.write("c", "run: a");
     world.platform.posted(FIRST).await;
-    let said = world.platform.posted("nobody decided within 3 seconds").await;
+    let said = world
+        .platform
+        .posted("nobody decided within 3 seconds")
+        .await;
     assert_eq!(said.kind, "notice");
     let answer = world.platform.settled(&asked).await;
     assert!(answer[0].text.contains("echo: "), "{answer:?}");
@@ -182,7 +203,10 @@ async fn a_killed_daemon_declines_what_was_open_and_says_so() {
     world.platform.posted(FIRST).await;
     world.kill_daemon().await;
     world.start();
-    world.platform.posted("tieline was restarted before anybody decided").await;
+    world
+        .platform
+        .posted("tieline was restarted before anybody decided")
+        .await;
     // The turn goes on, and the model wants it again.
     world.platform.posted("**Approval #2**: ").await;
     assert_eq!(runs(&world, "a"), 0);
@@ -201,7 +225,10 @@ async fn a_child_that_dies_takes_what_it_asked_for_with_it() {
     let asked = world.platform.write("c", "run: a");
     world.platform.posted(FIRST).await;
     world.signal_app_server(Signal::KILL);
-    world.platform.posted("Codex ended unexpectedly before anybody decided").await;
+    world
+        .platform
+        .posted("Codex ended unexpectedly before anybody decided")
+        .await;
     world.platform.posted("**Approval #2**: ").await;
     assert_eq!(runs(&world, "a"), 0);
     world.platform.write("c", "approve");
@@ -217,7 +244,10 @@ async fn a_newer_message_that_stops_the_turn_ends_what_it_asked_for() {
     world.platform.posted(FIRST).await;
     let newer = world.platform.write("c", "hello");
     world.platform.settled(&asked).await;
-    world.platform.posted("Approval #1** is no longer needed").await;
+    world
+        .platform
+        .posted("Approval #1** is no longer needed")
+        .await;
     world.platform.settled(&newer).await;
     assert_eq!(runs(&world, "a"), 0);
     finish(world).await;
@@ -226,7 +256,8 @@ async fn a_newer_message_that_stops_the_turn_ends_what_it_asked_for() {
 #[tokio::test]
 async fn over_a_new_connection_people_are_not_asked_again() {
     let echo = Echo::new();
-    let wish = r#"{"cmd":"echo ran >> trace-a","login":false,"sandbox_permissions":"require_escalated"}"#;
+    let wish =
+        r#"{"cmd":"echo ran >> trace-a","login":false,"sandbox_permissions":"require_escalated"}"#;
     for _ in 0..2 {
         echo.once("run", Fault::Call("exec_command", wish));
     }
@@ -273,7 +304,10 @@ async fn what_is_long_is_shown_whole_beside_the_question() {
     echo.once("run", Fault::Call("exec_command", String::leak(wish)));
     let asked = world.platform.write("c", "run");
     let question = world.platform.posted(FIRST).await.text;
-    assert!(question.contains("echo ran >> trace-a") && question.contains("⋯"), "{question}");
+    assert!(
+        question.contains("echo ran >> trace-a") && question.contains("⋯"),
+        "{question}"
+    );
     assert!(question.contains(r"a\u{202e}b"), "{question}");
     assert!(question.contains("All of it is right above."), "{question}");
     let whole = &saying(&world, "echo ok")[0].text;
@@ -297,7 +331,11 @@ async fn which_files_would_change_is_shown() {
     echo.once("change", Fault::Patch(patch));
     for (number, decision, exists) in [(1, "decline", false), (2, "approve", true)] {
         let asked = world.platform.write("c", "change");
-        let question = world.platform.posted(&format!("**Approval #{number}**: ")).await.text;
+        let question = world
+            .platform
+            .posted(&format!("**Approval #{number}**: "))
+            .await
+            .text;
         assert!(question.contains("wants to change files"), "{question}");
         assert!(question.contains("outside.txt  +2\n"), "{question}");
         assert!(question.contains("+one\n+two\n"), "{question}");
@@ -334,13 +372,21 @@ async fn whoever_works_at_the_machine_sees_what_waits_and_decides() {
     );
     let asked = world.platform.write("c", "run: a b");
     for number in 1..=2 {
-        world.platform.posted(&format!("**Approval #{number}**: ")).await;
+        world
+            .platform
+            .posted(&format!("**Approval #{number}**: "))
+            .await;
     }
     let (_, list) = tieline(&world, &["approvals"]).await;
     assert!(list.contains("open, ") && list.contains("term:c"), "{list}");
-    let rows: Vec<Vec<_>> = list.lines().map(|row| row.split_whitespace().collect()).collect();
+    let rows: Vec<Vec<_>> = list
+        .lines()
+        .map(|row| row.split_whitespace().collect())
+        .collect();
     let id = |name: &str| {
-        let row = rows.iter().find(|row| row.contains(&format!("trace-{name}'").as_str()));
+        let row = rows
+            .iter()
+            .find(|row| row.contains(&format!("trace-{name}'").as_str()));
         row.unwrap_or_else(|| panic!("{list}"))[0].to_owned()
     };
     let (a, b) = (id("a"), id("b"));
@@ -349,7 +395,10 @@ async fn whoever_works_at_the_machine_sees_what_waits_and_decides() {
     let (_, status) = tieline(&world, &["status"]).await;
     assert!(status.contains("waits for approval"), "{status}");
     let (_, messages) = tieline(&world, &["messages"]).await;
-    assert!(messages.contains("in turn, waits for approval"), "{messages}");
+    assert!(
+        messages.contains("in turn, waits for approval"),
+        "{messages}"
+    );
     let here = world.platform.write("c", "where");
     let said = world.platform.settled(&here).await;
     assert!(said[0].text.contains("waits for an approval"), "{said:?}");
@@ -359,7 +408,10 @@ async fn whoever_works_at_the_machine_sees_what_waits_and_decides() {
     assert!(said.ends_with("in term:c: accept by operator\n"), "{said}");
     let (code, said) = tieline(&world, &["approvals", "decline", &a]).await;
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("is settled already: accept by operator"), "{said}");
+    assert!(
+        said.contains("is settled already: accept by operator"),
+        "{said}"
+    );
     let (code, said) = tieline(&world, &["approvals", "decline", "x"]).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("there is no approval x"), "{said}");
@@ -370,7 +422,10 @@ async fn whoever_works_at_the_machine_sees_what_waits_and_decides() {
     world.platform.settled(&asked).await;
     assert_eq!(["a", "b"].map(|it| runs(&world, it)), [1, 0]);
     // Nobody here has decided, so everybody is told.
-    for told in ["was accepted by the operator", "was declined by the operator"] {
+    for told in [
+        "was accepted by the operator",
+        "was declined by the operator",
+    ] {
         assert_eq!(saying(&world, told).len(), 1, "{told}");
     }
     let (_, all) = tieline(&world, &["approvals", "list", "--all", "--json"]).await;
@@ -378,12 +433,22 @@ async fn whoever_works_at_the_machine_sees_what_waits_and_decides() {
     assert_eq!(all["approvals"].as_array().unwrap().len(), 2);
 
     let client = Client::new(&world.path().join("state/control.sock"));
-    for route in ["/v1/approvals?state=odd", "/v1/approvals?limit=0", "/v1/approvals?x=1"] {
+    for route in [
+        "/v1/approvals?state=odd",
+        "/v1/approvals?limit=0",
+        "/v1/approvals?x=1",
+    ] {
         let refused = client.get::<serde_json::Value>(route).await.unwrap_err();
-        assert!(refused.to_string().contains("not understood"), "{refused:?}");
+        assert!(
+            refused.to_string().contains("not understood"),
+            "{refused:?}"
+        );
     }
     let refused = client.decide(&a, "maybe").await.unwrap_err();
-    assert!(refused.to_string().contains("is no decision"), "{refused:?}");
+    assert!(
+        refused.to_string().contains("is no decision"),
+        "{refused:?}"
+    );
     finish(world).await;
 }
 
@@ -392,11 +457,14 @@ async fn a_teammates_wishes_come_to_where_its_task_was_given() {
     let mut world = world("").await;
     let greeting = world.platform.write("c", "hello");
     world.platform.settled(&greeting).await;
-    let spawn = ["teammates", "spawn", "flaky", "run: a", "--dispatcher", "test"];
+    let spawn = ["teammates", "spawn", "flaky", "--task", "run: a"];
     let (code, said) = tieline(&world, &spawn).await;
     assert_eq!(code, Some(0), "{said}");
     let question = world.platform.posted(FIRST).await;
-    assert!(question.text.contains("the teammate `flaky` wants to run"), "{question:?}");
+    assert!(
+        question.text.contains("the teammate `flaky` wants to run"),
+        "{question:?}"
+    );
     world.platform.write("c", "approve");
     world.platform.posted("flaky").await;
     world.until_logged("decision=\"accept\"").await;

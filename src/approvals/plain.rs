@@ -58,7 +58,11 @@ pub fn excerpt(text: &str) -> String {
         .sum();
     let tail = ceil(text, text.len() - tail_lines.min(TAIL.1)).max(head);
     let cut = tail - head;
-    let gap = if text[..head].ends_with('\n') { "" } else { "\n" };
+    let gap = if text[..head].ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
     format!("{}{gap}⋯ (+{cut} B) ⋯\n{}", &text[..head], &text[tail..])
 }
 

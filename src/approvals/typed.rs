@@ -63,7 +63,8 @@ impl Typed {
         let (rest, decision) = WORDS
             .iter()
             .find_map(|(words, decision)| Some((text.strip_prefix(words)?, *decision)))?;
-        let is_separate = rest.starts_with([' ', '#', '＃']) || !rest.starts_with(char::is_alphabetic);
+        let is_separate =
+            rest.starts_with([' ', '#', '＃']) || !rest.starts_with(char::is_alphabetic);
         let number = rest.trim_start().trim_start_matches(['#', '＃']).trim();
         let which = match number {
             "" if rest.is_empty() => Which::Only,
@@ -153,6 +154,9 @@ mod tests {
         assert_eq!((four[0], four[5]), (None, None));
         record.wanted.for_session = false;
         let three: Vec<_> = all(&record);
-        assert_eq!(three[1..5], [Some(Accept), Some(Decline), Some(Cancel), None]);
+        assert_eq!(
+            three[1..5],
+            [Some(Accept), Some(Decline), Some(Cancel), None]
+        );
     }
 }

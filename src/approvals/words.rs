@@ -192,9 +192,17 @@ pub fn which(open: &[ApprovalRecord], language: Language) -> String {
     let lines = open.iter().map(|record| {
         let first = record.wanted.what.lines().next().unwrap_or_default();
         let shown: String = first.chars().take(60).collect();
-        let more = if shown.len() < record.wanted.what.len() { "…" } else { "" };
+        let more = if shown.len() < record.wanted.what.len() {
+            "…"
+        } else {
+            ""
+        };
         let wish = wish(record, language);
-        format!("- #{} {wish}: {}", record.number, code(&format!("{shown}{more}")))
+        format!(
+            "- #{} {wish}: {}",
+            record.number,
+            code(&format!("{shown}{more}"))
+        )
     });
     let lines: Vec<_> = lines.collect();
     let example = open.first().map_or(1, |record| record.number);
@@ -240,7 +248,10 @@ fn wish(record: &ApprovalRecord, language: Language) -> String {
 fn details(record: &ApprovalRecord, language: Language) -> Vec<String> {
     let wanted = &record.wanted;
     let fence = fence(&wanted.what);
-    let mut details = vec![format!("{fence}\n{}\n{fence}", wanted.what.trim_end_matches('\n'))];
+    let mut details = vec![format!(
+        "{fence}\n{}\n{fence}",
+        wanted.what.trim_end_matches('\n')
+    )];
     if wanted.is_cut {
         let note = match language {
             Language::English => "*This is only a part of it. All of it is right above.*",
@@ -286,15 +297,18 @@ fn how_to_type(record: &ApprovalRecord, language: Language) -> String {
         .collect();
     match language {
         Language::English => {
-            let (last, others) = words.split_last().map_or(("", &[][..]), |(last, others)| {
-                (last.as_str(), others)
-            });
+            let (last, others) = words
+                .split_last()
+                .map_or(("", &[][..]), |(last, others)| (last.as_str(), others));
             format!(
                 "Write {} or {last} (which also stops the turn).",
                 others.join(", ")
             )
         }
-        Language::Chinese => format!("请回复 {}（最后一项会同时停止这次处理）。", words.join("、")),
+        Language::Chinese => format!(
+            "请回复 {}（最后一项会同时停止这次处理）。",
+            words.join("、")
+        ),
     }
 }
 
@@ -346,7 +360,11 @@ fn fence(text: &str) -> String {
 fn code(text: &str) -> String {
     let text = text.replace(['\n', '\t'], " ");
     let tick = "`".repeat(longest_run(&text) + 1);
-    let space = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
+    let space = if text.starts_with('`') || text.ends_with('`') {
+        " "
+    } else {
+        ""
+    };
     format!("{tick}{space}{text}{space}{tick}")
 }
 

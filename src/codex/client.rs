@@ -325,9 +325,9 @@ impl Shared {
         };
         let is_droppable = match &event {
             ThreadEvent::Notification(notification) => notification.is_droppable(),
-            ThreadEvent::Declined(_)
-            | ThreadEvent::Asked { .. }
-            | ThreadEvent::Answered { .. } => false,
+            ThreadEvent::Declined(_) | ThreadEvent::Asked { .. } | ThreadEvent::Answered { .. } => {
+                false
+            }
         };
         if is_droppable {
             if sender.capacity() < EVENTS / 4 || sender.try_send(event).is_err() {

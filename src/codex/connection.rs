@@ -20,8 +20,8 @@ use super::protocol::{
     Answer, FileChange, Item, Notification, NotificationBody, RpcError, ServerRequest,
     ServerRequestKind,
 };
-use crate::id::ThreadId;
 use super::wire::{CloseReason, Incoming, Outgoing, Wire};
+use crate::id::ThreadId;
 
 /// Frames that wait to be written.
 const OUTGOING: usize = 256;
@@ -381,7 +381,9 @@ impl Reader {
         }
         let task = self.answers.spawn(async move {
             let answer = if is_patient {
-                let Some(answer) = withdrawn.run_until_cancelled(handler.answer(&request)).await
+                let Some(answer) = withdrawn
+                    .run_until_cancelled(handler.answer(&request))
+                    .await
                 else {
                     handler.withdrawn(&request).await;
                     return (request, false);

@@ -283,11 +283,7 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
         wakes: HashMap::new(),
         ids: HashMap::new(),
     };
-    if stop
-        .run_until_cancelled(void_open(context))
-        .await
-        .is_none()
-    {
+    if stop.run_until_cancelled(void_open(context)).await.is_none() {
         return;
     }
     show_again(context).await;

@@ -81,15 +81,41 @@ impl ChannelIntake {
                 _ => return Ok(None),
             },
             (Typed::Choice(_), _) => return Ok(None),
-            (Typed::Words { decision, which: Which::Only, .. }, [only]) => (only.clone(), decision),
-            (Typed::Words { which: Which::Only, is_certain, .. }, []) => {
+            (
+                Typed::Words {
+                    decision,
+                    which: Which::Only,
+                    ..
+                },
+                [only],
+            ) => (only.clone(), decision),
+            (
+                Typed::Words {
+                    which: Which::Only,
+                    is_certain,
+                    ..
+                },
+                [],
+            ) => {
                 let text = words::NOTHING_OPEN.within(language);
                 return Ok(is_certain.then(|| Verdict::Answer(text.to_owned())));
             }
-            (Typed::Words { which: Which::Only, .. }, several) => {
+            (
+                Typed::Words {
+                    which: Which::Only, ..
+                },
+                several,
+            ) => {
                 return Ok(Some(Verdict::Answer(words::which(several, language))));
             }
-            (Typed::Words { decision, which: Which::Number(number), is_certain }, open) => {
+            (
+                Typed::Words {
+                    decision,
+                    which: Which::Number(number),
+                    is_certain,
+                },
+                open,
+            ) => {
                 let record = match open.iter().find(|it| it.number == number) {
                     Some(record) => Some(record.clone()),
                     None => self.settled(number, message).await?,

@@ -298,10 +298,9 @@ impl ApprovalState {
             }
             (Self::Open, ApprovalEvent::Expired { at }) => Ok(Self::Expired { at }),
             (Self::Open, ApprovalEvent::Voided { reason, at }) => Ok(Self::Void { reason, at }),
-            (
-                state @ (Self::Decided { .. } | Self::Expired { .. } | Self::Void { .. }),
-                event,
-            ) => Err(IllegalTransition::new(&state, &event)),
+            (state @ (Self::Decided { .. } | Self::Expired { .. } | Self::Void { .. }), event) => {
+                Err(IllegalTransition::new(&state, &event))
+            }
         }
     }
 

@@ -3,7 +3,8 @@
 use tieline_channel::{ChannelId, Conversation, EventKey, EventKind, UserId};
 
 use crate::id::{
-    ApprovalId, CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, TeammateId, ThreadId, TurnKey,
+    ApprovalId, CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, TeammateId,
+    ThreadId, TurnKey,
 };
 use crate::ledger::error::LedgerError;
 use crate::ledger::time;

@@ -103,7 +103,9 @@ impl Attempt<'_> {
     async fn edit(&self, edit: &Edit) -> Result<Next, LedgerError> {
         let Some(record) = self.ledger.approval(edit.approval).await? else {
             let reason = "what it was to show is forgotten".to_owned();
-            return self.failed(SendError::Never { reason }, Before::Absent).await;
+            return self
+                .failed(SendError::Never { reason }, Before::Absent)
+                .await;
         };
         let asking = self.ledger.post(edit.post).await?;
         let shown = match asking.map(|entry| entry.state) {

@@ -46,12 +46,23 @@ impl<S: Service> Stage<S> {
         world.ready(0).await;
         service.wait_for_connections(1).await;
         let group = S::group(&service, "ops");
-        Self { service, world, mei, jun, group }
+        Self {
+            service,
+            world,
+            mei,
+            jun,
+            group,
+        }
     }
 
     /// Asks for what runs these.
     fn ask(&self, names: &str) -> Asked {
-        S::ask(&self.service, &self.jun, &self.group, &format!("run: {names}"))
+        S::ask(
+            &self.service,
+            &self.jun,
+            &self.group,
+            &format!("run: {names}"),
+        )
     }
 
     /// Waits until a post says this below a question.
@@ -81,7 +92,13 @@ impl<S: Service> Stage<S> {
     }
 
     fn press(&self, person: &str, question: &Question, label: &str) -> EventId {
-        S::press(&self.service, person, &question.chat, &question.message, label)
+        S::press(
+            &self.service,
+            person,
+            &question.chat,
+            &question.message,
+            label,
+        )
     }
 
     /// Waits until a question shows how it was settled, and cannot be pressed any more.
@@ -91,8 +108,8 @@ impl<S: Service> Stage<S> {
             let places = state.answers();
             let mut here = places.get(&asked.place())?.iter();
             let post = here.find(|it| it.message == question.message)?;
-            let is_settled = post.text.contains(text)
-                && !state.has_buttons(&question.chat, &question.message);
+            let is_settled =
+                post.text.contains(text) && !state.has_buttons(&question.chat, &question.message);
             is_settled.then_some(())
         };
         self.service.wait_for(&what, find).await;
@@ -116,14 +133,22 @@ pub(crate) async fn the_first_decision_of_somebody_who_may_counts<S: Service>(op
     let stage = Stage::<S>::set(options, "").await;
     for (label, told, ran) in [
         ("Accept", "was accepted by Mei", 1),
-        ("Accept for session", "was accepted for the session by Mei", 1),
+        (
+            "Accept for session",
+            "was accepted for the session by Mei",
+            1,
+        ),
         ("Decline", "was declined by Mei", 0),
         ("Cancel turn", "who also stopped the turn", 0),
     ] {
         let name = label.replace(' ', "-");
         let asked = stage.ask(&name);
         let question = stage.says(&asked, "Codex wants to run a command").await;
-        assert!(question.text.contains(&format!("trace-{name}")), "{}", question.text);
+        assert!(
+            question.text.contains(&format!("trace-{name}")),
+            "{}",
+            question.text
+        );
         // Somebody who may not changes nothing, and hears so once.
         stage.press(&stage.jun, &question, "Accept");
         stage.press(&stage.jun, &question, "Cancel turn");
@@ -142,7 +167,11 @@ pub(crate) async fn the_first_decision_of_somebody_who_may_counts<S: Service>(op
         stage.service.all_acknowledged().await;
         assert_eq!(runs(&stage.world, &name), ran, "{label}");
         assert_eq!(stage.count(&asked, "Only an approver"), 1);
-        assert_eq!(stage.count(&asked, "#1"), 2, "the question, and that Jun may not");
+        assert_eq!(
+            stage.count(&asked, "#1"),
+            2,
+            "the question, and that Jun may not"
+        );
     }
     stage.finish().await;
 }
@@ -154,7 +183,11 @@ pub(crate) async fn several_are_decided_in_any_order_and_what_is_accepted_for_th
 ) {
     let stage = Stage::<S>::set(options, "").await;
     let asked = stage.ask("a b c");
-    for (name, label) in [("c", "Accept"), ("a", "Decline"), ("b", "Accept for session")] {
+    for (name, label) in [
+        ("c", "Accept"),
+        ("a", "Decline"),
+        ("b", "Accept for session"),
+    ] {
         let question = stage.says(&asked, &format!("trace-{name}'")).await;
         stage.press(&stage.mei, &question, label);
         let told = if name == "a" { "declined" } else { "accepted" };
@@ -163,8 +196,8 @@ pub(crate) async fn several_are_decided_in_any_order_and_what_is_accepted_for_th
     stage.answered(&asked).await;
     assert_eq!(["a", "b", "c"].map(|it| runs(&stage.world, it)), [0, 1, 1]);
     let marker = "run: b";
-    let root = asked.thread.clone().unwrap_or(asked.message.clone());
-    let again = S::ask_below(&stage.service, &stage.jun, &stage.group, &root, marker);
+    let root = &asked.message;
+    let again = S::ask_below(&stage.service, &stage.jun, &stage.group, root, marker);
     stage.says(&again, "echo: run: b").await;
     assert_eq!(runs(&stage.world, "b"), 2);
     assert_eq!(stage.count(&asked, "#4"), 0);
@@ -192,7 +225,9 @@ pub(crate) async fn what_is_pressed_too_late_changes_nothing_and_the_post_shows_
     stage.press(&stage.mei, &other, "Accept");
     stage.service.all_acknowledged().await;
     stage.service.heal();
-    stage.shows(&question, &expired, "nobody decided within 3 seconds").await;
+    stage
+        .shows(&question, &expired, "nobody decided within 3 seconds")
+        .await;
     stage.shows(&other, &declined, "was declined by Mei").await;
     for (asked, name) in [(&expired, "expired"), (&declined, "declined")] {
         stage.answered(asked).await;
@@ -224,7 +259,13 @@ pub(crate) async fn a_killed_daemon_declines_what_was_open<S: Service>(options: 
     let question = stage.says(&asked, "Codex wants").await;
     stage.world.kill_daemon().await;
     stage.world.start();
-    stage.shows(&question, &asked, "tieline was restarted before anybody decided").await;
+    stage
+        .shows(
+            &question,
+            &asked,
+            "tieline was restarted before anybody decided",
+        )
+        .await;
     // The turn goes on, and the model wants it again.
     let again = stage.says(&asked, "**Approval #2").await;
     assert_eq!(runs(&stage.world, "a"), 0);
@@ -264,7 +305,9 @@ pub(crate) async fn what_the_disk_does_not_take_is_not_decided<S: Service>(optio
     let press = stage.press(&stage.mei, &question, "Accept");
     stage
         .service
-        .until("the press", |service| (service.deliveries(&press) > 0).then_some(()))
+        .until("the press", |service| {
+            (service.deliveries(&press) > 0).then_some(())
+        })
         .await;
     stage.world.until_logged("is not acknowledged").await;
     assert_eq!(runs(&stage.world, "a"), 0);

@@ -10,7 +10,8 @@ async fn the_first_decision_of_somebody_who_may_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn several_are_decided_in_any_order_and_what_is_accepted_for_the_session_is_not_asked_again() {
+async fn several_are_decided_in_any_order_and_what_is_accepted_for_the_session_is_not_asked_again()
+{
     let options = Options::default().hasty();
     approvals::several_are_decided_in_any_order_and_what_is_accepted_for_the_session_is_not_asked_again::<Slack>(options).await;
 }
@@ -18,7 +19,10 @@ async fn several_are_decided_in_any_order_and_what_is_accepted_for_the_session_i
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_pressed_too_late_changes_nothing_and_the_post_shows_it_in_the_end() {
     let options = Options::default().hasty();
-    approvals::what_is_pressed_too_late_changes_nothing_and_the_post_shows_it_in_the_end::<Slack>(options).await;
+    approvals::what_is_pressed_too_late_changes_nothing_and_the_post_shows_it_in_the_end::<Slack>(
+        options,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,7 +32,12 @@ impl Script for Wants {
             return responder.message(&echo_of(text), Phase::FinalAnswer).await;
         };
         let line = rest.lines().next().unwrap_or_default();
-        for name in line.split('<').next().unwrap_or_default().split_whitespace() {
+        for name in line
+            .split('<')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+        {
             let (tool, arguments) = escalated(request, &command(name));
             responder.call(tool, &arguments).await?;
         }

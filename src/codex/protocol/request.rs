@@ -288,7 +288,9 @@ impl ServerRequest {
             ServerRequestKind::UserInput { questions } => {
                 Some(format!("a question: {}", questions.join(" / ")))
             }
-            ServerRequestKind::Elicitation { server, message, .. } => Some(match message {
+            ServerRequestKind::Elicitation {
+                server, message, ..
+            } => Some(match message {
                 Some(message) => format!("for the MCP server {server}: {message}"),
                 None => format!("for the MCP server {server}"),
             }),
@@ -339,7 +341,10 @@ impl McpTool {
 /// Returns what a command would be allowed beyond its sandbox.
 fn extras_of(params: &Value) -> Vec<String> {
     let mut extras = Vec::new();
-    if let Some(network) = params.get("networkApprovalContext").filter(|it| !it.is_null()) {
+    if let Some(network) = params
+        .get("networkApprovalContext")
+        .filter(|it| !it.is_null())
+    {
         let part = |key: &str| network.get(key).and_then(Value::as_str).unwrap_or("?");
         extras.push(format!("network: {} ({})", part("host"), part("protocol")));
     }
@@ -362,7 +367,10 @@ pub fn rights(permissions: &Value) -> Vec<String> {
         let path = &entry["path"];
         let text = |key: &str| path[key].as_str().map(str::to_owned);
         let place = text("path").or_else(|| text("pattern"));
-        lines.push(format!("{access}: {}", place.unwrap_or_else(|| path.to_string())));
+        lines.push(format!(
+            "{access}: {}",
+            place.unwrap_or_else(|| path.to_string())
+        ));
     }
     // Older servers have lists; newer ones have both, saying the same.
     if entries.is_none() {
@@ -387,4 +395,115 @@ fn unix_seconds() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, params: Value) -> ServerRequest {
+        ServerRequest::parse(&json!(7), method.to_owned(), &params)
+    }
+
+    #[test]
+    fn what_is_granted_is_what_was_asked_for() {
+        let rights = json!({"network": {"enabled": true}, "fileSystem": null});
+        let permissions = request(
+            "item/permissions/requestApproval",
+            json!({"threadId": "T", "itemId": "i", "permissions": rights}),
+        );
+        let command = request(
+            "item/commandExecution/requestApproval",
+            json!({"threadId": "T", "command": "rm x"}),
+        );
+        let tool = request(
+            "mcpServer/elicitation/request",
+            json!({"threadId": "T", "serverName": "files", "message": "May it?", "_meta": {
+                "codex_approval_kind": "mcp_tool_call", "tool_name": "read",
+                "tool_params": {"path": "/x"}, "persist": ["session", "always"]}}),
+        );
+        for (request, once, for_session, cancel) in [
+            (
+                &permissions,
+                json!({"permissions": rights, "scope": "turn"}),
+                json!({"permissions": rights, "scope": "session"}),
+                json!({"permissions": {}, "scope": "turn"}),
+            ),
+            (
+                &command,
+                json!({"decision": "accept"}),
+                json!({"decision": "acceptForSession"}),
+                json!({"decision": "cancel"}),
+            ),
+            (
+                &tool,
+                json!({"action": "accept", "content": {}}),
+                json!({"action": "accept", "content": {}, "_meta": {"persist": "session"}}),
+                json!({"action": "cancel"}),
+            ),
+        ] {
+            assert!(request.is_for_people());
+            assert_eq!(request.grant(false), Ok(once));
+            assert_eq!(request.grant(true), Ok(for_session));
+            assert_eq!(request.cancel(), Ok(cancel));
+        }
+        assert_eq!(
+            (permissions.id.as_str(), permissions.item_id.as_deref()),
+            ("7", Some("i"))
+        );
+    }
+
+    #[test]
+    fn what_is_not_for_people_is_never_granted() {
+        for (method, params) in [
+            (
+                "mcpServer/elicitation/request",
+                json!({"serverName": "s", "_meta": null}),
+            ),
+            ("item/tool/requestUserInput", json!({"questions": []})),
+            ("execCommandApproval", json!({})),
+            ("item/new/requestApproval", json!({})),
+        ] {
+            let request = request(method, params);
+            assert!(!request.is_for_people(), "{method}");
+            assert_eq!(request.grant(true), request.decline(), "{method}");
+        }
+    }
+
+    #[test]
+    fn rights_are_spelt_out_and_none_is_left_out() {
+        for (permissions, expected) in [
+            (
+                json!({"network": {"enabled": true}}),
+                vec!["network: everything"],
+            ),
+            (
+                json!({"fileSystem": {"entries": [
+                    {"access": "write", "path": {"type": "path", "path": "/x"}},
+                    {"access": "read", "path": {"type": "glob_pattern", "pattern": "/y/*"}},
+                    {"access": "write", "path": {"type": "special", "value": {"kind": "root"}}},
+                ], "write": ["/x"]}}),
+                vec![
+                    "write: /x",
+                    "read: /y/*",
+                    r#"write: {"type":"special","value":{"kind":"root"}}"#,
+                ],
+            ),
+            (
+                json!({"fileSystem": {"read": ["/a"], "write": ["/b"]}}),
+                vec!["read: /a", "write: /b"],
+            ),
+            (
+                json!({"network": {"enabled": true}, "moon": 1}),
+                vec![
+                    "network: everything",
+                    r#"{"network":{"enabled":true},"moon":1}"#,
+                ],
+            ),
+            (json!({}), vec!["{}"]),
+            (Value::Null, vec![]),
+        ] {
+            assert_eq!(rights(&permissions), expected, "{permissions}");
+        }
+    }
 }

@@ -15,9 +15,7 @@ use crate::config::channel::Declared;
 use crate::config::choice::Choice;
 use crate::config::codex::CodexConfig;
 use crate::config::dispatcher::MAX_COMPLETION_CHARS;
-use crate::config::dispatcher::{
-    DispatcherConfig, Prompts, RestartConfig, TeammatesConfig,
-};
+use crate::config::dispatcher::{DispatcherConfig, Prompts, RestartConfig, TeammatesConfig};
 use crate::config::document::{Named, Table, Value};
 use crate::config::problem::Problem;
 use crate::config::words::suggest;
@@ -92,11 +90,7 @@ fn read(
         sessions: read_choice(&mut table, "sessions", defaults::SESSIONS),
         sandbox: read_choice(&mut table, "sandbox", defaults::SANDBOX),
         approvals: read_choice(&mut table, "approvals", defaults::APPROVALS),
-        approval_timeout: read_duration(
-            &mut table,
-            "approval_timeout",
-            defaults::APPROVAL_TIMEOUT,
-        ),
+        approval_timeout: read_duration(&mut table, "approval_timeout", defaults::APPROVAL_TIMEOUT),
         reply: read_choice(&mut table, "reply", defaults::REPLY),
         on_busy: read_choice(&mut table, "on_busy", defaults::ON_BUSY),
         on_interrupted: read_choice(&mut table, "on_interrupted", defaults::ON_INTERRUPTED),

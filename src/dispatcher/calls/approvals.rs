@@ -255,9 +255,7 @@ impl Calls {
         let give_up_at = tokio::time::Instant::now() + DISK_WITHIN;
         loop {
             match attempt().await {
-                Err(LedgerError::NotWritten { .. })
-                    if tokio::time::Instant::now() < give_up_at =>
-                {
+                Err(LedgerError::NotWritten { .. }) if tokio::time::Instant::now() < give_up_at => {
                     tokio::time::sleep(DISK_AGAIN).await;
                 }
                 done => return done,

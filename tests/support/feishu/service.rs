@@ -140,7 +140,9 @@ impl Service for State {
 
     /// Nothing but reactions.
     fn has_buttons(&self, _chat: &str, message: &str) -> bool {
-        self.messages[message].content.contains("\"tag\":\"button\"")
+        self.messages[message]
+            .content
+            .contains("\"tag\":\"button\"")
     }
 
     fn at_work(&self) -> usize {

@@ -6,9 +6,7 @@ use serde_json::Value;
 use tieline_channel::{Language, Text};
 
 use crate::approvals::{excerpt, is_short, visible};
-use crate::codex::protocol::{
-    ChangeKind, FileChange, ServerRequest, ServerRequestKind, rights,
-};
+use crate::codex::protocol::{ChangeKind, FileChange, ServerRequest, ServerRequestKind, rights};
 use crate::ledger::{ApprovalKind, MAX_ASIDE, Wanted};
 
 /// What a request wants.
@@ -110,7 +108,15 @@ impl Description {
                 }
                 let kind = ApprovalKind::McpTool;
                 let for_session = tool.for_session;
-                (kind, None, text, "arguments.txt", &None, message, for_session)
+                (
+                    kind,
+                    None,
+                    text,
+                    "arguments.txt",
+                    &None,
+                    message,
+                    for_session,
+                )
             }
             _ => return None,
         };
