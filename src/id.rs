@@ -95,6 +95,10 @@ uuid_id! {
     TaskId
 }
 uuid_id! {
+    /// Something that is wanted of a lane's thread.
+    OrderId
+}
+uuid_id! {
     /// An entry of the outbox. Its text is the [`PostKey`](tieline_channel::PostKey).
     OutboxId
 }

@@ -17,10 +17,14 @@
 //! - [`outbox`]: replies and notices on their way out
 //! - [`approvals`]: what people see of what they are to decide, and how they do
 //! - [`codex`]: the only place that knows the app-server
+//! - [`events`]: what happens, as it happens: on disk, in memory and live
 //! - [`ledger`]: the only place that knows the database
 //! - `leftovers`: files of records that the ledger has forgotten
 //! - [`config`]: `tieline.toml`, read and checked
+//! - [`redact`]: what must not be seen, blanked on every way out
+//! - [`metrics`]: counters, fed by events
 //! - [`terminal`]: this process's own terminal as a client of a console channel
+//! - [`failure`]: what can go wrong, by name
 //! - [`id`]: our own names of things
 
 pub mod approvals;
@@ -32,11 +36,15 @@ pub mod control;
 pub mod daemon;
 pub mod demo;
 pub mod dispatcher;
+pub mod events;
+pub mod failure;
 pub mod id;
 pub mod intake;
 pub mod ledger;
 mod leftovers;
+pub mod metrics;
 pub mod outbox;
+pub mod redact;
 pub mod teammates;
 pub mod terminal;
 pub mod tools;

@@ -3,6 +3,7 @@
 
 pub(crate) mod approvals;
 pub(crate) mod calls;
+pub(crate) mod commands;
 pub(crate) mod connections;
 pub(crate) mod disk;
 pub(crate) mod events;

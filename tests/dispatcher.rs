@@ -3,11 +3,14 @@
 
 mod busy;
 mod children;
+mod commands;
 mod failures;
 mod input;
+mod login;
 mod odd;
 mod privacy;
 mod prompts;
+mod secrets;
 mod skills;
 mod threads;
 

@@ -1,5 +1,6 @@
 //! Tests that need more than one module, in one binary.
 
+mod api;
 mod approvals;
 mod chats;
 mod cli;
@@ -8,6 +9,7 @@ mod completions;
 mod console;
 mod demo;
 mod dispatcher;
+mod events;
 mod faults;
 mod feishu;
 mod ledger;

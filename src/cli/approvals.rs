@@ -211,7 +211,12 @@ mod tests {
             ..open.clone()
         };
         let approvals = vec![open, decided, void];
-        insta::assert_snapshot!(render(&Approvals { approvals }, now), @"");
+        insta::assert_snapshot!(render(&Approvals { approvals }, now), @r"
+        ID                                    NO  WHERE         WHO    WANTS     WHAT                                              STATE
+        01010101-0101-0101-0101-010101010101  #3  team:C1:17.1  flow   command   /bin/bash -c 'touch /x' + network: example.org …  open, 9m 50s left
+        01010101-0101-0101-0101-010101010101  #3  team:C1:17.1  flaky  mcp tool  files.read                                        accept for session by Mei  [31m
+        01010101-0101-0101-0101-010101010101  #3  team:C1:17.1  flow   command   /bin/bash -c 'touch /x' + network: example.org …  void (codex lost)
+        ");
         let none = render(&Approvals::default(), now);
         assert_eq!(none, "nothing waits for a decision\n");
     }

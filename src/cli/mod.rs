@@ -5,21 +5,29 @@
 
 mod approvals;
 mod check;
+mod checks;
 mod complete;
 mod config_args;
 mod console;
 mod demo;
 mod dispatcher_args;
+mod doctor;
+mod events;
 mod failure;
 mod feishu;
 mod findings;
 mod init;
 mod input;
+mod lane;
 mod logging;
+mod logs;
 mod messages;
 mod output;
 mod pair;
+mod platform;
+mod restart;
 mod run;
+mod service;
 mod slack;
 mod status;
 mod table;
@@ -40,12 +48,13 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
    1  a message came to no answer (console, demo); no such code or person (pair);
-      the result was not taken (complete); the order was not (teammates);
-      it was settled before (approvals)
+      the result was not taken (complete); the order was not (teammates, lane);
+      it was settled before (approvals); a check failed (doctor)
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
   74  reading or writing failed
+  75  run: it was to restart and could not; to be started again
   78  bad configuration
  129, 130, 143  ended at once by a second SIGHUP, SIGINT, SIGTERM";
 
@@ -61,13 +70,19 @@ struct Cli {
 enum Verb {
     Run(run::Args),
     Check(check::Args),
+    Doctor(doctor::Args),
     Init(init::Args),
     Status(status::Args),
+    Logs(logs::Args),
+    Restart(restart::Args),
+    Service(service::Args),
     Messages(messages::Args),
+    Events(events::Args),
     Pair(pair::Args),
     Complete(complete::Args),
     Teammates(teammates::Args),
     Approvals(approvals::Args),
+    Lane(lane::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -77,13 +92,19 @@ impl Verb {
         match self {
             Self::Run(args) => run::run(args).await,
             Self::Check(args) => check::run(args).await,
+            Self::Doctor(args) => doctor::run(args).await,
             Self::Init(args) => init::run(args).await,
             Self::Status(args) => status::run(args).await,
+            Self::Logs(args) => logs::run(args).await,
+            Self::Restart(args) => restart::run(args).await,
+            Self::Service(args) => service::run(args).await,
             Self::Messages(args) => messages::run(args).await,
+            Self::Events(args) => events::run(args).await,
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,
             Self::Teammates(args) => teammates::run(args).await,
             Self::Approvals(args) => approvals::run(args).await,
+            Self::Lane(args) => lane::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }
@@ -92,6 +113,7 @@ impl Verb {
 
 /// Does what the command line says.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    logging::tame_panics();
     let outcome = match Cli::try_parse_from(arguments) {
         Ok(cli) => perform(cli.verb),
         Err(error) => return explain(&error),

@@ -300,7 +300,7 @@ impl Reader {
         };
         if let NotificationBody::RequestResolved { request } = &notification.body {
             let named = self.answering.values();
-            for answering in named.filter(|it| it.id.to_string() == *request) {
+            for answering in named.filter(|it| it.id == *request) {
                 answering.withdrawn.cancel();
             }
         }

@@ -3,69 +3,10 @@
 //! The names are for people and scripts; the message is for operators and may quote the provider.
 //! The sentence a chat is shown is made elsewhere.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::protocol::{CodexErrorInfo, TurnError};
-
-/// What went wrong, as a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FailureKind {
-    /// Codex answered something that cannot be used.
-    BackendResponseInvalid,
-    /// Codex sent something that is not JSON.
-    BackendJsonParseError,
-    /// Codex or the model fell silent.
-    BackendTimeout,
-    /// Codex could not be started, or ended at once.
-    BackendSpawnFailed,
-    /// The model provider does not accept the login.
-    ProviderAuthFailed,
-    /// The model provider wants less, or later; or the quota is used up.
-    ProviderRateLimited,
-    /// The model provider refused a tool call in the history.
-    ProviderInvalidToolCall,
-    /// The model provider cannot compact a history.
-    ProviderCompactUnsupported,
-    /// The model's answer was cut off.
-    ProviderStreamDisconnected,
-    /// The model provider refused the request.
-    ProviderHttpError,
-    /// The model provider cannot be reached or is overloaded.
-    ProviderUnavailable,
-    /// The key for the model provider is missing.
-    SecretUnavailable,
-    /// The thread could not be loaded.
-    ThreadResumeFailed,
-    /// The thread's history is gone.
-    SessionStoreEvicted,
-    /// Somebody stopped it.
-    Cancelled,
-}
-
-#[cfg(test)]
-impl FailureKind {
-    /// Every kind.
-    pub(crate) const ALL: &'static [Self] = &[
-        Self::BackendResponseInvalid,
-        Self::BackendJsonParseError,
-        Self::BackendTimeout,
-        Self::BackendSpawnFailed,
-        Self::ProviderAuthFailed,
-        Self::ProviderRateLimited,
-        Self::ProviderInvalidToolCall,
-        Self::ProviderCompactUnsupported,
-        Self::ProviderStreamDisconnected,
-        Self::ProviderHttpError,
-        Self::ProviderUnavailable,
-        Self::SecretUnavailable,
-        Self::ThreadResumeFailed,
-        Self::SessionStoreEvicted,
-        Self::Cancelled,
-    ];
-}
+pub use crate::failure::FailureKind;
 
 /// A failure: its name, and what an operator wants to know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
@@ -90,35 +31,6 @@ pub(super) enum During {
     Turn,
     /// A compaction, asked for or automatic.
     Compaction,
-}
-
-impl FailureKind {
-    /// Returns the name as it is written everywhere.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BackendResponseInvalid => "backend-response-invalid",
-            Self::BackendJsonParseError => "backend-json-parse-error",
-            Self::BackendTimeout => "backend-timeout",
-            Self::BackendSpawnFailed => "backend-spawn-failed",
-            Self::ProviderAuthFailed => "provider-auth-failed",
-            Self::ProviderRateLimited => "provider-rate-limited",
-            Self::ProviderInvalidToolCall => "provider-invalid-tool-call",
-            Self::ProviderCompactUnsupported => "provider-compact-unsupported",
-            Self::ProviderStreamDisconnected => "provider-stream-disconnected",
-            Self::ProviderHttpError => "provider-http-error",
-            Self::ProviderUnavailable => "provider-unavailable",
-            Self::SecretUnavailable => "secret-unavailable",
-            Self::ThreadResumeFailed => "thread-resume-failed",
-            Self::SessionStoreEvicted => "session-store-evicted",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-impl fmt::Display for FailureKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 impl Failure {
@@ -427,17 +339,6 @@ mod tests {
             of(http(503), "unexpected status 503", During::Compaction),
             FailureKind::ProviderUnavailable
         );
-    }
-
-    #[test]
-    fn names_are_the_same_in_text_and_json() {
-        for kind in [
-            FailureKind::BackendJsonParseError,
-            FailureKind::ProviderCompactUnsupported,
-            FailureKind::Cancelled,
-        ] {
-            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
-        }
     }
 
     #[test]

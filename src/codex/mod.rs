@@ -28,6 +28,7 @@ mod child;
 mod client;
 mod connect;
 mod connection;
+mod credentials;
 mod diagnose;
 mod failure;
 mod history;
@@ -55,11 +56,13 @@ pub use child::ExitReport;
 pub use client::{Client, ThreadEvent, ThreadEvents};
 pub use connect::ConnectError;
 pub use connection::{DeclineAll, Liveness, ServerRequests};
-pub use diagnose::{Check, diagnose};
+pub use credentials::{Credentials, credentials_of};
+pub use diagnose::{Check, diagnose, try_out};
 pub use failure::{Failure, FailureKind};
 pub use history::{FoundTurn, HistoryError};
 pub use launch::{Deadlines, Endpoint, Environment, LaunchConfig, Transport, TransportError};
 pub use notice::{FrameError, Notice};
+pub use output::error_log;
 pub use registry::{Orphan, RunDirError, reap_orphans};
 pub use skills::SkillsWarning;
 pub use snapshot::{ChildSnapshot, ChildState, StopReport};
@@ -69,6 +72,6 @@ pub use start_error::StartError;
 pub use stats::ClientStats;
 pub use thread::Thread;
 pub use turn::{
-    Interrupter, Lost, LostReason, ToolKind, ToolUse, Turn, TurnEnd, TurnEvent, TurnOptions,
+    Interrupter, Lost, LostReason, Noise, ToolKind, ToolUse, Turn, TurnEnd, TurnEvent, TurnOptions,
 };
 pub use wire::CloseReason;

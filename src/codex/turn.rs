@@ -2,6 +2,7 @@
 
 mod event;
 mod interrupt;
+mod noise;
 mod progress;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 pub use self::event::{Lost, LostReason, ToolKind, ToolUse, TurnEnd, TurnEvent};
 pub use self::interrupt::Interrupter;
 use self::interrupt::{Interrupting, interrupt};
+pub use self::noise::Noise;
 use self::progress::Progress;
 use super::call::{CallError, Refusal};
 use super::client::{Client, ThreadEvent, ThreadEvents};
@@ -155,6 +157,11 @@ impl<'a> Turn<'a> {
     /// Returns the turn's id, once it is known.
     pub fn id(&self) -> Option<&TurnId> {
         self.progress.turn_id.as_ref()
+    }
+
+    /// Returns how often codex has said what became no event of this turn.
+    pub fn noise(&self) -> &Noise {
+        &self.progress.noise
     }
 
     /// Returns a handle that interrupts this turn; it works before codex has answered, too. The

@@ -50,6 +50,7 @@ fn minimal_file_gets_every_default() {
         DaemonConfig {
             state_dir: PathBuf::from("/home/mei/.local/state/tieline"),
             log: "info".into(),
+            log_file: LogFile::Standard,
         }
     );
     let terminal = ChannelId::new("terminal");
@@ -108,6 +109,8 @@ fn minimal_file_gets_every_default() {
             users: BTreeSet::new(),
             chats: BTreeSet::new(),
             admins: BTreeSet::new(),
+            approvers: BTreeSet::new(),
+            viewers: BTreeSet::new(),
             bots: BTreeSet::new(),
             max_per_minute: None,
         },

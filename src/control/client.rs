@@ -9,17 +9,26 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
 
 use crate::control::approvals::{ApprovalStatus, NewDecision};
 use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::error::{ErrorBody, ErrorEnvelope};
+use crate::control::key::KEY;
+use crate::control::lane_orders::{LaneOrderTaken, LaneStopped, NewLaneOrder};
 use crate::control::pairings::{PairedPerson, Pairings};
+use crate::control::restart::{RestartOrder, RestartOrdered};
 use crate::control::status::Status;
+use crate::control::stream::EventStream;
 use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, TeammateStatus};
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long an order is repeated whose answer was lost.
+const REPEAT_FOR: Duration = Duration::from_secs(15);
+/// How long it rests before it is repeated: a daemon that is restarted takes a moment.
+const REPEAT_EVERY: Duration = Duration::from_millis(250);
 /// The largest answer, in bytes.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -126,6 +135,15 @@ impl Client {
         self.get("/v1/status").await
     }
 
+    /// Has the daemon restart.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it would not come up again.
+    pub async fn restart(&self, order: &RestartOrder) -> Result<RestartOrdered, ClientError> {
+        self.request(Method::POST, "/v1/restart", Some(order)).await
+    }
+
     /// Asks who waits to be let in, and who was.
     ///
     /// # Errors
@@ -180,7 +198,7 @@ impl Client {
         report: &CompletionReport,
     ) -> Result<CompletionReceipt, ClientError> {
         let route = format!("/v1/dispatchers/{}/completions", segment(dispatcher));
-        self.request(Method::POST, &route, Some(report)).await
+        self.order(&route, report).await
     }
 
     /// Has a teammate join a dispatcher.
@@ -193,8 +211,7 @@ impl Client {
         dispatcher: &str,
         teammate: &NewTeammate,
     ) -> Result<TeammateStatus, ClientError> {
-        let route = teammates_route(dispatcher);
-        self.request(Method::POST, &route, Some(teammate)).await
+        self.order(&teammates_route(dispatcher), teammate).await
     }
 
     /// Gives a teammate a further task.
@@ -209,7 +226,7 @@ impl Client {
         task: &FurtherTask,
     ) -> Result<TeammateStatus, ClientError> {
         let route = format!("{}/tasks", teammate_route(dispatcher, name));
-        self.request(Method::POST, &route, Some(task)).await
+        self.order(&route, task).await
     }
 
     /// Has a teammate end what it does and forget what waits.
@@ -239,6 +256,30 @@ impl Client {
         self.request(Method::DELETE, &route, None::<&()>).await
     }
 
+    /// Orders something of a lane's thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub async fn order_lane(
+        &self,
+        lane: &str,
+        order: &NewLaneOrder,
+    ) -> Result<LaneOrderTaken, ClientError> {
+        self.order(&format!("{}/orders", lane_route(lane)), order)
+            .await
+    }
+
+    /// Has a lane end its turn; with `all`, what waits is withdrawn as well.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub async fn stop_lane(&self, lane: &str, all: bool) -> Result<LaneStopped, ClientError> {
+        let route = format!("{}/stop?all={all}", lane_route(lane));
+        self.request(Method::POST, &route, None::<&()>).await
+    }
+
     /// Asks any route. As [`serde_json::Value`] the answer keeps what this version does not know.
     ///
     /// # Errors
@@ -248,36 +289,82 @@ impl Client {
         self.request(Method::GET, route, None::<&()>).await
     }
 
+    /// Has something made. An order whose answer is lost is repeated under the same idempotency key,
+    /// also when the daemon is restarted meanwhile: it is carried out once.
+    async fn order<T: DeserializeOwned>(
+        &self,
+        route: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let key = Uuid::now_v7().to_string();
+        let until = Instant::now() + REPEAT_FOR;
+        let mut lost = None;
+        loop {
+            match self
+                .keyed(Method::POST, route, Some(body), Some(&key))
+                .await
+            {
+                Err(error @ (ClientError::Broken { .. } | ClientError::Slow)) => lost = Some(error),
+                Err(ClientError::NotRunning { .. }) if lost.is_some() => {}
+                answer => return answer,
+            }
+            if Instant::now() >= until
+                && let Some(error) = lost
+            {
+                return Err(error);
+            }
+            sleep(REPEAT_EVERY).await;
+        }
+    }
+
     async fn request<T: DeserializeOwned>(
         &self,
         method: Method,
         route: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
-        let (status, bytes) = timeout(DEADLINE, self.ask(method, route, body))
+        self.keyed(method, route, body, None).await
+    }
+
+    async fn keyed<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+        body: Option<&impl Serialize>,
+        key: Option<&str>,
+    ) -> Result<T, ClientError> {
+        let (status, bytes) = timeout(DEADLINE, self.ask(method, route, body, key))
             .await
             .map_err(|_elapsed| ClientError::Slow)??;
         if status.is_success() {
             return serde_json::from_slice(&bytes)
                 .map_err(|source| ClientError::NotUnderstood { source });
         }
-        let ErrorBody {
-            code,
-            message,
-            hint,
-        } = serde_json::from_slice(&bytes)
-            .map(|ErrorEnvelope { error }| error)
-            .unwrap_or_else(|_| ErrorBody {
-                code: String::new(),
-                message: format!("the daemon answered {status}"),
-                hint: None,
-            });
-        Err(ClientError::Refused {
-            status,
-            code,
-            message,
-            hint,
-        })
+        Err(refused(status, &bytes))
+    }
+
+    /// Listens to events as they happen.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it is not a success.
+    pub async fn stream(&self, route: &str) -> Result<EventStream, ClientError> {
+        let client = tieline_net::local_http(&self.socket)
+            .map_err(|source| ClientError::NoClient { source })?;
+        let request = client.get(format!("http://localhost{route}"));
+        let answer = timeout(DEADLINE, request.send())
+            .await
+            .map_err(|_elapsed| ClientError::Slow)?
+            .map_err(|error| self.failed(error))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(EventStream::new(self.clone(), answer));
+        }
+        let bytes = timeout(DEADLINE, answer.bytes())
+            .await
+            .map_err(|_elapsed| ClientError::Slow)?
+            .map_err(|error| self.failed(error))?;
+        Err(refused(status, &bytes))
     }
 
     async fn ask(
@@ -285,6 +372,7 @@ impl Client {
         method: Method,
         route: &str,
         body: Option<&impl Serialize>,
+        key: Option<&str>,
     ) -> Result<(StatusCode, Vec<u8>), ClientError> {
         let socket = self.socket.as_path();
         let client =
@@ -292,6 +380,9 @@ impl Client {
         let mut request = client.request(method, format!("http://localhost{route}"));
         if let Some(body) = body {
             request = request.json(body);
+        }
+        if let Some(key) = key {
+            request = request.header(KEY, key);
         }
         let mut answer = request.send().await.map_err(|error| self.failed(error))?;
         let mut bytes = Vec::new();
@@ -304,7 +395,7 @@ impl Client {
         Ok((answer.status(), bytes))
     }
 
-    fn failed(&self, error: reqwest::Error) -> ClientError {
+    pub(super) fn failed(&self, error: reqwest::Error) -> ClientError {
         let socket = self.socket.clone();
         if !error.is_connect() {
             return ClientError::Broken {
@@ -323,6 +414,27 @@ impl Client {
     }
 }
 
+/// Returns what an answer says that is not a success.
+fn refused(status: StatusCode, bytes: &[u8]) -> ClientError {
+    let ErrorBody {
+        code,
+        message,
+        hint,
+    } = serde_json::from_slice(bytes)
+        .map(|ErrorEnvelope { error }| error)
+        .unwrap_or_else(|_| ErrorBody {
+            code: String::new(),
+            message: format!("the daemon answered {status}"),
+            hint: None,
+        });
+    ClientError::Refused {
+        status,
+        code,
+        message,
+        hint,
+    }
+}
+
 /// Returns the route of a dispatcher's teammates.
 pub fn teammates_route(dispatcher: &str) -> String {
     format!("/v1/dispatchers/{}/teammates", segment(dispatcher))
@@ -331,6 +443,11 @@ pub fn teammates_route(dispatcher: &str) -> String {
 /// Returns the route of a teammate.
 pub fn teammate_route(dispatcher: &str, name: &str) -> String {
     format!("{}/{}", teammates_route(dispatcher), segment(name))
+}
+
+/// Returns the route of a lane.
+pub fn lane_route(lane: &str) -> String {
+    format!("/v1/lanes/{}", segment(lane))
 }
 
 /// Returns text as one segment of a path.

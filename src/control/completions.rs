@@ -5,15 +5,15 @@
 //! ```
 //!
 //! `id` is unique for the dispatcher: what is reported again under it changes nothing and is answered
-//! like the first time, so a report without an answer can simply be repeated. 202 says that it is on
+//! like the first time, so a report without an answer can simply be repeated: it needs no idempotency key. 202 says that it is on
 //! disk and new, 200 that it was there before.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use crate::control::body::{Body, Segments, Wanted};
 use crate::control::error::{ApiError, Code};
 use crate::control::server::Api;
 use crate::dispatcher::{Report, ReportError};
@@ -66,14 +66,19 @@ impl CompletionReport {
     }
 }
 
+impl Wanted for CompletionReport {
+    const HINT: &'static str = "{\"id\": \"build-17\", \"from\": \"ci\", \"status\": \"ok\", \"body\": \"…\"}; `status` is ok, failed or stopped";
+    const WHEN_TOO_LARGE: &'static str = "put the result into a file and report its path";
+}
+
 /// Takes a result for a dispatcher.
 pub(super) async fn report(
     State(api): State<Api>,
-    Path(dispatcher): Path<String>,
-    report: Result<Json<CompletionReport>, JsonRejection>,
+    Segments(dispatcher): Segments<String>,
+    report: Result<Body<CompletionReport>, ApiError>,
 ) -> Result<(StatusCode, Json<CompletionReceipt>), ApiError> {
     let handle = api.dispatcher(&dispatcher)?;
-    let Json(report) = report.map_err(|rejection| not_understood(&rejection))?;
+    let Body(report) = report?;
     for (name, value) in [("id", &report.id), ("from", &report.from)] {
         check_name(name, value)?;
     }
@@ -124,18 +129,6 @@ fn check_name(name: &str, value: &str) -> Result<(), ApiError> {
         format!("`{name}` {wrong}"),
         "`id` names this one result, `from` who did the work; both are short texts",
     ))
-}
-
-fn not_understood(rejection: &JsonRejection) -> ApiError {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return too_large();
-    }
-    ApiError::new(
-        Code::BadRequest,
-        format!("the report is not understood: {}", rejection.body_text()),
-        "send JSON with the header `content-type: application/json`: {\"id\": \"build-17\", \
-         \"from\": \"ci\", \"status\": \"ok\", \"body\": \"…\"}; `status` is ok, failed or stopped",
-    )
 }
 
 fn too_large() -> ApiError {

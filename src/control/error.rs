@@ -24,6 +24,12 @@ pub enum Code {
     WrongMethod,
     /// The request is larger than it may be.
     TooLarge,
+    /// The body of the request did not arrive in time.
+    TooSlow,
+    /// The body of the request is not said to be JSON.
+    UnsupportedMediaType,
+    /// Another request was given the same idempotency key.
+    KeyReused,
     /// No such dispatcher.
     UnknownDispatcher,
     /// No such lane.
@@ -40,14 +46,20 @@ pub enum Code {
     NameTaken,
     /// There are as many as there may be.
     TooMany,
+    /// As many listen as can.
+    TooManyListeners,
     /// It is closed, and takes nothing more.
     Closed,
     /// It was settled before; that counts.
     AlreadySettled,
     /// The configuration has it turned off.
     TurnedOff,
+    /// It is about the lane of a teammate, of which that cannot be ordered.
+    OfTeammate,
     /// It cannot be done as things are in the workspace.
     WorkspaceConflict,
+    /// A daemon that is started now would not come up.
+    CannotRestart,
     /// The daemon cannot use its disk now; nothing has changed.
     LedgerUnavailable,
     /// The daemon did not come to it in time.
@@ -61,6 +73,9 @@ impl Code {
         Self::UnknownRoute,
         Self::WrongMethod,
         Self::TooLarge,
+        Self::TooSlow,
+        Self::UnsupportedMediaType,
+        Self::KeyReused,
         Self::UnknownDispatcher,
         Self::UnknownLane,
         Self::UnknownTeammate,
@@ -69,10 +84,13 @@ impl Code {
         Self::Expired,
         Self::NameTaken,
         Self::TooMany,
+        Self::TooManyListeners,
         Self::Closed,
         Self::AlreadySettled,
         Self::TurnedOff,
+        Self::OfTeammate,
         Self::WorkspaceConflict,
+        Self::CannotRestart,
         Self::LedgerUnavailable,
         Self::Busy,
     ];
@@ -84,6 +102,9 @@ impl Code {
             Self::UnknownRoute => "unknown-route",
             Self::WrongMethod => "wrong-method",
             Self::TooLarge => "too-large",
+            Self::TooSlow => "too-slow",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::KeyReused => "key-reused",
             Self::UnknownDispatcher => "unknown-dispatcher",
             Self::UnknownLane => "unknown-lane",
             Self::UnknownTeammate => "unknown-teammate",
@@ -92,10 +113,13 @@ impl Code {
             Self::Expired => "expired",
             Self::NameTaken => "name-taken",
             Self::TooMany => "too-many",
+            Self::TooManyListeners => "too-many-listeners",
             Self::Closed => "closed",
             Self::AlreadySettled => "already-settled",
             Self::TurnedOff => "turned-off",
+            Self::OfTeammate => "of-teammate",
             Self::WorkspaceConflict => "workspace-conflict",
+            Self::CannotRestart => "cannot-restart",
             Self::LedgerUnavailable => "ledger-unavailable",
             Self::Busy => "busy",
         }
@@ -113,14 +137,21 @@ impl Code {
             | Self::UnknownPairing => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Expired => StatusCode::GONE,
-            Self::NameTaken
+            Self::KeyReused
+            | Self::NameTaken
             | Self::TooMany
             | Self::Closed
             | Self::AlreadySettled
             | Self::TurnedOff
-            | Self::WorkspaceConflict => StatusCode::CONFLICT,
-            Self::LedgerUnavailable | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::OfTeammate
+            | Self::WorkspaceConflict
+            | Self::CannotRestart => StatusCode::CONFLICT,
+            Self::LedgerUnavailable | Self::TooManyListeners | Self::Busy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }
@@ -141,6 +172,15 @@ impl ApiError {
             message: message.into(),
             hint: hint.into(),
         }
+    }
+}
+
+/// What it says, for tests.
+#[cfg(test)]
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (code, message) = (self.code.as_str(), &self.message);
+        write!(f, "{code}: {message}")
     }
 }
 

@@ -5,24 +5,38 @@
 //!
 //! - [`status`]: what the daemon tells about itself
 //! - [`pairings`]: who asks to be let in, and who was
+//! - [`lane_orders`]: what is ordered about a lane
 //! - [`messages`]: what became of the messages
+//! - [`events`]: what happens
+//! - [`health`], [`metrics`]: for those who watch over it
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
 //! - [`approvals`]: what the model wants and people decide
+//! - [`restart`]: having the daemon restart
 //! - [`error`]: what is wrong, by name
+//! - `body`, `key`: what a request says, and under which key it can be repeated
 //! - [`server`]: the routes, and who is served
-//! - [`client`]: the other end, for the command line
+//! - [`client`], [`stream`]: the other end, for the command line
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
 pub mod approvals;
+mod body;
 pub mod client;
 pub mod completions;
 pub mod error;
+pub mod events;
+pub mod health;
+mod key;
+pub mod lane_orders;
 pub mod messages;
+pub mod metrics;
 pub mod pairings;
+mod redaction;
+pub mod restart;
 pub mod server;
 pub mod status;
+pub mod stream;
 pub mod teammates;
 #[cfg(test)]
 mod tests;
@@ -30,16 +44,26 @@ mod tests;
 pub use crate::control::approvals::{
     ApprovalStatus, Approvals, MAX_APPROVALS, NewDecision, outcome,
 };
-pub use crate::control::client::{Client, ClientError, teammate_route, teammates_route};
+pub use crate::control::client::{
+    Client, ClientError, lane_route, teammate_route, teammates_route,
+};
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::error::Code;
+pub use crate::control::health::{HealthStatus, Problem};
+pub use crate::control::lane_orders::{
+    LaneAction, LaneOrderTaken, LaneStopped, LaneThreadsStatus, NewLaneOrder, ThreadStatus,
+};
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
+pub use crate::control::restart::{
+    NoRestarts, RestartOrder, RestartOrdered, RestartRefused, Restarts,
+};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, OpenTurn, OutboxStatus, Status, TeammateCounts,
+    LedgerStatus, LoginProblem, OpenTurn, OutboxStatus, Status, TeammateCounts,
 };
+pub use crate::control::stream::{EventStream, Streamed};
 pub use crate::control::teammates::{
     DoingStatus, FurtherTask, NewTeammate, TaskDetails, TaskResult, TaskStatus, TeammateDetails,
     TeammateHalted, TeammateStatus, Teammates, WorkspaceStatus,

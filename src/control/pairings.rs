@@ -6,10 +6,11 @@
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, UserId};
 
+use crate::control::body::Segments;
 use crate::control::error::{ApiError, Code};
 use crate::control::server::Api;
 use crate::control::status::rfc3339;
@@ -117,7 +118,7 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<Pairings>, ApiEr
 /// Lets in whoever was given the code.
 pub(super) async fn confirm(
     State(api): State<Api>,
-    Path(code): Path<String>,
+    Segments(code): Segments<String>,
 ) -> Result<Json<PairedPerson>, ApiError> {
     const ASK_AGAIN: &str = "`tieline pair` lists the codes that are good; whoever asked gets a \
                              new one by writing to the bot again";
@@ -144,7 +145,7 @@ pub(super) async fn confirm(
 /// Lets somebody in no longer.
 pub(super) async fn revoke(
     State(api): State<Api>,
-    Path(who): Path<String>,
+    Segments(who): Segments<String>,
 ) -> Result<Json<Vec<PairedPerson>>, ApiError> {
     let Some((channel, user)) = who.split_once(':') else {
         return Err(ApiError::new(

@@ -8,20 +8,21 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Sandbox;
+use crate::control::body::{Asked, Body, Segments, Wanted};
 use crate::control::error::{ApiError, Code};
+use crate::control::key::{self, Done, Key};
 use crate::control::server::Api;
 use crate::control::status::rfc3339;
 use crate::dispatcher::{Handle, WishError};
 use crate::id::LaneId;
 use crate::ledger::{
-    CompletionStatus, Halted, LedgerError, RosterError, TaskRecord, TaskState, Workspace,
-    WorktreeFate,
+    CompletionStatus, Halted, IdempotencyKey, LedgerError, Once, Ordered, RosterError, TaskRecord,
+    TaskState, Workspace, WorktreeFate,
 };
 use crate::teammates::{
     self, Details, MAX_READ, OrderError, SpawnRequest, Teammate, Wish, WorkspaceRequest,
@@ -243,7 +244,7 @@ impl TaskStatus {
     fn of(record: TaskRecord) -> Self {
         let state = record.state.as_str().to_owned();
         let failure = match record.state {
-            TaskState::Failed { kind } => Some(kind),
+            TaskState::Failed { kind } => Some(kind.to_string()),
             TaskState::Waiting
             | TaskState::InTurn
             | TaskState::Done
@@ -314,7 +315,7 @@ impl TeammateDetails {
 /// Tells how the teammates of a dispatcher are.
 pub(super) async fn list(
     State(api): State<Api>,
-    Path(dispatcher): Path<String>,
+    Segments(dispatcher): Segments<String>,
 ) -> Result<Json<Teammates>, ApiError> {
     let listed = api.dispatcher(&dispatcher)?.teammates().list().await;
     let teammates = listed.map_err(|error| not_read(&error))?;
@@ -323,21 +324,23 @@ pub(super) async fn list(
     }))
 }
 
+impl Wanted for NewTeammate {
+    const HINT: &'static str = "{\"name\": \"flaky\", \"task\": \"…\", \"workspace\": \"worktree\"}; `workspace`, \
+                                `instructions`, `model`, `sandbox` and `lane` may be left out";
+    const WHEN_TOO_LARGE: &'static str =
+        "put what is long into a file in the workspace, and name that in the task";
+}
+
 /// Has one join.
 pub(super) async fn spawn(
     State(api): State<Api>,
-    Path(dispatcher): Path<String>,
-    wanted: Result<Json<NewTeammate>, JsonRejection>,
-) -> Result<(StatusCode, Json<TeammateStatus>), ApiError> {
+    Segments(dispatcher): Segments<String>,
+    key: Key,
+    wanted: Result<Body<NewTeammate>, ApiError>,
+) -> Result<Done<TeammateStatus>, ApiError> {
     let handle = api.dispatcher(&dispatcher)?;
-    let Json(wanted) = wanted.map_err(|rejection| {
-        not_understood(
-            &rejection,
-            "send JSON with the header `content-type: application/json`: {\"name\": \"flaky\", \"task\": \
-             \"…\", \"workspace\": \"worktree\"}; `workspace`, `instructions`, `model`, `sandbox` and \
-             `lane` may be left out",
-        )
-    })?;
+    let Body(wanted) = wanted?;
+    let key = key.of(handle.id(), "spawn", &wanted);
     let sandbox = wanted.sandbox.as_deref().map(sandbox).transpose()?;
     let name = wanted.name.clone();
     let request = SpawnRequest {
@@ -348,18 +351,27 @@ pub(super) async fn spawn(
         model: wanted.model,
         sandbox,
     };
-    order(handle, Wish::Spawn(request), wanted.lane).await?;
-    Ok((StatusCode::CREATED, Json(look(handle, &name).await?)))
+    let once = order(handle, Wish::Spawn(request), wanted.lane, key).await?;
+    Ok(Done {
+        status: StatusCode::CREATED,
+        body: look(handle, &name).await?,
+        is_replayed: matches!(once, Once::Repeated { .. }),
+    })
 }
 
 /// What can be asked of one.
 #[derive(Deserialize)]
-pub(super) struct Wanted {
-    #[serde(default = "Wanted::default_tasks")]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reading {
+    #[serde(default = "Reading::default_tasks")]
     tasks: usize,
 }
 
-impl Wanted {
+impl Wanted for Reading {
+    const HINT: &'static str = "`tasks` is a number from 1 to 10";
+}
+
+impl Reading {
     fn default_tasks() -> usize {
         3
     }
@@ -368,85 +380,87 @@ impl Wanted {
 /// Tells how one is, and what came of its last tasks.
 pub(super) async fn read(
     State(api): State<Api>,
-    Path((dispatcher, name)): Path<(String, String)>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    Segments((dispatcher, name)): Segments<(String, String)>,
+    wanted: Result<Asked<Reading>, ApiError>,
 ) -> Result<Json<TeammateDetails>, ApiError> {
     let handle = api.dispatcher(&dispatcher)?;
-    let tasks = match wanted {
-        Ok(Query(Wanted { tasks })) if (1..=MAX_READ).contains(&tasks) => tasks,
-        Ok(_) | Err(_) => {
-            return Err(ApiError::new(
-                Code::BadRequest,
-                "the query is not understood",
-                format!("`tasks` is a number from 1 to {MAX_READ}"),
-            ));
-        }
-    };
+    let Asked(Reading { tasks }) = wanted?;
+    if !(1..=MAX_READ).contains(&tasks) {
+        return Err(ApiError::new(
+            Code::BadRequest,
+            format!("{tasks} tasks cannot be read at once"),
+            Reading::HINT,
+        ));
+    }
     let details = handle.teammates().read(&name, tasks).await;
     let details = details.map_err(|error| refused(&error))?;
     Ok(Json(TeammateDetails::of(details)))
 }
 
+impl Wanted for FurtherTask {
+    const HINT: &'static str = "{\"task\": \"…\"}; `lane` may be left out";
+    const WHEN_TOO_LARGE: &'static str = NewTeammate::WHEN_TOO_LARGE;
+}
+
 /// Gives one a further task.
 pub(super) async fn assign(
     State(api): State<Api>,
-    Path((dispatcher, name)): Path<(String, String)>,
-    wanted: Result<Json<FurtherTask>, JsonRejection>,
-) -> Result<(StatusCode, Json<TeammateStatus>), ApiError> {
+    Segments((dispatcher, name)): Segments<(String, String)>,
+    key: Key,
+    wanted: Result<Body<FurtherTask>, ApiError>,
+) -> Result<Done<TeammateStatus>, ApiError> {
     let handle = api.dispatcher(&dispatcher)?;
-    let Json(FurtherTask { task, lane }) = wanted.map_err(|rejection| {
-        not_understood(
-            &rejection,
-            "send JSON with the header `content-type: application/json`: {\"task\": \"…\"}; `lane` may be \
-             left out",
-        )
-    })?;
+    let Body(wanted) = wanted?;
+    let key = key.of(handle.id(), "assign", &(&name, &wanted));
     let wish = Wish::Assign {
         name: name.clone(),
-        task,
+        task: wanted.task,
     };
-    order(handle, wish, lane).await?;
-    Ok((StatusCode::ACCEPTED, Json(look(handle, &name).await?)))
+    let once = order(handle, wish, wanted.lane, key).await?;
+    Ok(Done {
+        status: StatusCode::ACCEPTED,
+        body: look(handle, &name).await?,
+        is_replayed: matches!(once, Once::Repeated { .. }),
+    })
 }
 
 /// Has one end what it does and forget what waits.
 pub(super) async fn stop(
     State(api): State<Api>,
-    Path((dispatcher, name)): Path<(String, String)>,
+    Segments((dispatcher, name)): Segments<(String, String)>,
 ) -> Result<Json<TeammateHalted>, ApiError> {
     let handle = api.dispatcher(&dispatcher)?;
     let wish = Wish::Stop { name: name.clone() };
-    let halted = order(handle, wish, None).await?;
+    let halted = halt(handle, wish).await?;
     let teammate = look(handle, &name).await?;
     Ok(Json(TeammateHalted::of(teammate, halted)))
 }
 
 /// How one can be closed.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Closing {
     #[serde(default)]
     discard: bool,
 }
 
+impl Wanted for Closing {
+    const HINT: &'static str = "`discard` is true or false";
+}
+
 /// Has one leave.
 pub(super) async fn close(
     State(api): State<Api>,
-    Path((dispatcher, name)): Path<(String, String)>,
-    closing: Result<Query<Closing>, QueryRejection>,
+    Segments((dispatcher, name)): Segments<(String, String)>,
+    closing: Result<Asked<Closing>, ApiError>,
 ) -> Result<Json<TeammateHalted>, ApiError> {
     let handle = api.dispatcher(&dispatcher)?;
-    let Query(Closing { discard }) = closing.map_err(|_rejection| {
-        ApiError::new(
-            Code::BadRequest,
-            "the query is not understood",
-            "`discard` is true or false",
-        )
-    })?;
+    let Asked(Closing { discard }) = closing?;
     let wish = Wish::Close {
         name: name.clone(),
         discard,
     };
-    let halted = order(handle, wish, None).await?;
+    let halted = halt(handle, wish).await?;
     let teammate = look(handle, &name).await?;
     Ok(Json(TeammateHalted::of(teammate, halted)))
 }
@@ -461,17 +475,28 @@ impl TeammateHalted {
     }
 }
 
-async fn order(handle: &Handle, wish: Wish, lane: Option<LaneId>) -> Result<Halted, ApiError> {
-    match handle.fulfil(wish, lane).await {
-        Ok(ordered) => Ok(ordered.halted),
-        Err(WishError::Order(error)) => Err(refused(&error)),
-        Err(error @ WishError::UnknownLane { .. }) => {
-            Err(ApiError::new(Code::UnknownLane, error.to_string(), LANES))
-        }
-        Err(error @ WishError::NotAnAsker { .. }) => {
-            Err(ApiError::new(Code::BadRequest, error.to_string(), LANES))
-        }
+/// Stops or closes one.
+async fn halt(handle: &Handle, wish: Wish) -> Result<Halted, ApiError> {
+    match order(handle, wish, None, None).await? {
+        Once::New(ordered) => Ok(ordered.halted),
+        Once::Repeated { .. } => Ok(Halted::default()),
     }
+}
+
+async fn order(
+    handle: &Handle,
+    wish: Wish,
+    lane: Option<LaneId>,
+    key: Option<IdempotencyKey>,
+) -> Result<Once<Ordered>, ApiError> {
+    handle.fulfil(wish, lane, key).await.map_err(|error| {
+        let code = match &error {
+            WishError::Order(error) => return refused(error),
+            WishError::UnknownLane { .. } => Code::UnknownLane,
+            WishError::NotAnAsker { .. } => Code::BadRequest,
+        };
+        ApiError::new(code, error.to_string(), LANES)
+    })
 }
 
 /// What to do about a lane that cannot be told.
@@ -502,16 +527,6 @@ fn sandbox(name: &str) -> Result<Sandbox, ApiError> {
             "`sandbox` is read-only, workspace-write or danger-full-access",
         )
     })
-}
-
-fn not_understood(rejection: &JsonRejection, hint: &str) -> ApiError {
-    // The others tell apart what is wrong with JSON; all of it is a bad request.
-    let code = match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
-        _ => Code::BadRequest,
-    };
-    let text = rejection.body_text();
-    ApiError::new(code, format!("the order is not understood: {text}"), hint)
 }
 
 /// Says why an order was not carried out, and what to do.
@@ -572,6 +587,7 @@ fn refused(error: &OrderError) -> ApiError {
             Code::BadRequest,
             "choose shorter names; long instructions and tasks are no problem",
         ),
+        OrderError::Ledger(LedgerError::KeyReused { key }) => return key::reused(key),
         OrderError::Ledger(error) => return not_read(error),
     };
     ApiError::new(code, whole(error), hint)

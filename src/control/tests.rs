@@ -46,6 +46,7 @@ fn status() -> Status {
             since: at(1_795_166_101, 0),
             last_started_at: None,
             last_error: Some("codex ended".into()),
+            login_problem: None,
             warnings: vec!["a skill is broken".into()],
             restarts: 2,
             child: Some(ChildStatus {
@@ -178,12 +179,15 @@ impl Running {
         let api = Api {
             status: source,
             pairings: PairingDesk::new(ledger.clone(), Default::default()),
+            events: crate::events::Events::none(),
+            metrics: crate::metrics::Metrics::new(),
             dispatchers: Arc::new(
                 make(directory.path(), &ledger)
                     .into_iter()
                     .map(|handle| (handle.id().clone(), handle))
                     .collect(),
             ),
+            restarts: Arc::new(NoRestarts),
         };
         #[expect(clippy::disallowed_methods, reason = "`end` awaits it")]
         let served = tokio::spawn(server.serve(api, stop.clone()));
@@ -251,6 +255,7 @@ fn status_reads_as_designed() {
                     "waiting": 3,
                     "open_turn": {
                         "id": "01010101-0101-0101-0101-010101010101",
+                        "approvals": 0,
                         "started_at": "2026-11-20T09:15:03.000Z",
                     },
                     "last_turn": null,

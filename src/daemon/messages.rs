@@ -57,7 +57,7 @@ async fn waits_for(ledger: &Ledger, record: &MessageRecord) -> Result<u32, Ledge
 
 fn describe(record: MessageRecord, place: Option<usize>) -> MessageStatus {
     let (failure, refusal): (Option<String>, Option<RefusalReason>) = match &record.state {
-        MessageState::Failed { kind } => (Some(kind.clone()), None),
+        MessageState::Failed { kind } => (Some(kind.to_string()), None),
         MessageState::Refused { reason } => (None, Some(*reason)),
         MessageState::Queued
         | MessageState::InTurn

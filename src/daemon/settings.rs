@@ -10,6 +10,7 @@ use crate::codex::protocol::{ApprovalPolicy, ThreadSettings};
 use crate::codex::{LaunchConfig, Transport};
 use crate::config::{self, Approvals, Config, DispatcherConfig};
 use crate::dispatcher::{Settings, sandbox_mode};
+use crate::events::Events;
 use crate::id::DispatcherId;
 
 /// Returns the settings of one dispatcher; tieline's own skills are in `skills`.
@@ -19,6 +20,7 @@ pub(super) fn of_dispatcher(
     directories: &Directories,
     skills: &Path,
     config: &Config,
+    events: &Events,
 ) -> anyhow::Result<Settings> {
     let mut launch = launch(id, dispatcher, directories, config)?;
     launch.skills = skills::roots(&dispatcher.skills, skills.to_owned());
@@ -31,6 +33,8 @@ pub(super) fn of_dispatcher(
         spills: directories.completions.clone(),
         outgoing: directories.outgoing.clone(),
         worktrees: directories.worktrees.join(id.as_str()),
+        events: events.clone(),
+        restart_notice: None,
     })
 }
 
@@ -73,7 +77,7 @@ pub(super) fn launch(
     Ok(launch)
 }
 
-fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
+pub(super) fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
     let mut overrides = Map::new();
     if let Some(effort) = &dispatcher.effort {
         overrides.insert(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tieline_channel::{Channel, ChannelId, Conversation, Message, Status};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,17 +16,20 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 use super::calls::Calls;
 use super::calls::approvals::Asking;
 use super::lane::{Lane, LaneContext};
+use super::login::{Login, LoginProblem};
 use super::outage::Outage;
 use super::status_board::StatusBoard;
 use super::supervisor::{Condition, Supervisor};
-use super::waiting::has_work;
+use super::waiting::{self, has_work};
 use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
-use crate::config::{Approvals, Sessions};
+use crate::config::{Approvals, Languages, Sandbox, Sessions};
+use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{
-    LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, VoidReason, Voided, WorktreeFate,
+    LaneRecord, Ledger, LedgerError, Lifecycle, MessageRecord, MessageState, Origin, VoidReason,
+    Voided, Withdrawn, WorktreeFate,
 };
 use crate::teammates::{Roster, Rules, WhatTheyDo};
 use tieline_channel::retry::RestartPolicy;
@@ -55,6 +58,7 @@ const DRAIN_FOR: Duration = Duration::from_secs(8);
 pub struct Handle {
     settings: Arc<Settings>,
     pub(super) ledger: Ledger,
+    pub(super) languages: Languages,
     teammates: Roster,
     /// Reports and orders on their way to the disk.
     pub(super) reports: TaskTracker,
@@ -63,6 +67,10 @@ pub struct Handle {
     /// The channels that have buttons.
     buttons: Arc<BTreeSet<ChannelId>>,
     condition: watch::Receiver<Condition>,
+    login: Login,
+    /// Told of what is reported and ordered from outside.
+    pub(super) events: Events,
+    pulse: mpsc::Sender<oneshot::Sender<()>>,
 }
 
 impl Handle {
@@ -71,19 +79,34 @@ impl Handle {
         &self.settings.id
     }
 
+    /// Returns whether a channel is one of the dispatcher's.
+    pub fn has_channel(&self, channel: &ChannelId) -> bool {
+        self.settings.config.channels.contains(channel)
+    }
+
     /// Returns the lane of a conversation.
     pub fn lane_of(&self, channel: &ChannelId, conversation: &Conversation) -> LaneId {
         self.settings.lane_of(channel, conversation)
     }
 
     /// Returns what shares a lane.
-    pub(super) fn sessions(&self) -> Sessions {
+    pub fn sessions(&self) -> Sessions {
         self.settings.config.sessions
     }
 
     /// Returns whether posts on a channel have buttons.
     pub fn has_buttons(&self, channel: &ChannelId) -> bool {
         self.buttons.contains(channel)
+    }
+
+    /// Returns what commands of the model may do.
+    pub fn sandbox(&self) -> Sandbox {
+        self.settings.config.sandbox
+    }
+
+    /// Returns the model of the configuration, if it names one.
+    pub fn model(&self) -> Option<&str> {
+        self.settings.thread.model.as_deref()
     }
 
     /// Returns its teammates.
@@ -106,9 +129,59 @@ impl Handle {
         );
     }
 
+    /// Shows the sender of a message which waited that it will not be worked on.
+    pub fn show_withdrawn(&self, withdrawn: &Withdrawn) {
+        self.board.show(
+            &withdrawn.channel,
+            withdrawn.conversation.clone(),
+            withdrawn.message.clone(),
+            Status::Failed,
+        );
+    }
+
+    /// Returns when the dispatcher has come round to answering: it gives its lanes their work.
+    /// `false` when it has ended.
+    pub async fn pulse(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.pulse.send(answer).await.is_ok() && answered.await.is_ok()
+    }
+
+    /// Returns the conversations that the dispatcher owes an answer, each once.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub async fn waiting_conversations(&self) -> Result<Vec<Origin>, LedgerError> {
+        let mut origins = Vec::new();
+        for lane in self.ledger.lanes(self.id()).await? {
+            if has_work(&lane) {
+                for origin in waiting::origins(&self.ledger, &lane).await? {
+                    if !origins.contains(&origin) {
+                        origins.push(origin);
+                    }
+                }
+            }
+        }
+        Ok(origins)
+    }
+
+    /// Returns when the dispatcher is ready, for the first time or again. Never, when it has ended.
+    pub async fn ready(&self) {
+        let mut condition = self.condition.clone();
+        let is_ready = |condition: &Condition| condition.record.state == Lifecycle::Ready;
+        if condition.wait_for(is_ready).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Returns what there is to show of the dispatcher and its child.
     pub fn condition(&self) -> Condition {
         self.condition.borrow().clone()
+    }
+
+    /// Returns why codex cannot sign in to its model, if it cannot.
+    pub fn login_problem(&self) -> Option<LoginProblem> {
+        self.login.problem()
     }
 }
 
@@ -126,6 +199,7 @@ pub struct Dispatcher {
     supervisor: Supervisor,
     wakes: Arc<Wakes>,
     reports: TaskTracker,
+    pulses: mpsc::Receiver<oneshot::Sender<()>>,
     serve_board: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -150,6 +224,7 @@ impl Dispatcher {
         launcher: Arc<dyn Launch>,
     ) -> (Self, Handle) {
         let restart = &settings.config.restart;
+        let events = settings.events.dispatcher(&settings.id);
         let wakes = Arc::new(Wakes::default());
         let doing = WhatTheyDo::default();
         let rules = Rules {
@@ -182,13 +257,17 @@ impl Dispatcher {
                 }),
             },
             wakes: Arc::clone(&wakes),
+            events: events.clone(),
         });
+        let login = Login::new(&settings.launch);
         let (supervisor, supervised) = Supervisor::new(
             settings.id.clone(),
             launch,
             launcher,
             ledger.clone(),
             RestartPolicy::new(restart.base, restart.max),
+            login.clone(),
+            events.clone(),
         );
         let channels: BTreeMap<ChannelId, Arc<dyn Channel>> = lines
             .iter()
@@ -198,9 +277,14 @@ impl Dispatcher {
         let parallel = settings.config.teammates.parallel;
         let settings = Arc::new(settings);
         let reports = TaskTracker::new();
+        let (pulse, pulses) = mpsc::channel(1);
         let handle = Handle {
             settings: Arc::clone(&settings),
             ledger: ledger.clone(),
+            languages: lines
+                .iter()
+                .map(|(id, line)| (id.clone(), line.language))
+                .collect(),
             teammates,
             reports: reports.clone(),
             wakes: Arc::clone(&wakes),
@@ -213,6 +297,9 @@ impl Dispatcher {
                     .collect(),
             ),
             condition: supervised.condition.clone(),
+            login: login.clone(),
+            events: events.clone(),
+            pulse,
         };
         let context = Arc::new(LaneContext {
             settings,
@@ -222,8 +309,10 @@ impl Dispatcher {
             board,
             loading: Semaphore::new(LOADING),
             turns: Arc::new(Semaphore::new(parallel)),
+            login,
             doing,
             wakes: Arc::clone(&wakes),
+            events,
         });
         (
             Self {
@@ -231,6 +320,7 @@ impl Dispatcher {
                 supervisor,
                 wakes,
                 reports,
+                pulses,
                 serve_board: Box::pin(serve_board),
             },
             handle,
@@ -245,6 +335,7 @@ impl Dispatcher {
             supervisor,
             wakes,
             reports,
+            mut pulses,
             serve_board,
         } = self;
         let span = info_span!("dispatcher", id = %context.settings.id);
@@ -252,12 +343,15 @@ impl Dispatcher {
         let stop_board = CancellationToken::new();
         let mut helpers = JoinSet::new();
         helpers.spawn(supervisor.run(stop_child.clone()).instrument(span.clone()));
+        let tending = (context.login.clone(), context.supervised.clone());
+        let tending = tending.0.tend(tending.1, stop_child.clone());
+        helpers.spawn(tending.instrument(span.clone()));
         let until = stop_board.clone();
         helpers.spawn(async move {
             until.run_until_cancelled(serve_board).await;
         });
 
-        run_lanes(&context, &wakes, &stop)
+        run_lanes(&context, &wakes, &mut pulses, &stop)
             .instrument(span.clone())
             .await;
 
@@ -274,7 +368,12 @@ impl Dispatcher {
 }
 
 /// Gives the lanes their work until `stop` is cancelled, then drains them.
-async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &CancellationToken) {
+async fn run_lanes(
+    context: &Arc<LaneContext>,
+    wakes: &Wakes,
+    pulses: &mut mpsc::Receiver<oneshot::Sender<()>>,
+    stop: &CancellationToken,
+) {
     let mut lanes = Lanes {
         context: Arc::clone(context),
         drain: CancellationToken::new(),
@@ -293,6 +392,8 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
+            // Whoever asked may have gone.
+            Some(answer) = pulses.recv() => drop(answer.send(())),
             () = sleep_until(read_at) => read_at = lanes.wake_unfinished().await,
             woken = wakes.take() => {
                 outage.tell_woken(context, &woken).await;
@@ -535,6 +636,8 @@ mod tests {
             spills: root.join("completions"),
             outgoing: root.join("outgoing"),
             worktrees: root.join("worktrees"),
+            events: Events::none(),
+            restart_notice: None,
         }
     }
 
@@ -544,7 +647,7 @@ mod tests {
         let ours = DispatcherId::new("flow");
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let failed = MessageState::Failed {
-            kind: "gone".to_owned(),
+            kind: crate::failure::FailureKind::BackendTimeout,
         };
         let (lately, long_ago) = (Duration::from_secs(60), Duration::from_secs(600));
         // The state, whether it had a turn, when it came to that.

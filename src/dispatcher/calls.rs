@@ -24,15 +24,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 use tieline_channel::{ChannelId, EventKind, PostKind, WireId};
+use tokio::time::Instant;
 use tracing::{error, info};
 
 use self::approvals::Asking;
 use self::teammates::MAX_ORDERS;
 use super::Line;
 use super::lane::Work;
+use super::teammates::{Ordering, tell_of_order};
 use super::wakes::Wakes;
 use crate::codex::ServerRequests;
 use crate::codex::protocol::{Answer, ServerRequest, ServerRequestKind, ToolAnswer};
+use crate::events::{Event, Events};
 use crate::id::{DispatcherId, LaneId, ThreadId};
 use crate::ledger::{
     Ledger, LedgerError, MAX_CALL_NAME, MessageRecord, NewCall, NewPost, OpenTurn, Order, SentFile,
@@ -74,6 +77,8 @@ pub(super) struct Calls {
     pub(super) asking: Option<Asking>,
     /// Who has something to do.
     pub(super) wakes: Arc<Wakes>,
+    /// Told of every call.
+    pub(super) events: Events,
 }
 
 /// Why a call is not carried out; for the model.
@@ -220,6 +225,7 @@ impl ServerRequests for Calls {
             return None;
         };
         let thread = request.thread_id.as_ref();
+        let began_at = Instant::now();
         let answer = match self.call(thread, call_id, tool, arguments).await {
             Ok(receipt) => ToolAnswer {
                 text: receipt,
@@ -242,6 +248,15 @@ impl ServerRequests for Calls {
                 }
             }
         };
+        let events = match thread {
+            Some(thread) => &self.events.thread(thread),
+            None => &self.events,
+        };
+        events.emit(Event::ToolCalled {
+            tool: tool.clone(),
+            success: answer.success,
+            duration_ms: u64::try_from(began_at.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
         Some(Ok(answer.to_value()))
     }
 }
@@ -271,6 +286,7 @@ impl Calls {
             Err(refusal) => return self.receipt(&caller, name).await?.ok_or(refusal),
         };
         let lane = caller.lane;
+        let kind_of_order = deed.order.as_ref().map(Ordering::of);
         let new = NewCall {
             lane: lane.clone(),
             turn: caller.open.key,
@@ -294,6 +310,9 @@ impl Calls {
         let done = done?;
         if let Some(ordered) = &done.ordered {
             self.teammates.wake(ordered);
+            if let Some(kind) = kind_of_order {
+                tell_of_order(&self.events, &kind, ordered);
+            }
         }
         info!(%lane, tool, is_new = done.is_new, "a tool was called");
         Ok(done.receipt)

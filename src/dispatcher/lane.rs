@@ -6,18 +6,21 @@
 
 mod follow;
 mod load;
+mod login;
 mod newcomers;
+mod orders;
 mod prepare;
 mod recover;
 mod settle;
 mod teammate;
+mod tell;
 mod trigger;
 mod work;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
@@ -28,20 +31,24 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use self::follow::Begin;
+use self::login::Retry;
+pub(super) use self::login::tell_of_trouble;
 use self::teammate::Standing;
 use self::trigger::IsNew;
 pub(super) use self::work::Work;
 use super::envelope::{self, RenderContext};
+use super::login::Login;
 use super::status_board::StatusBoard;
 use super::supervisor::{Link, Session, Supervised};
 use super::wakes::Wakes;
 use super::{Line, Settings, TELL_AFTER, waiting, words};
 use crate::codex::protocol::{Role, UserInput};
-use crate::codex::{CallError, HistoryError, Refusal, Thread};
+use crate::codex::{CallError, FailureKind, HistoryError, Noise, Refusal, Thread};
+use crate::events::{Event, Events};
 use crate::id::{LaneId, TurnKey};
 use crate::ledger::{
-    CompletionRecord, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS, MessageRecord,
-    NewPost, OpenTurn, Outcome, TeammateRecord,
+    CompletionRecord, LaneModel, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS,
+    MessageRecord, NewPost, OpenTurn, Outcome, TeammateRecord,
 };
 use crate::outbox;
 use crate::teammates::WhatTheyDo;
@@ -73,10 +80,14 @@ pub(super) struct LaneContext {
     pub(super) loading: Semaphore,
     /// How many teammates may work at the same time.
     pub(super) turns: Arc<Semaphore>,
+    /// Whether codex can sign in.
+    pub(super) login: Login,
     /// What teammates are doing.
     pub(super) doing: WhatTheyDo,
     /// Who has something to do.
     pub(super) wakes: Arc<Wakes>,
+    /// Told of what happens; it says which dispatcher's.
+    pub(super) events: Events,
 }
 
 impl LaneContext {
@@ -104,6 +115,8 @@ pub(super) struct Lane {
     attached: Option<Attached>,
     /// Whose lane it is, if it is a teammate's, as of the present step.
     teammate: Option<TeammateRecord>,
+    /// Its model as of the present step, once somebody has named one.
+    model: Option<LaneModel>,
     /// The child that was last given something to do.
     submitted_to: Option<u64>,
     /// The model has been told of the restart, and no turn has run since.
@@ -126,8 +139,16 @@ pub(super) struct Lane {
     odd_refusals: u32,
     /// How often it was tried in vain to remove the worktree of a teammate that was closed.
     leaving: u32,
+    /// Why codex cannot sign in for this lane, as of the last turn.
+    trouble: Option<FailureKind>,
+    /// When the open turn is tried again that failed for that reason.
+    retry: Option<Retry>,
     /// The place among the teammates that work, while a turn of this one is open.
     place: Option<OwnedSemaphorePermit>,
+    /// Told of what happens on this lane.
+    events: Events,
+    /// What codex has said during the open turn that is not told one by one.
+    noise: Mutex<Noise>,
 }
 
 /// The thread, as loaded over one connection.
@@ -208,12 +229,15 @@ impl Lane {
         drain: CancellationToken,
     ) -> Self {
         Self {
+            events: context.events.lane(&id),
+            noise: Mutex::default(),
             context,
             id,
             wake,
             drain,
             attached: None,
             teammate: None,
+            model: None,
             submitted_to: None,
             noticed: false,
             new: true,
@@ -225,6 +249,8 @@ impl Lane {
             unreadable: 0,
             odd_refusals: 0,
             leaving: 0,
+            trouble: None,
+            retry: None,
             place: None,
         }
     }
@@ -328,6 +354,10 @@ impl Lane {
         if !Self::has_work(&record) {
             return self.rest(&record).await;
         }
+        self.model.clone_from(&record.model);
+        if record.open.is_none() && record.orders > 0 {
+            return self.carry_out(&record).await;
+        }
         // A turn that may be running is not given up for that.
         if record.open.is_none()
             && record.assigned > 0
@@ -336,9 +366,18 @@ impl Lane {
             self.fail_task(teammate::no_workspace(reason)).await?;
             return Ok(Next::Again);
         }
+        self.remember_trouble(&record);
+        if let Some(next) = self.wait_to_sign_in(&record).await? {
+            return Ok(next);
+        }
+        let is_waiting = matches!(&*self.context.supervised.link.borrow(), Link::Down { .. });
         let Some(session) = self.session().await else {
             return Ok(Next::End);
         };
+        if is_waiting {
+            // Meanwhile more may have come, and people may have been told why it takes so long.
+            return Ok(Next::Again);
+        }
         match self.attach(&session, &record).await {
             Ok(true) => {}
             Ok(false) => return Ok(Next::Again),
@@ -375,6 +414,7 @@ impl Lane {
         record.open.is_some()
             || record.waiting > 0
             || record.assigned > 0
+            || record.orders > 0
             || Self::has_arrivals(record)
     }
 
@@ -437,9 +477,10 @@ impl Lane {
             .ledger
             .open_turn(&self.id, TurnKey::new(), ids)
             .await?;
+        self.tell_opened(&open);
         // Until then they could be edited.
         let work = self.work(&open).await?;
-        let begins_anew = !record.lost.is_empty() && !record.had_turn;
+        let begins_anew = record.has_forgotten();
         self.submit(open, work, begins_anew).await
     }
 
@@ -476,6 +517,11 @@ impl Lane {
         let Some(prepared) = self.prepare(work.messages.clone()).await else {
             return Ok(Next::End);
         };
+        if self.current(&open).await?.stop.is_some() {
+            // Nothing of it was sent.
+            self.conclude_stopped(&open).await?;
+            return Ok(Next::Again);
+        }
         let notice = begins_anew.then(|| self.lost_notice());
         let input = self.input(notice, &prepared);
         let client_id = Some(open.key.to_string());

@@ -7,7 +7,7 @@
 //! - `attachments` fetches what came with messages, `patience` says for how long;
 //! - `calls` carries out what models call;
 //! - `approvals` is what people decide at the machine;
-//! - `report` takes results from whoever did the work, `teammates` orders of people;
+//! - `report` takes results from whoever did the work, `teammates` and `lane_orders` orders of people;
 //! - `spill` keeps completions that are too long for a conversation;
 //! - `envelope` is how a message or a completion reads for the model, `words` what people are told.
 //!
@@ -22,6 +22,8 @@ pub mod envelope;
 #[cfg(test)]
 mod fake_channel;
 mod lane;
+mod lane_orders;
+mod login;
 mod outage;
 mod patience;
 mod recovery;
@@ -41,12 +43,15 @@ use std::time::Duration;
 use tieline_channel::{Capabilities, Channel, ChannelId, Conversation, Language};
 
 pub use self::actor::{Dispatcher, Handle};
+pub use self::lane_orders::{LaneError, LaneThreads};
+pub use self::login::LoginProblem;
 pub use self::report::{Report, ReportError};
 pub use self::supervisor::Condition;
 pub use self::teammates::WishError;
 use crate::codex::LaunchConfig;
 use crate::codex::protocol::{SandboxMode, ThreadSettings};
 use crate::config::{DispatcherConfig, Sandbox, Sessions};
+use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 
 /// How long people wait without being told what for.
@@ -71,6 +76,10 @@ pub struct Settings {
     pub outgoing: PathBuf,
     /// Where the worktrees of teammates are made.
     pub worktrees: PathBuf,
+    /// Where it tells what happens.
+    pub events: Events,
+    /// What whoever ordered the restart has to say about it to the models.
+    pub restart_notice: Option<String>,
 }
 
 impl Settings {

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::Handle;
 use crate::config::Sessions;
+use crate::events::Event;
 use crate::id::LaneId;
 use crate::ledger::{CompletionStatus, LedgerError, NewCompletion, Reported, RosterError};
 
@@ -85,6 +86,11 @@ impl Handle {
 
     async fn take(&self, report: Report) -> Result<Reported, ReportError> {
         let lane = self.listener(report.lane).await?.lane;
+        let told = Event::CompletionReported {
+            name: report.name.clone(),
+            from: report.from.clone(),
+            status: report.status.as_str().to_owned(),
+        };
         let new = NewCompletion {
             dispatcher: self.id().clone(),
             lane: lane.clone(),
@@ -98,6 +104,10 @@ impl Handle {
             LedgerError::Roster(RosterError::Closed { .. }) => ReportError::Closed { lane },
             error => ReportError::Ledger(error),
         })?;
+        if reported.is_new {
+            let events = self.events.lane(&reported.lane);
+            events.completion(reported.id).emit(told);
+        }
         if !reported.state.is_settled() {
             self.wake(reported.lane.clone());
         }

@@ -12,10 +12,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::login::{Login, is_login_trouble};
 use crate::codex::{
     AppServer, ChildSnapshot, Client, CloseReason, FailureKind, Launch, LaunchConfig, ServerFacts,
     StartError,
 };
+use crate::events::{Event, Events};
 use crate::id::DispatcherId;
 use crate::ledger::{DispatcherRecord, Ledger, Lifecycle, VoidReason, Voided};
 use tieline_channel::retry::RestartPolicy;
@@ -81,13 +83,17 @@ pub(super) struct Supervisor {
     launcher: Arc<dyn Launch>,
     ledger: Ledger,
     policy: RestartPolicy,
+    login: Login,
     link: watch::Sender<Link>,
     condition: watch::Sender<Condition>,
     /// Children up to this number are to be replaced.
     unwanted: watch::Receiver<u64>,
+    /// What codex signs in with has changed.
+    refreshed: watch::Receiver<u64>,
     connections: u64,
     children: u64,
     refusals: Refusals,
+    events: Events,
 }
 
 /// Starts that failed one after the other.
@@ -105,9 +111,15 @@ pub(super) struct Supervised {
     /// What there is to show.
     pub(super) condition: watch::Receiver<Condition>,
     unwanted: Arc<watch::Sender<u64>>,
+    refreshed: Arc<watch::Sender<u64>>,
 }
 
 impl Supervised {
+    /// Asks for another child, as soon as can be: what it signs in with has changed.
+    pub(super) fn refresh(&self) {
+        self.refreshed.send_modify(|count| *count += 1);
+    }
+
     /// Asks for another child in place of this one, which does not do what it is told.
     pub(super) fn replace_child(&self, child: u64) {
         self.unwanted.send_if_modified(|unwanted| {
@@ -133,6 +145,8 @@ impl Supervisor {
         launcher: Arc<dyn Launch>,
         ledger: Ledger,
         policy: RestartPolicy,
+        login: Login,
+        events: Events,
     ) -> (Self, Supervised) {
         let (link, link_seen) = watch::channel(Link::Down {
             since: Instant::now(),
@@ -152,10 +166,12 @@ impl Supervisor {
             facts: None,
         });
         let (unwanted, unwanted_seen) = watch::channel(0);
+        let (refreshed, refreshed_seen) = watch::channel(0);
         let supervised = Supervised {
             link: link_seen,
             condition: condition_seen,
             unwanted: Arc::new(unwanted),
+            refreshed: Arc::new(refreshed),
         };
         let supervisor = Self {
             id,
@@ -163,12 +179,15 @@ impl Supervisor {
             launcher,
             ledger,
             policy,
+            login,
             link,
             condition,
             unwanted: unwanted_seen,
+            refreshed: refreshed_seen,
             connections: 0,
             children: 0,
             refusals: Refusals::default(),
+            events,
         };
         (supervisor, supervised)
     }
@@ -176,7 +195,9 @@ impl Supervisor {
     /// Keeps a child alive until `stop` is cancelled, then ends it.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            self.events.emit(Event::ChildStarting);
             self.enter(Lifecycle::Starting, None).await;
+            self.refreshed.mark_unchanged();
             let started = tokio::select! {
                 () = stop.cancelled() => break,
                 started = self.launcher.launch(&self.launch) => started,
@@ -185,6 +206,7 @@ impl Supervisor {
                 Ok(mut server) => {
                     let ready_at = Instant::now();
                     self.refusals = Refusals::default();
+                    self.login.started();
                     self.children += 1;
                     self.show_child(server.snapshot());
                     let end = self.tend(&mut server, &stop).await;
@@ -194,10 +216,20 @@ impl Supervisor {
                 Err(failure) => {
                     let reason = WithCauses(&failure).to_string();
                     self.refusals.log(&reason);
+                    let cause = failure.to_failure();
+                    if is_login_trouble(&cause) {
+                        self.login.start_failed(&cause);
+                    } else {
+                        self.login.started();
+                    }
+                    self.events.emit(Event::ChildDegraded {
+                        failure: failure.to_failure().kind,
+                        reason: reason.clone(),
+                    });
                     self.show_child(ChildSnapshot::of_failure(&failure));
                     self.link.send_modify(|link| {
                         if let Link::Down { failure: last, .. } = link {
-                            *last = Some(failure.to_failure().kind);
+                            *last = Some(cause.kind);
                         }
                     });
                     self.enter(Lifecycle::Degraded, Some(reason)).await;
@@ -211,9 +243,13 @@ impl Supervisor {
             self.condition
                 .send_modify(|condition| condition.record.restarts += 1);
             debug!(delay_ms = delay.as_millis(), "codex is started again");
+            self.events.emit(Event::ChildRestarting {
+                in_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            });
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(delay) => {}
+                Ok(()) = self.refreshed.changed() => {}
             }
         }
         self.link.send_replace(Link::Stopped);
@@ -233,6 +269,10 @@ impl Supervisor {
                 child: self.children,
                 client: client.clone(),
             }));
+            self.events.emit(Event::ChildReady {
+                pid: server.snapshot().pid,
+                version: server.facts().version.clone(),
+            });
             self.enter(Lifecycle::Ready, None).await;
             let reason = tokio::select! {
                 () = stop.cancelled() => return End::Stop,
@@ -241,10 +281,16 @@ impl Supervisor {
                 Ok(_) = self.unwanted.wait_for(|unwanted| *unwanted >= self.children) => {
                     return End::Lost("codex did not do what it was told".to_owned());
                 }
+                Ok(()) = self.refreshed.changed() => {
+                    return End::Lost("what codex signs in with has changed".to_owned());
+                }
             };
             self.link.send_replace(Link::Down {
                 since: Instant::now(),
                 failure: None,
+            });
+            self.events.emit(Event::ChildDisconnected {
+                reason: reason.to_string(),
             });
             if matches!(reason, CloseReason::Deaf(_)) {
                 return End::Lost(reason.to_string());
@@ -273,7 +319,7 @@ impl Supervisor {
 
     /// Ends what is left of a child.
     async fn part_from(&mut self, server: AppServer, end: End) {
-        let report = match end {
+        let (report, reason, expected) = match end {
             End::Lost(reason) => {
                 warn!(%reason, "codex is lost");
                 self.link.send_if_modified(|link| match link {
@@ -286,17 +332,24 @@ impl Supervisor {
                     }
                     Link::Down { .. } | Link::Stopped => false,
                 });
-                self.enter(Lifecycle::Degraded, Some(reason)).await;
+                self.enter(Lifecycle::Degraded, Some(reason.clone())).await;
                 let report = server.kill().await;
                 self.void_approvals().await;
-                report
+                (report, reason, false)
             }
             End::Stop => {
                 self.link.send_replace(Link::Stopped);
                 self.enter(Lifecycle::Stopping, None).await;
-                server.stop(STOP_GRACE).await
+                let reason = "the daemon stops".to_owned();
+                (server.stop(STOP_GRACE).await, reason, true)
             }
         };
+        self.events.emit(Event::ChildExited {
+            reason,
+            code: report.snapshot.code,
+            signal: report.snapshot.signal,
+            expected,
+        });
         for warning in &report.warnings {
             warn!(%warning, "codex did not end as it should");
         }

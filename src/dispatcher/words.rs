@@ -1,6 +1,8 @@
 //! What tieline itself says to people, in every language. Each failure has one sentence with what to
 //! do; causes are for the operator's log and never shown in a chat.
 
+pub(super) mod orders;
+
 use std::time::Duration;
 
 use tieline_channel::{Language, Text};
@@ -46,9 +48,9 @@ pub(super) fn failure(kind: FailureKind) -> Text {
             zh: "⚠️ 模型拒绝了这个会话中的一次工具调用。发送“继续”，换一种方式再试。",
         },
         FailureKind::ProviderCompactUnsupported => Text {
-            en: "⚠️ The conversation is too long for the model and could not be shortened. Begin a \
-                 new one.",
-            zh: "⚠️ 会话太长，模型已无法处理，也无法压缩。请开始一个新会话。",
+            en: "⚠️ The conversation is too long for the model and could not be shortened. \
+                 Write `new` to begin another one.",
+            zh: "⚠️ 会话太长，模型已无法处理，也无法压缩。请发送 `新会话` 另开一个。",
         },
         FailureKind::BackendTimeout => Text {
             en: "⚠️ Codex gave no sign of life for too long, so I stopped it. Send “continue” to go \
@@ -60,7 +62,21 @@ pub(super) fn failure(kind: FailureKind) -> Text {
                  message again.",
             zh: "⚠️ Codex 无法启动。在机器上运行 `tieline status` 可以查看原因；处理好之后，请重新发送这条消息。",
         },
-        FailureKind::BackendResponseInvalid => Text {
+        FailureKind::Disk => Text {
+            en: "⚠️ The machine's disk does not take what this needs. Free space there, then send the \
+                 message again.",
+            zh: "⚠️ 机器的磁盘无法写入所需的文件。请在那里腾出空间，然后重新发送这条消息。",
+        },
+        FailureKind::Workspace => Text {
+            en: "⚠️ There is no place to work at. `tieline status` on the machine shows why; then send \
+                 the message again.",
+            zh: "⚠️ 没有可用的工作目录。在机器上运行 `tieline status` 可以查看原因；处理好之后，请重新发送这条消息。",
+        },
+        FailureKind::Damaged => Text {
+            en: "⚠️ The message is damaged on the machine's disk. Send it again.",
+            zh: "⚠️ 这条消息在机器的磁盘上已损坏。请重新发送。",
+        },
+        FailureKind::BackendResponseInvalid | FailureKind::Unknown => Text {
             en: "⚠️ Codex finished without an answer. Send the message again, perhaps in other words.",
             zh: "⚠️ Codex 已结束，但没有给出回答。请重新发送这条消息，也可以换一种说法。",
         },
@@ -76,9 +92,9 @@ pub(super) fn failure(kind: FailureKind) -> Text {
         },
         FailureKind::SessionStoreEvicted => Text {
             en: "⚠️ The conversation's thread is gone from the machine, and the configuration says \
-                 not to begin a new one (`on_lost_thread = \"stop\"`). Restore it or change that \
-                 setting, then send the message again.",
-            zh: "⚠️ 机器上已找不到这个会话的记录，而配置要求不要另开新会话（`on_lost_thread = \"stop\"`）。请恢复记录或修改这项设置，然后重新发送这条消息。",
+                 not to begin a new one (`on_lost_thread = \"stop\"`). Restore it, or begin \
+                 anew with `new`; then send the message again.",
+            zh: "⚠️ 机器上已找不到这个会话的记录，而配置要求不要另开新会话（`on_lost_thread = \"stop\"`）。请恢复记录，或发送 `新会话` 另开一个，然后重新发送这条消息。",
         },
         FailureKind::Cancelled => STOPPED,
     }
@@ -89,6 +105,16 @@ pub(super) const STOPPED: Text = Text {
     en: "⏹️ Stopped.",
     zh: "⏹️ 已停止。",
 };
+
+/// A turn was stopped because somebody else asked for it; the operator, without a name.
+pub(super) fn stopped_by(name: Option<&str>, language: Language) -> String {
+    match (name, language) {
+        (Some(name), Language::English) => format!("⏹️ Stopped by {name}."),
+        (Some(name), Language::Chinese) => format!("⏹️ 已被 {name} 停止。"),
+        (None, Language::English) => "⏹️ Stopped by the operator of this machine.".to_owned(),
+        (None, Language::Chinese) => "⏹️ 已被这台机器的管理者停止。".to_owned(),
+    }
+}
 
 /// A turn was stopped because a newer message is to be taken instead.
 pub(super) const SUPERSEDED: Text = Text {
@@ -144,6 +170,29 @@ pub(super) fn not_starting(kind: FailureKind) -> Text {
         },
     }
 }
+
+/// Codex cannot sign in to its model. The message is kept, so nobody has to send it again.
+pub(super) fn cannot_sign_in(kind: FailureKind) -> Text {
+    match kind {
+        FailureKind::SecretUnavailable => Text {
+            en: "🔑 Codex has no credential for its model. Set the key on the machine; `tieline status` \
+                 there says which. Your message is kept and runs as soon as that is done.",
+            zh: "🔑 Codex 缺少访问模型的凭证。请在机器上设置密钥；在那里运行 `tieline status` 可以查看是哪一个。你的消息已保存，设置好后会立即处理。",
+        },
+        _ => Text {
+            en: "🔑 Codex cannot sign in to its model: the login has expired, or the key is not accepted. \
+                 Run `codex login` on the machine (or mend the API key); `tieline status` there says \
+                 how. Your message is kept and runs as soon as that is done.",
+            zh: "🔑 Codex 无法登录模型服务：登录已过期，或密钥未被接受。请在机器上执行 `codex login`（或修正 API key）；在那里运行 `tieline status` 可以查看具体做法。你的消息已保存，处理好之后会立即执行。",
+        },
+    }
+}
+
+/// The model has answered after people were told that codex cannot sign in.
+pub(super) const SIGNED_IN: Text = Text {
+    en: "✅ Codex is signed in again. Working on your message now.",
+    zh: "✅ Codex 已重新登录，正在处理你的消息。",
+};
 
 /// Codex is there and does not take this one conversation up. The message is kept.
 pub(super) fn held_up(refusal: &Refusal) -> Text {
@@ -211,10 +260,10 @@ pub(super) fn teammate_forgot(name: &str, language: Language) -> String {
     match language {
         Language::English => format!(
             "⚠️ The history of `{name}` was lost on the machine, so it begins anew. What it was told \
-             before, it no longer knows."
+             before, it no longer knows: its next task has to say it."
         ),
         Language::Chinese => format!(
-            "⚠️ 机器上 `{name}` 的历史记录丢失了，它将重新开始，之前交代过的内容它已经不记得。"
+            "⚠️ 机器上 `{name}` 的历史记录丢失了，它将重新开始，之前交代过的内容它已经不记得，请在下一项任务里重新说明。"
         ),
     }
 }
@@ -248,8 +297,8 @@ pub(super) const RESUMED: Text = Text {
 /// A thread was lost and a new one begun.
 pub(super) const THREAD_LOST: Text = Text {
     en: "⚠️ The history of this conversation was lost on the machine, so I begin anew. What was said \
-         before, I no longer know.",
-    zh: "⚠️ 机器上这个会话的历史记录丢失了，我只能重新开始；之前说过的内容，我已经不知道了。",
+         before, I no longer know: tell me again what matters.",
+    zh: "⚠️ 机器上这个会话的历史记录丢失了，我只能重新开始；之前说过的内容我已经不知道了，请把重要的再告诉我一次。",
 };
 
 /// How many characters of a task people are shown.
@@ -305,6 +354,7 @@ mod tests {
             UNCLEAR,
             RESTARTING,
             BACK,
+            SIGNED_IN,
             RESUMED,
             NOTHING_SENT,
             THREAD_LOST,
@@ -321,6 +371,7 @@ mod tests {
         let all = fixed
             .into_iter()
             .chain(failures.clone().map(failure))
+            .chain(failures.clone().map(cannot_sign_in))
             .chain(failures.map(not_starting))
             .chain(refusals.iter().map(held_up));
         for text in all {

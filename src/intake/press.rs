@@ -9,8 +9,9 @@ use tieline_channel::{
 use tracing::{debug, info};
 
 use super::accept::ChannelIntake;
-use super::gate::judge_press;
+use super::gate::{judge_press, role_of};
 use crate::approvals::Pressed;
+use crate::config::Role;
 use crate::ledger::{Admission, Conditions, Fate, LedgerError};
 use crate::tools::Choice;
 
@@ -32,6 +33,10 @@ impl ChannelIntake {
         };
         if let Some(pressed) = Pressed::read(&press.value) {
             return self.accept_decision(key, &press, pressed).await;
+        }
+        if role_of(&self.access, &self.door, sender) < Role::User {
+            info!(%sender, "a viewer pressed a button");
+            return self.note(key).await;
         }
         let Some(choice) = Choice::read(&press.value) else {
             debug!(%sender, "a button that nobody waits for was pressed");

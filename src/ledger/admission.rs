@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tieline_channel::RefusalReason;
 
-use crate::id::MessageId;
+use crate::id::{MessageId, OrderId};
 use crate::ledger::approval::{Ruled, Ruling};
 use crate::ledger::message::NewMessage;
+use crate::ledger::order::{LaneWish, NewStop, OrderRefusal, Orderer, Stopped};
 use crate::ledger::pairing::{Paired, PairingCode, PairingError};
 
 /// A message at the gate.
@@ -68,6 +69,11 @@ pub enum Fate {
     Pair(PairingCode),
     /// It decides about something that the model wants; settled without a turn.
     Rule(Ruling),
+    /// It is a command that wants something of its lane's thread; settled without a turn, whenever that
+    /// is done.
+    Order(LaneWish, Orderer),
+    /// It is a command that ends what its lane is at; settled without a turn.
+    Stop(NewStop),
 }
 
 /// What became of a message at the gate.
@@ -93,19 +99,32 @@ pub enum Admitted {
     Commanded {
         /// Its name from now on.
         id: MessageId,
-        /// Whom it let in, if it was to let in somebody.
-        paired: Option<Result<Paired, PairingError>>,
-    },
-    /// It was somebody's word on what the model wants, and is settled.
-    Ruled {
-        /// Its name from now on.
-        id: MessageId,
-        /// What came of it.
-        ruled: Ruled,
+        /// What that has led to.
+        done: Performed,
     },
     /// The same event was recorded before; nothing changed.
     Duplicate {
         /// The message it made then, if it made one that is still recorded.
         id: Option<MessageId>,
     },
+}
+
+/// What a command has led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Performed {
+    /// Nothing: it is done by being answered.
+    Nothing,
+    /// It was to let in somebody.
+    Paired(Result<Paired, PairingError>),
+    /// It wants something of its lane's thread.
+    Ordered {
+        /// The order, or why it is not taken.
+        order: Result<OrderId, OrderRefusal>,
+        /// A turn runs, which is not interrupted for it.
+        waits: bool,
+    },
+    /// It was to end what its lane is at.
+    Stopped(Stopped),
+    /// It was somebody's word on what the model wants.
+    Ruled(Ruled),
 }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::failure::FailureKind;
 use crate::id::{CompletionId, DispatcherId, LaneId, ThreadId, TurnKey};
 use crate::ledger::error::IllegalTransition;
 use crate::ledger::lane::Origin;
@@ -101,7 +102,7 @@ pub enum CompletionState {
     /// It was given up.
     Failed {
         /// The name of the failure.
-        kind: String,
+        kind: FailureKind,
     },
     /// Nobody can say whether the model has dealt with it.
     Unclear,

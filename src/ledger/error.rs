@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::id::{CompletionId, LaneId, MessageId, OutboxId, TaskId, TeammateId, TurnKey};
+use crate::id::{CompletionId, LaneId, MessageId, OrderId, OutboxId, TaskId, TeammateId, TurnKey};
 use crate::ledger::teammate::RosterError;
 
 /// Why a ledger could not be opened.
@@ -112,6 +112,9 @@ pub enum LedgerError {
     /// No such lane.
     #[error("there is no lane {0}")]
     UnknownLane(LaneId),
+    /// There is no such order, or it was carried out.
+    #[error("there is no order {0}")]
+    UnknownOrder(OrderId),
     /// No such message.
     #[error("there is no message {0}")]
     UnknownMessage(MessageId),
@@ -177,6 +180,12 @@ pub enum LedgerError {
     /// The state does not allow it.
     #[error(transparent)]
     Illegal(#[from] IllegalTransition),
+    /// Another order was given the same idempotency key.
+    #[error("the key {key:?} was used for another order")]
+    KeyReused {
+        /// The key.
+        key: String,
+    },
     /// Something that must be short is too long.
     #[error("{what} has {bytes} bytes, {limit} are allowed")]
     TooLarge {

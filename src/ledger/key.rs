@@ -7,6 +7,7 @@ use crate::id::{
     ThreadId, TurnKey,
 };
 use crate::ledger::error::LedgerError;
+use crate::ledger::keyed::IdempotencyKey;
 use crate::ledger::time;
 
 /// How long one textual part of a key may be, in bytes. Names of platforms are far shorter.
@@ -15,7 +16,8 @@ const MAX_PART: usize = 512;
 /// The trees of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Table {
-    /// `schema` → its version; `state` → counters.
+    /// `schema` → its version; `state` → counters; `restart` → the last that was ordered; `told`,
+    /// channel, chat, thread → a conversation that waits for the end of one.
     Meta,
     /// Message id → message.
     Messages,
@@ -67,6 +69,14 @@ pub(super) enum Table {
     Assigned,
     /// Task id → what came of it.
     Results,
+    /// Lane → why its turns do not get through, and who was told.
+    Troubles,
+    /// Dispatcher, operation, idempotency key → what was made under it.
+    Keyed,
+    /// Lane, number → what is wanted of its thread.
+    Orders,
+    /// Lane, thread → a thread that it has or can go back to.
+    Kept,
     /// Approval id → approval.
     Approvals,
     /// Lane, turn, codex's name of a request → approval id, until the turn is settled.
@@ -77,7 +87,7 @@ pub(super) enum Table {
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 29] = [
+    pub(super) const ALL: [Self; 33] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -104,6 +114,10 @@ impl Table {
         Self::Tasks,
         Self::Assigned,
         Self::Results,
+        Self::Troubles,
+        Self::Keyed,
+        Self::Orders,
+        Self::Kept,
         Self::Approvals,
         Self::Requests,
         Self::Undecided,
@@ -138,6 +152,10 @@ impl Table {
             Self::Tasks => "tasks",
             Self::Assigned => "assigned",
             Self::Results => "results",
+            Self::Troubles => "troubles",
+            Self::Keyed => "keyed",
+            Self::Orders => "orders",
+            Self::Kept => "kept",
             Self::Approvals => "approvals",
             Self::Requests => "requests",
             Self::Undecided => "undecided",
@@ -203,6 +221,24 @@ pub(super) fn state() -> Key {
     Key::first().bytes(b"state")
 }
 
+/// Returns the key of the restart that was ordered last.
+pub(super) fn restart() -> Key {
+    Key::first().bytes(b"restart")
+}
+
+/// Returns the beginning of the keys of a channel's conversations that wait for the end of a restart.
+pub(super) fn told_in(channel: &ChannelId) -> Result<Key, LedgerError> {
+    Ok(Key::first()
+        .bytes(b"told")
+        .bytes(self::channel(channel)?.as_bytes()))
+}
+
+/// Returns the key of a conversation that waits for the end of a restart.
+pub(super) fn told(channel: &ChannelId, conversation: &Conversation) -> Result<Key, LedgerError> {
+    let key = self::conversation(channel, conversation)?;
+    Ok(Key::first().bytes(b"told").bytes(key.as_bytes()))
+}
+
 /// Returns the key of a message.
 pub(super) fn message(id: MessageId) -> Key {
     Key::first().bytes(id.as_bytes())
@@ -263,16 +299,21 @@ pub(super) fn seen(channel: &ChannelId, event: &EventKey) -> Result<Key, LedgerE
         .text("the event's name", &event.id)
 }
 
-/// Returns the key of a lane, which also begins the keys of its queue, its lost threads, its tasks
-/// and the completions that wait for it.
+/// Returns the key of a lane, which also begins the keys of its queue, its threads, its tasks, its
+/// orders and the completions that wait for it.
 pub(super) fn lane(lane: &LaneId) -> Result<Key, LedgerError> {
     Key::first().text("the lane's name", lane.as_str())
 }
 
-/// Returns the key of a place in a lane's queue, among its tasks or its completions, or of one of its
-/// lost threads.
+/// Returns the key of a place in a lane's queue, among its tasks, orders or completions, or of one
+/// of its lost threads.
 pub(super) fn in_lane(lane: &LaneId, number: u64) -> Result<Key, LedgerError> {
     Ok(self::lane(lane)?.number(number))
+}
+
+/// Returns the key of a thread that a lane has or can go back to.
+pub(super) fn kept(lane: &LaneId, thread: &ThreadId) -> Result<Key, LedgerError> {
+    self::lane(lane)?.text("the thread's name", thread.as_str())
 }
 
 /// Returns the key of a thread.
@@ -333,6 +374,13 @@ pub(super) fn dispatcher(dispatcher: &DispatcherId) -> Result<Key, LedgerError> 
     Key::first().text("the dispatcher's name", dispatcher.as_str())
 }
 
+/// Returns the key of what was made under an idempotency key.
+pub(super) fn keyed(key: &IdempotencyKey) -> Result<Key, LedgerError> {
+    dispatcher(&key.dispatcher)?
+        .text("the operation's name", key.operation)?
+        .text("the idempotency key", &key.key)
+}
+
 /// What kind of thing may be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -350,6 +398,8 @@ pub(super) enum Class {
     Completion,
     /// A teammate that was closed.
     Teammate,
+    /// An idempotency key.
+    Keyed,
     /// An approval that is settled.
     Approval,
 }
@@ -364,6 +414,7 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Sender => b'w',
         Class::Completion => b'r',
         Class::Teammate => b't',
+        Class::Keyed => b'k',
         Class::Approval => b'a',
     };
     Key::first().bytes(&[class])

@@ -3,14 +3,16 @@
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use tieline_channel::{ChannelId, Conversation};
+use tieline_channel::{ChannelId, Conversation, UserId};
 
+use crate::failure::FailureKind;
 use crate::id::{
     CompletionId, DispatcherId, LaneId, MessageId, TaskId, TeammateId, ThreadId, TurnId, TurnKey,
 };
 use crate::ledger::completion::Hold;
 use crate::ledger::error::IllegalTransition;
 use crate::ledger::message::MessageState;
+use crate::ledger::order::LaneModel;
 use crate::ledger::time;
 
 /// How many messages one turn can hold. A longer burst takes several turns.
@@ -47,12 +49,24 @@ pub struct LaneRecord {
     /// How many tasks wait.
     #[serde(default)]
     pub assigned: usize,
+    /// How many orders wait.
+    #[serde(default)]
+    pub orders: usize,
+    /// Its model, once somebody has named one.
+    #[serde(default)]
+    pub model: Option<LaneModel>,
+    /// Somebody wanted the thread to be a new one: that it knows nothing is no surprise.
+    #[serde(default)]
+    pub renewed: bool,
     /// Whose lane it is, if it is a teammate's.
     #[serde(default)]
     pub teammate: Option<TeammateId>,
     /// Why completions wait although nothing runs.
     #[serde(default)]
     pub hold: Option<Hold>,
+    /// Why its turns do not get through, if they do not.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
     /// Where the newest accepted message came from: where notices go.
     pub last_from: Option<Origin>,
     /// When a message was last accepted or a turn opened or settled.
@@ -65,6 +79,26 @@ impl LaneRecord {
     pub fn inputs(&self) -> usize {
         self.waiting + self.arrived + self.assigned
     }
+
+    /// Returns whether the model has forgotten what people said, and does not know that.
+    pub fn has_forgotten(&self) -> bool {
+        !self.lost.is_empty() && !self.had_turn && !self.renewed
+    }
+}
+
+/// How many conversations are told that the turns of a lane do not get through.
+pub const MAX_TOLD: usize = 64;
+
+/// That the turns of a lane do not get through until an operator has done something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What went wrong.
+    pub kind: FailureKind,
+    /// Since when.
+    #[serde(with = "time::millis")]
+    pub since: SystemTime,
+    /// Who was told, and is to be told when it is over; at most [`MAX_TOLD`].
+    pub told: Vec<Origin>,
 }
 
 /// How a model reaches people, as its thread was told.
@@ -160,6 +194,12 @@ pub struct Stop {
     /// one do not, also when it has the same lane.
     #[serde(default)]
     pub origin: Option<Origin>,
+    /// The person, if it was one in a chat.
+    #[serde(default)]
+    pub user: Option<UserId>,
+    /// What that person is called.
+    #[serde(default)]
+    pub name: Option<String>,
 }
 
 impl Stop {
@@ -168,6 +208,8 @@ impl Stop {
         Self {
             by: None,
             origin: None,
+            user: None,
+            name: None,
         }
     }
 }
@@ -200,6 +242,9 @@ pub enum TurnEvent {
     /// It was interrupted and goes on in a new Codex turn: the thread has the messages, so it
     /// counts as delivered.
     Continued,
+    /// It failed for a reason that somebody has mended, or will, and is tried again in a new Codex
+    /// turn: the thread has the messages. However often that is, it does not count.
+    Retried,
     /// Codex does not have it, so it starts from the beginning. Whether that is so is for the
     /// caller to know: it is allowed in every phase.
     Resubmitted,
@@ -250,6 +295,11 @@ impl OpenTurn {
                 phase: TurnPhase::Delivered,
                 codex_turn: None,
                 continuations: self.continuations.saturating_add(1),
+                ..self
+            }),
+            (_, TurnEvent::Retried) => Ok(Self {
+                phase: TurnPhase::Delivered,
+                codex_turn: None,
                 ..self
             }),
             (_, TurnEvent::Resubmitted) => Ok(Self {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, EventKey, Message, RefusalReason};
 
+use crate::failure::FailureKind;
 use crate::id::{DispatcherId, LaneId, MessageId, TurnKey};
 use crate::ledger::error::IllegalTransition;
 use crate::ledger::time;
@@ -106,7 +107,7 @@ pub enum MessageState {
     /// It came to no answer.
     Failed {
         /// The name of the failure.
-        kind: String,
+        kind: FailureKind,
     },
     /// It was withdrawn, or its turn was stopped.
     Cancelled,
@@ -141,7 +142,7 @@ pub enum Outcome {
     /// It failed.
     Failed {
         /// The name of the failure.
-        kind: String,
+        kind: FailureKind,
         /// What happened.
         message: String,
     },

@@ -9,11 +9,12 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `approval`, `teammate`, `task`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
+//! - `message`, `completion`, `call`, `approval`, `teammate`, `task`, `keyed`, `admission`, `pairing`, `lane`, `order`, `post`, `history`, `dispatcher`, `restart`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
-//! - `lock`, `store`, `watchdog`, `spool`, `opening`, `migration`: the files
+//! - `lock`, `store`, `watchdog`, `spool`, `opening`, `migration`: the files; `copy` backs them up,
+//!   `inspection` looks at them
 //! - `key`, `value`, `time`: the encoding
 
 mod admission;
@@ -21,6 +22,7 @@ mod approval;
 mod call;
 mod command;
 mod completion;
+mod copy;
 mod counts;
 mod dispatcher;
 mod door;
@@ -30,15 +32,19 @@ pub(crate) mod flaky;
 mod handle;
 mod health;
 mod history;
+mod inspection;
 mod key;
+mod keyed;
 mod lane;
 mod lock;
 mod message;
 mod migration;
 mod opening;
 mod operation;
+mod order;
 mod pairing;
 mod post;
+mod restart;
 mod settings;
 mod spool;
 mod store;
@@ -53,7 +59,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use self::admission::{Admission, Admitted, Conditions, Fate, Limit};
+pub use self::admission::{Admission, Admitted, Conditions, Fate, Limit, Performed};
 pub use self::approval::{
     ApprovalEvent, ApprovalKind, ApprovalRecord, ApprovalState, Asked, Decider, Decision,
     MAX_ASIDE, MAX_OPEN_APPROVALS, MAX_WANTED, NewApproval, Ruled, Ruling, VoidReason, Voided,
@@ -70,20 +76,27 @@ pub use self::error::{IllegalTransition, LedgerError, OpenError};
 pub use self::handle::Ledger;
 pub use self::health::LedgerHealth;
 pub use self::history::HistoryMark;
+pub use self::inspection::{Inspection, inspect};
+pub use self::keyed::{IdempotencyKey, MAX_IDEMPOTENCY_KEY, Once, RequestDigest};
 pub use self::lane::{
-    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
-    SettledTurn, Stop, TurnEvent, TurnPhase,
+    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TOLD, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
+    SettledTurn, Stop, Trouble, TurnEvent, TurnPhase,
 };
 pub use self::message::{
     Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, Revised,
 };
 pub use self::operation::Expired;
+pub use self::order::{
+    KeptThread, LaneModel, LaneOrder, LaneWish, MAX_BEGINNING, MAX_KEPT, MAX_ORDERS, NewStop,
+    OrderEffect, OrderPhase, OrderRefusal, Orderer, Stopped, StoppedTurn, Which, Withdrawn,
+};
 pub use self::pairing::{
     Confirmation, Guest, Host, INVITATION_LIFE, INVITATION_REPEAT, Invitation, MAX_INVITATIONS,
     NotACode, Paired, PairingCode, PairingError,
 };
 pub use self::post::{Edit, NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
-pub use self::settings::{LedgerSettings, MIN_DEDUP_RETENTION};
+pub use self::restart::{MAX_NOTICE, Restart};
+pub use self::settings::{KEY_RETENTION, LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::task::{
     Asker, NewTask, TEAMMATE_PREFIX, TaskEvent, TaskRecord, TaskReport, TaskState,
 };

@@ -7,6 +7,9 @@ use crate::ledger::operation::Horizon;
 /// How long a deduplication key is kept at the very least: platforms deliver again for days.
 pub const MIN_DEDUP_RETENTION: Duration = Duration::from_secs(7 * DAY);
 
+/// How long an order can be repeated under its idempotency key.
+pub const KEY_RETENTION: Duration = Duration::from_secs(3 * DAY);
+
 const DAY: u64 = 24 * 60 * 60;
 
 /// What can be chosen about a ledger.
@@ -40,6 +43,7 @@ impl LedgerSettings {
             settled: before(self.retention),
             seen: before(self.dedup_retention.max(MIN_DEDUP_RETENTION)),
             conversations: before(self.conversation_retention),
+            ordered: before(KEY_RETENTION),
         }
     }
 }

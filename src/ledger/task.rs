@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::failure::FailureKind;
 use crate::id::{DispatcherId, LaneId, TaskId, TurnKey};
 use crate::ledger::completion::CompletionStatus;
 use crate::ledger::error::{IllegalTransition, LedgerError};
@@ -75,7 +76,7 @@ pub enum TaskState {
     /// It could not be done.
     Failed {
         /// The name of the failure.
-        kind: String,
+        kind: FailureKind,
     },
     /// Somebody stopped it.
     Stopped,

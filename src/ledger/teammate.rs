@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::id::{DispatcherId, LaneId, TeammateId};
 use crate::ledger::error::LedgerError;
 use crate::ledger::handle::Ledger;
+use crate::ledger::keyed::{IdempotencyKey, Once};
 use crate::ledger::lane::Stop;
 use crate::ledger::task::{Asker, NewTask};
 
@@ -148,6 +149,17 @@ pub enum Order {
     },
 }
 
+impl Order {
+    /// Returns the name of the teammate that it is about.
+    pub fn teammate(&self) -> &str {
+        match self {
+            Self::Spawn(new, _) => &new.name,
+            Self::Assign(task) => &task.teammate,
+            Self::Stop(halt) | Self::Close { halt, .. } => &halt.name,
+        }
+    }
+}
+
 /// That a teammate ends what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Halt {
@@ -270,6 +282,25 @@ impl Ledger {
     pub async fn carry_out(&self, order: Order) -> Result<Ordered, LedgerError> {
         self.call(move |transaction| transaction.carry_out(order))
             .await
+    }
+
+    /// Carries an order out, unless that was done before under the same key.
+    ///
+    /// # Errors
+    ///
+    /// As [`carry_out`](Self::carry_out), and when another order was given the key.
+    pub async fn carry_out_once(
+        &self,
+        order: Order,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Once<Ordered>, LedgerError> {
+        self.call(move |transaction| {
+            let made = order.teammate().to_owned();
+            transaction.once(key.as_ref(), |transaction| {
+                Ok((made, transaction.carry_out(order)?))
+            })
+        })
+        .await
     }
 
     /// Returns the teammates of a dispatcher that are remembered, by name; closed ones as well.

@@ -3,18 +3,20 @@
 use std::time::{Duration, SystemTime};
 
 use tieline_channel::{
-    Channel, File, FileContent, Language, Post, PostKey, Posted, Repeat, SendError, TextLimit,
-    WireId, with_choices,
+    Button, Channel, File, FileContent, Language, Post, PostKey, Posted, Repeat, SendError,
+    TextLimit, WireId, with_choices,
 };
 use tracing::{debug, error, warn};
 
 use crate::approvals;
+use crate::events::{Event, Events};
 use crate::id::OutboxId;
 use crate::ledger::{
     Edit, Ledger, LedgerError, NewPost, OutboxEntry, PostEvent, PostState, Reaction,
 };
 use crate::outbox::pace::Pace;
 use crate::outbox::{doubt_about, instead_of_file, split, words};
+use crate::redact::redactor;
 
 /// What comes after an attempt.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,6 +70,7 @@ pub(super) async fn deliver(
     channel: &dyn Channel,
     language: Language,
     pace: &Pace,
+    events: &Events,
     entry: &OutboxEntry,
 ) -> Result<Next, LedgerError> {
     let attempt = Attempt {
@@ -75,6 +78,7 @@ pub(super) async fn deliver(
         channel,
         language,
         pace,
+        events,
         entry,
     };
     attempt.run().await
@@ -86,6 +90,7 @@ struct Attempt<'a> {
     channel: &'a dyn Channel,
     language: Language,
     pace: &'a Pace,
+    events: &'a Events,
     entry: &'a OutboxEntry,
 }
 
@@ -299,7 +304,11 @@ impl Attempt<'_> {
                     debug!(reason, "the outcome of a post is not recorded yet");
                     tokio::time::sleep(self.pace.ledger).await;
                 }
-                done => return done.map(drop),
+                done => {
+                    done?;
+                    tell_of(&self.events.post(self.entry.id), event);
+                    return Ok(());
+                }
             }
         }
     }
@@ -315,6 +324,19 @@ impl Attempt<'_> {
                 reason: format!("no answer within {} s", self.pace.call.as_secs()),
             }),
         }
+    }
+}
+
+/// Tells what was recorded of a post.
+pub(super) fn tell_of(events: &Events, event: PostEvent) {
+    match event {
+        PostEvent::Delivered { .. } => events.emit(Event::PostDelivered),
+        PostEvent::Again { reason, .. } | PostEvent::PutOff { reason, .. } => {
+            events.emit(Event::PostWaiting { reason });
+        }
+        PostEvent::Failed { reason, .. } => events.emit(Event::PostFailed { reason }),
+        PostEvent::Unclear { reason, .. } => events.emit(Event::PostUnclear { reason }),
+        PostEvent::Attempt { .. } => {}
     }
 }
 
@@ -400,18 +422,25 @@ fn fitting(post: Post, limit: TextLimit) -> Vec<Post> {
 
 fn as_post(entry: &OutboxEntry) -> Post {
     let post = &entry.post;
+    // Whoever composed it, and whenever: the secret may have been learnt since.
+    let shown = |text: &str| redactor().redact(text).into_owned();
+    let text = shown(&post.text);
     let (text, file) = match (&post.as_file, &post.file) {
-        (None, None) => (post.text.clone(), None),
+        (None, None) => (text, None),
         (Some(name), _) => {
-            let name = file_name(name, entry.id);
-            let content = FileContent::Text(post.text.clone());
+            let name = file_name(&shown(name), entry.id);
+            let content = FileContent::Text(text);
             (String::new(), Some(File { name, content }))
         }
         (None, Some(sent)) => {
-            let name = file_name(&sent.name, entry.id);
+            let name = file_name(&shown(&sent.name), entry.id);
             let content = FileContent::Path(sent.path.clone());
-            (post.text.clone(), Some(File { name, content }))
+            (text, Some(File { name, content }))
         }
+    };
+    let button = |button: &Button| Button {
+        label: shown(&button.label),
+        ..button.clone()
     };
     Post {
         key: PostKey::new(entry.id.to_string()),
@@ -420,7 +449,7 @@ fn as_post(entry: &OutboxEntry) -> Post {
         settles: post.settles.clone(),
         kind: post.kind,
         text,
-        buttons: post.buttons.clone(),
+        buttons: post.buttons.iter().map(button).collect(),
         file,
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
+use crate::events::Events;
 use crate::id::OutboxId;
 use crate::ledger::{Ledger, LedgerError, OutboxEntry, PostEvent, PostState};
 use crate::outbox::attempt::{self, Next, Pause};
@@ -33,6 +34,7 @@ pub(super) struct Outlet {
     pub(super) channel: Arc<dyn Channel>,
     pub(super) language: Language,
     pub(super) pace: Pace,
+    pub(super) events: Events,
     slots: Semaphore,
     /// What the operator has been asked to do; each is said once, not by every line.
     remedies: Mutex<HashSet<String>>,
@@ -50,6 +52,7 @@ impl Outlet {
             channel,
             language,
             pace,
+            events: Events::none(),
             slots: Semaphore::new(MAX_CONCURRENT),
             remedies: Mutex::default(),
         }
@@ -224,6 +227,7 @@ impl Line {
             &*outlet.channel,
             outlet.language,
             &outlet.pace,
+            &outlet.events,
             &entry,
         );
         let outcome = AssertUnwindSafe(attempt).catch_unwind().await;
@@ -248,7 +252,12 @@ impl Line {
                 };
                 let limit = self.outlet.channel.capabilities().text;
                 let instead = instead_of_file(&entry.post, limit, self.outlet.language);
-                ledger.replace_post(id, event, instead).await.map(drop)
+                let told = event.clone();
+                let recorded = ledger.replace_post(id, event, instead).await;
+                if recorded.is_ok() {
+                    attempt::tell_of(&self.outlet.events.post(id), told);
+                }
+                recorded.map(drop)
             }
             Ok(None) => Ok(()),
             Err(failure) => Err(failure),

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use crate::events::Events;
 use crate::id::OutboxId;
 use crate::ledger::{Ledger, LedgerError};
 use crate::outbox::line::{Line, Outlet, PAGE, Start};
@@ -43,6 +44,16 @@ impl Worker {
     /// Makes the worker of `channel`, whose people are spoken to in `language`.
     pub fn new(ledger: Ledger, channel: Arc<dyn Channel>, language: Language) -> Self {
         Self::with_pace(ledger, channel, language, Pace::standard())
+    }
+
+    /// Has it tell what becomes of posts.
+    #[must_use]
+    pub fn telling(mut self, events: &Events) -> Self {
+        // Nobody else has it before the worker runs.
+        if let Some(outlet) = Arc::get_mut(&mut self.outlet) {
+            outlet.events = events.channel(outlet.channel.id());
+        }
+        self
     }
 
     fn with_pace(

@@ -14,8 +14,9 @@ use super::worktree::{self, Worktree, WorktreeError};
 use crate::config::Sandbox;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{
-    Asker, CompletionStatus, Halt, Ledger, LedgerError, NewTask, NewTeammate, Order, Ordered,
-    RosterError, Stop, TaskRecord, TaskReport, TaskState, TeammateRecord, Workspace, WorktreeFate,
+    Asker, CompletionStatus, Halt, IdempotencyKey, Ledger, LedgerError, NewTask, NewTeammate, Once,
+    Order, Ordered, RosterError, Stop, TaskRecord, TaskReport, TaskState, TeammateRecord,
+    Workspace, WorktreeFate,
 };
 
 /// How many characters the name of a teammate may have.
@@ -348,6 +349,23 @@ impl Roster {
         let ordered = self.0.ledger.carry_out(order).await?;
         self.wake(&ordered);
         Ok(ordered)
+    }
+
+    /// As [`carry_out`](Self::carry_out), unless that was done before under the same key.
+    ///
+    /// # Errors
+    ///
+    /// As [`carry_out`](Self::carry_out), and when another order was given the key.
+    pub async fn carry_out_once(
+        &self,
+        order: Order,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Once<Ordered>, OrderError> {
+        let once = self.0.ledger.carry_out_once(order, key).await?;
+        if let Once::New(ordered) = &once {
+            self.wake(ordered);
+        }
+        Ok(once)
     }
 
     /// Wakes those whom an order concerns that was carried out.

@@ -26,6 +26,8 @@ fn dispatcher(workbench: &Workbench, ledger: &Ledger) -> Handle {
         spills: state.join("completions"),
         outgoing: state.join("outgoing"),
         worktrees: state.join("worktrees"),
+        events: tieline::events::Events::none(),
+        restart_notice: None,
         thread: ThreadSettings::default(),
         id,
     };

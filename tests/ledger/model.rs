@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 use tempfile::TempDir;
+use tieline::failure::FailureKind;
 use tieline::id::{MessageId, OutboxId, TurnKey};
 use tieline::ledger::{
     Accepted, Admission, Admitted, Conditions, Fate, Ledger, LedgerError, LedgerSettings,
@@ -541,7 +542,7 @@ impl Pair {
 
 /// Each outcome and the state it leaves.
 fn outcomes() -> [(Outcome, MessageState); 4] {
-    let kind = || "usage_limit".to_owned();
+    let kind = || FailureKind::ProviderRateLimited;
     [
         (Outcome::Answered, MessageState::Answered),
         (

@@ -15,6 +15,7 @@ pub(crate) mod proxied;
 pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod running;
+pub(crate) mod scan;
 pub(crate) mod service;
 pub(crate) mod slack;
 pub(crate) mod wants;

@@ -17,6 +17,8 @@ pub struct Notification {
     pub thread_id: Option<ThreadId>,
     /// The turn it concerns.
     pub turn_id: Option<TurnId>,
+    /// The type of the item that it is about, as codex names it.
+    pub item_type: Option<String>,
     /// What it says.
     pub body: NotificationBody,
 }
@@ -81,7 +83,7 @@ pub enum NotificationBody {
     /// `serverRequest/resolved`: a request of the server needs no answer any more.
     RequestResolved {
         /// Codex's name of the request.
-        request: String,
+        request: Value,
     },
     /// Progress that carries nothing for us: pieces of reasoning, of which not even the text is
     /// read, token counts, patches in the making.
@@ -141,6 +143,7 @@ impl Notification {
         let turn_id = string_at(&params, "turnId")
             .or_else(|| string_at(params.get("turn")?, "id"))
             .map(TurnId::new);
+        let item_type = params.get("item").and_then(|item| string_at(item, "type"));
         let body = match method.as_str() {
             "turn/started" => NotificationBody::TurnStarted(field(&mut params, "turn")?),
             "turn/completed" => NotificationBody::TurnCompleted(field(&mut params, "turn")?),
@@ -181,7 +184,7 @@ impl Notification {
                 details: None,
             },
             "serverRequest/resolved" => NotificationBody::RequestResolved {
-                request: field::<Value>(&mut params, "requestId")?.to_string(),
+                request: field(&mut params, "requestId")?,
             },
             _ if turn_id.is_some() => NotificationBody::Activity,
             _ => NotificationBody::Unknown,
@@ -190,6 +193,7 @@ impl Notification {
             method,
             thread_id,
             turn_id,
+            item_type,
             body,
         })
     }

@@ -497,7 +497,7 @@ mod tests {
                 json!({"network": {"enabled": true}, "moon": 1}),
                 vec![
                     "network: everything",
-                    r#"{"network":{"enabled":true},"moon":1}"#,
+                    r#"{"moon":1,"network":{"enabled":true}}"#,
                 ],
             ),
             (json!({}), vec!["{}"]),

@@ -104,6 +104,17 @@ pub struct ThreadResumeParams {
     common: CommonParams,
 }
 
+/// The parameters of `thread/fork`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadForkParams {
+    thread_id: ThreadId,
+    /// Always true, as for resuming.
+    exclude_turns: bool,
+    #[serde(flatten)]
+    common: CommonParams,
+}
+
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CommonParams {
@@ -129,7 +140,7 @@ struct CommonParams {
     personality: Option<Personality>,
 }
 
-/// The answer to `thread/start` and `thread/resume`: the thread, and what it runs with in effect.
+/// The answer to `thread/start`, `thread/resume` and `thread/fork`: the thread, and what it runs with in effect.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadOpened {
@@ -199,6 +210,15 @@ impl ThreadSettings {
     /// Returns the parameters for resuming a stored thread.
     pub fn to_resume(&self, thread_id: &ThreadId) -> ThreadResumeParams {
         ThreadResumeParams {
+            thread_id: thread_id.clone(),
+            exclude_turns: true,
+            common: self.to_common(),
+        }
+    }
+
+    /// Returns the parameters for copying a stored thread.
+    pub fn to_fork(&self, thread_id: &ThreadId) -> ThreadForkParams {
+        ThreadForkParams {
             thread_id: thread_id.clone(),
             exclude_turns: true,
             common: self.to_common(),

@@ -9,7 +9,7 @@ use crate::codex::wire::CloseReason;
 use crate::id::{ThreadId, TurnId};
 
 /// How much of a command line is shown.
-const COMMAND_PREVIEW: usize = 120;
+const COMMAND_PREVIEW: usize = 160;
 
 /// What a turn tells, in order. [`Settled`](Self::Settled) comes last, and exactly once.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,6 +148,9 @@ pub struct ToolUse {
     pub name: String,
     /// How far it is.
     pub status: ItemStatus,
+    /// How a command ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
 }
 
 /// The kinds of tools.
@@ -196,13 +199,17 @@ impl ToolUse {
 
     /// Reads the use of a tool off an item. `is_over` is for those that have no status themselves.
     pub(super) fn of(item: &Item, is_over: bool) -> Option<Self> {
+        let mut ended = None;
         let (item_id, kind, name, status) = match item {
             Item::CommandExecution {
                 id,
                 command,
                 status,
-                ..
-            } => (id, ToolKind::Command, preview(command), *status),
+                exit_code,
+            } => {
+                ended = *exit_code;
+                (id, ToolKind::Command, preview(command), *status)
+            }
             Item::FileChange { id, status, .. } => {
                 (id, ToolKind::FileChange, "files".to_owned(), *status)
             }
@@ -234,6 +241,7 @@ impl ToolUse {
             kind,
             name,
             status,
+            exit_code: ended,
         })
     }
 

@@ -1,6 +1,7 @@
 //! What a turn's notifications amount to. Does no IO.
 
 use super::event::{ToolUse, TurnEnd, TurnEvent};
+use super::noise::Noise;
 use crate::codex::failure::{During, Failure};
 use crate::codex::protocol::{
     Item, Notification, NotificationBody, TurnError, TurnInfo, TurnStatus,
@@ -20,6 +21,8 @@ pub(super) struct Progress {
     pub(super) retry: Option<TurnError>,
     /// A compaction has begun and is not done.
     is_compacting: bool,
+    /// What was said that leads to nothing.
+    pub(super) noise: Noise,
 }
 
 /// What a notification means for a turn.
@@ -44,8 +47,13 @@ impl Progress {
     /// Takes a notification of the thread; those of other turns mean nothing.
     pub(super) fn take(&mut self, notification: Notification) -> Meaning {
         if !self.is_ours(&notification) {
+            // What concerns the thread as a whole is said in the middle of ours.
+            if notification.turn_id.is_none() {
+                self.noise.take(&notification);
+            }
             return Meaning::default();
         }
+        self.noise.take(&notification);
         let mut meaning = Meaning {
             is_sign_of_life: true,
             ..Meaning::default()

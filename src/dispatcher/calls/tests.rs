@@ -70,6 +70,7 @@ impl Bench {
             announces: true,
             asking: None,
             wakes: Arc::default(),
+            events: crate::events::Events::none(),
         };
         Self {
             calls,

@@ -4,9 +4,10 @@ use tieline_channel::Status;
 
 use super::newcomers::{Joined, Joining};
 use super::settle::Told;
+use super::tell::Teller;
 use super::trigger::MAX_BLINDS;
 use super::*;
-use crate::codex::protocol::AgentPhase;
+use crate::codex::protocol::{AgentPhase, TurnOverrides};
 use crate::codex::{Failure, Lost, LostReason, Turn, TurnEnd, TurnEvent, TurnOptions};
 use crate::config::OnBusy;
 use crate::id::TurnId;
@@ -71,6 +72,10 @@ impl Lane {
         self.submitted_to = Some(attached.child);
         self.first_turn = false;
         attached.is_new = false;
+        let events = self.events_of(&open).thread(attached.thread.id());
+        events.emit(Event::TurnSubmitted {
+            again: matches!(begin, Begin::Follow(_)) || open.continuations + open.resubmissions > 0,
+        });
         let mut turn = match begin {
             Begin::Start { input, client_id } => attached
                 .thread
@@ -79,15 +84,14 @@ impl Lane {
                 .thread
                 .attach(id, &self.turn_options(Some(open.key.to_string()))),
         };
-        let followed = self.follow(&open, &work, &mut turn).await;
+        let mut teller = Teller::new(events);
+        let followed = self.follow(&open, &work, &mut turn, &mut teller).await;
+        self.count_noise(turn.noise());
         self.context.doing.forget(&self.id);
         let followed = followed?;
         let is_accepted = turn.id().is_some();
         drop(turn);
-        if self.teammate.is_some()
-            && !is_out_of_touch(&followed)
-            && self.current(&open).await?.stop.is_some()
-        {
+        if !is_out_of_touch(&followed) && self.current(&open).await?.stop.is_some() {
             self.end_background(&attached).await;
         }
         match followed {
@@ -130,11 +134,14 @@ impl Lane {
         }
     }
 
-    fn turn_options(&self, client_message_id: Option<String>) -> TurnOptions {
+    pub(super) fn turn_options(&self, client_message_id: Option<String>) -> TurnOptions {
         TurnOptions {
             client_message_id,
             idle_limit: self.context.settings.config.turn_idle_timeout,
-            overrides: Default::default(),
+            overrides: TurnOverrides {
+                model: self.model(),
+                ..TurnOverrides::default()
+            },
         }
     }
 
@@ -172,12 +179,14 @@ impl Lane {
         open: &OpenTurn,
         work: &Work,
         turn: &mut Turn<'_>,
+        teller: &mut Teller,
     ) -> Result<Followed, StepError> {
         let messages = &work.messages;
         let client_id = open.key.to_string();
         // Whether the model has done anything yet, and the history was shortened before it did.
         let (mut is_at_work, mut is_blind) = (false, self.blind == Some(open.key));
         let mut has_forgotten = false;
+        let mut in_trouble = self.trouble.is_some();
         let mut joining = Joining::default();
         let mut ending = match turn.id() {
             // It runs already, and nothing else will say so.
@@ -201,8 +210,18 @@ impl Lane {
             let Some(event) = event else {
                 return Err(StepError::NotNow("the turn has no end".to_owned()));
             };
+            let is_sign_of_the_model = matches!(
+                event,
+                TurnEvent::Message { .. } | TurnEvent::MessageDelta { .. } | TurnEvent::Tool(_)
+            );
+            if is_sign_of_the_model && std::mem::take(&mut in_trouble) {
+                self.signed_in().await?;
+            }
             match event {
                 TurnEvent::Started { turn_id } => {
+                    teller.tell(Event::TurnStarted {
+                        codex_turn: turn_id.to_string(),
+                    });
                     if open.phase == TurnPhase::Delivered {
                         // A continuation: nothing will be recorded that names it.
                         self.advance(open, LedgerTurnEvent::Submitted { turn: turn_id })
@@ -225,6 +244,7 @@ impl Lane {
                 TurnEvent::Message { text, phase, .. } => {
                     is_at_work = true;
                     self.note(&text);
+                    teller.message(&text, phase);
                     if phase == Some(AgentPhase::Commentary) {
                         self.show(
                             messages,
@@ -236,13 +256,25 @@ impl Lane {
                 }
                 TurnEvent::Retrying { message, details } => {
                     info!(message, details, "codex tries the model again");
+                    let reason = match details {
+                        Some(details) => format!("{message}: {details}"),
+                        None => message,
+                    };
+                    teller.tell(Event::TurnRetrying { reason });
                 }
-                TurnEvent::Declined { what } => info!(what, "codex asked and was told no"),
+                TurnEvent::Declined { what } => {
+                    info!(what, "codex asked and was told no");
+                    teller.tell(Event::TurnDeclined { what });
+                }
                 TurnEvent::FoldedInto { turn_id } => {
                     warn!(turn = %turn_id, "somebody else's turn ran on this thread");
                 }
-                TurnEvent::Compacted if is_at_work => has_forgotten = true,
+                TurnEvent::Compacted if is_at_work => {
+                    teller.tell(Event::ThreadCompacted);
+                    has_forgotten = true;
+                }
                 TurnEvent::Compacted => {
+                    teller.tell(Event::ThreadCompacted);
                     self.context.ledger.forget_injections(&self.id).await?;
                     if work.is_trigger && open.continuations == 0 && self.blinds < MAX_BLINDS {
                         is_blind = true;
@@ -270,9 +302,11 @@ impl Lane {
                 TurnEvent::Tool(tool) => {
                     is_at_work = true;
                     self.note(&tool.in_words());
+                    teller.tool(&tool);
                 }
                 TurnEvent::MessageDelta { .. } => is_at_work = true,
-                TurnEvent::OutputDelta { .. } | TurnEvent::Plan(_) | TurnEvent::Compacting => {}
+                TurnEvent::OutputDelta { item_id, delta } => teller.output(&item_id, &delta),
+                TurnEvent::Plan(_) | TurnEvent::Compacting => {}
             }
         }
     }
@@ -303,14 +337,37 @@ impl Lane {
 
     /// Ends a turn that somebody has stopped: what it was to bring up is over as well.
     pub(super) async fn conclude_stopped(&self, open: &OpenTurn) -> Result<(), StepError> {
-        let told = Told::Notice(words::STOPPED);
-        self.conclude(open, Outcome::Cancelled, told).await
+        let open = self.current(open).await?;
+        let work = self.work(&open).await?;
+        let (Some(stop), Some(origin)) = (&open.stop, &work.origin) else {
+            let told = Told::Notice(words::STOPPED);
+            return self.conclude(&open, Outcome::Cancelled, told).await;
+        };
+        let is_own = stop
+            .origin
+            .as_ref()
+            .is_some_and(|from| from.channel == origin.channel)
+            && work
+                .messages
+                .iter()
+                .all(|message| Some(&message.message.sender.id) == stop.user.as_ref());
+        let language = self.context.language(&origin.channel);
+        let text = match is_own {
+            true => words::STOPPED.within(language).to_owned(),
+            false => words::stopped_by(stop.name.as_deref(), language),
+        };
+        let told = Told::Words(&text);
+        self.conclude(&open, Outcome::Cancelled, told).await
     }
 
     pub(super) async fn end(&mut self, open: OpenTurn, end: TurnEnd) -> Result<Next, StepError> {
         match end {
             TurnEnd::Completed { answer } => {
                 self.blinds = 0;
+                self.retry = None;
+                if self.trouble.take().is_some() {
+                    self.signed_in().await?;
+                }
                 if self.context.settings.config.on_busy == OnBusy::Steer {
                     let open = self.current(&open).await?;
                     self.return_lost(&open, self.work(&open).await?).await?;
@@ -323,7 +380,13 @@ impl Lane {
                 self.compacted = Some(open.key);
                 return self.make_room(open, failure).await;
             }
-            TurnEnd::Failed(failure) => self.settle_failed(&open, &failure).await?,
+            TurnEnd::Failed(failure) if Self::is_kept(&open, &failure) => {
+                return self.keep(&open, &failure).await;
+            }
+            TurnEnd::Failed(failure) => {
+                self.retry = None;
+                self.settle_failed(&open, &failure).await?;
+            }
             TurnEnd::TimedOut { failure, .. } => self.settle_failed(&open, &failure).await?,
             TurnEnd::Refused { refusal, failure } => match refusal {
                 Refusal::Draining
@@ -422,7 +485,7 @@ impl Lane {
     }
 
     /// Waits until the supervisor has noticed that this lane's connection is gone.
-    async fn connection_lost(&self, connection: u64) {
+    pub(super) async fn connection_lost(&self, connection: u64) {
         let mut link = self.context.supervised.link.clone();
         let gone = link.wait_for(
             |link| !matches!(link, Link::Up(session) if session.connection == connection),

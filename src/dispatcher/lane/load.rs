@@ -1,6 +1,7 @@
 //! A lane's thread: loaded once on each connection, begun when there is none, or lost and said so.
 
 use super::settle::Told;
+use super::tell::tell_message;
 use super::*;
 use crate::codex::FailureKind;
 use crate::codex::protocol::{InjectedItem, ThreadSettings, ThreadStatus};
@@ -49,8 +50,13 @@ impl Lane {
         if let Some(attached) = &self.attached
             && !attached.is_new
         {
-            let told = &self.context.settings.config.prompts.restarted;
-            if attached.tell("restarted", told).await? {
+            let settings = &self.context.settings;
+            let mut told = settings.config.prompts.restarted.clone();
+            if let Some(notice) = &settings.restart_notice {
+                told.push_str("\n\n");
+                told.push_str(notice);
+            }
+            if attached.tell("restarted", &told).await? {
                 info!("the thread was told of the restart");
             }
             self.noticed = true;
@@ -132,6 +138,11 @@ impl Lane {
             }
         };
         info!(thread = %thread.id(), is_new, "thread loaded");
+        self.events.thread(thread.id()).emit(if is_new {
+            Event::ThreadStarted
+        } else {
+            Event::ThreadResumed
+        });
         self.attached = Some(Attached {
             connection: session.connection,
             child: session.child,
@@ -215,6 +226,9 @@ impl Lane {
     ) -> Result<bool, StepError> {
         warn!(%thread, error = failure as &dyn Error, "the thread is lost");
         let reason = failure.to_failure().message;
+        self.events.thread(thread).emit(Event::ThreadLost {
+            reason: reason.clone(),
+        });
         let ledger = &self.context.ledger;
         match self.context.settings.config.on_lost_thread {
             OnLostThread::Fresh => {
@@ -258,7 +272,7 @@ impl Lane {
                     _ => FailureKind::ThreadResumeFailed,
                 };
                 let outcome = Outcome::Failed {
-                    kind: kind.as_str().to_owned(),
+                    kind,
                     message: reason,
                 };
                 let told = Told::Notice(words::failure(kind));
@@ -266,12 +280,19 @@ impl Lane {
                     Some(open) if open.completions.is_empty() => {
                         self.settle(open, outcome, told).await?;
                     }
+                    None if record.orders > 0 => {
+                        self.fail_order(record, words::failure(kind)).await?;
+                    }
                     Some(open) => self.hold_back(open, outcome, told).await?,
                     None if record.waiting > 0 => {
                         let batch = self.batch().await?;
                         let ids = batch.iter().map(|message| message.id).collect();
-                        let posts = self.posts(&Work::of(batch), &outcome, told);
+                        let posts = self.posts(&Work::of(batch.clone()), &outcome, told);
+                        let ended = outcome.clone();
                         ledger.settle_waiting(&self.id, ids, outcome, posts).await?;
+                        for message in &batch {
+                            tell_message(&self.events, message, &ended);
+                        }
                     }
                     None if record.assigned > 0 => self.fail_task(outcome).await?,
                     // Completions wait for a person's decision as well; only a turn can hold them.

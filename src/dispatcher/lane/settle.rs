@@ -2,6 +2,7 @@
 
 use tieline_channel::{PostKind, Status, Text};
 
+use super::tell::Settled;
 use super::*;
 use crate::codex::Failure;
 use crate::ledger::Return;
@@ -13,6 +14,8 @@ pub(super) enum Told<'a> {
     Answer(&'a str),
     /// Ours, in the language of their channel.
     Notice(Text),
+    /// Ours, in that language already.
+    Words(&'a str),
     /// There is nothing to say.
     Nothing,
 }
@@ -25,7 +28,7 @@ impl Lane {
     ) -> Result<(), StepError> {
         warn!(kind = failure.kind.as_str(), reason = %failure.message, "the turn failed");
         let outcome = Outcome::Failed {
-            kind: failure.kind.as_str().to_owned(),
+            kind: failure.kind,
             message: failure.message.clone(),
         };
         let words = Told::Notice(words::failure(failure.kind));
@@ -104,7 +107,7 @@ impl Lane {
         match &outcome {
             Outcome::Answered | Outcome::Unclear { .. } => self.conclude(open, outcome, told).await,
             Outcome::Cancelled => self.give_back(open, outcome, told, Return::default()).await,
-            Outcome::Failed { kind, .. } => match self.hold(trigger::counts(kind)).await? {
+            Outcome::Failed { kind, .. } => match self.hold(trigger::counts(*kind)).await? {
                 Some(hold) => {
                     let back = Return {
                         hold: Some(hold),
@@ -148,6 +151,8 @@ impl Lane {
         };
         let (ledger, lane, key) = (&self.context.ledger, &self.id, open.key);
         let status = status_of(&outcome);
+        let is_given_back = back.is_some();
+        let ended = outcome.clone();
         let report = match back {
             None => self.report(&work, &outcome, told),
             Some(_) => None,
@@ -176,6 +181,11 @@ impl Lane {
                 ledger.settle_turn(lane, key, outcome, posts).await?;
             }
         }
+        let settled = Settled {
+            outcome: &ended,
+            is_given_back,
+        };
+        self.tell_settled(open, &work, &settled);
         self.show(&work.messages, &status);
         Ok(())
     }
@@ -207,7 +217,7 @@ impl Lane {
         };
         let capabilities = line.map(Line::capabilities);
         match told {
-            Told::Answer(text) => outbox::compose(&reply, text, capabilities),
+            Told::Answer(text) | Told::Words(text) => outbox::compose(&reply, text, capabilities),
             Told::Notice(text) => outbox::compose(&reply, text.within(language), capabilities),
             Told::Nothing
                 if capabilities.is_some_and(|it| it.settles) && !work.messages.is_empty() =>

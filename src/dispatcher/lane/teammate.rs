@@ -9,6 +9,7 @@ use super::*;
 use crate::codex::protocol::ThreadSettings;
 use crate::config::Sandbox;
 use crate::dispatcher::sandbox_mode;
+use crate::failure::FailureKind;
 use crate::id::TeammateId;
 use crate::ledger::{Asker, CompletionStatus, TaskReport, TeammateRecord, Workspace, WorktreeFate};
 use crate::teammates::worktree::{self, Left};
@@ -102,7 +103,10 @@ impl Lane {
     pub(super) async fn thread_settings(&self) -> Result<ThreadSettings, StepError> {
         let settings = &self.context.settings;
         let Some(teammate) = &self.teammate else {
-            return Ok(settings.thread.clone());
+            return Ok(ThreadSettings {
+                model: self.model().or(settings.thread.model.clone()),
+                ..settings.thread.clone()
+            });
         };
         let own = match self.context.ledger.instructions(teammate.id).await {
             Err(failure @ LedgerError::Damaged { .. }) => {
@@ -185,7 +189,8 @@ impl Lane {
         let Some(open) = self.context.ledger.open_task(&self.id, key).await? else {
             return Ok(Next::Again);
         };
-        let begins_anew = !record.lost.is_empty() && !record.had_turn;
+        self.tell_opened(&open);
+        let begins_anew = record.has_forgotten();
         let work = self.work(&open).await?;
         self.submit_task(open, work, begins_anew).await
     }
@@ -373,7 +378,7 @@ impl Lane {
 /// Returns how a task ends that there is no place for.
 pub(super) fn no_workspace(reason: String) -> Outcome {
     Outcome::Failed {
-        kind: "workspace".to_owned(),
+        kind: FailureKind::Workspace,
         message: reason,
     }
 }

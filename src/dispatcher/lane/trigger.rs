@@ -53,6 +53,7 @@ impl Lane {
             .ledger
             .open_trigger(&self.id, TurnKey::new(), batch)
             .await?;
+        self.tell_opened(&open);
         let work = self.work(&open).await?;
         // Of what was given back, the history may have some.
         self.bring_up(open, work, IsNew(failures == 0)).await
@@ -124,7 +125,7 @@ impl Lane {
                 Err(NotInjected::NoFile(reason)) => {
                     error!(reason, "results wait for the disk");
                     let outcome = Outcome::Failed {
-                        kind: "disk".to_owned(),
+                        kind: FailureKind::Disk,
                         message: reason,
                     };
                     let told = Told::Notice(words::INTERRUPTED);
@@ -186,7 +187,7 @@ impl Lane {
         }
         if attached.is_new
             && let Some(record) = self.context.ledger.lane(&self.id).await?
-            && !record.lost.is_empty()
+            && record.has_forgotten()
         {
             items.insert(0, InjectedItem::message(Role::Developer, lost_notice));
         }
@@ -327,7 +328,7 @@ impl Lane {
         failure: &Failure,
     ) -> Result<(), StepError> {
         let outcome = Outcome::Failed {
-            kind: failure.kind.as_str().to_owned(),
+            kind: failure.kind,
             message: failure.message.clone(),
         };
         self.conclude(open, outcome, Told::Notice(words::COMPLETION_FAILED))
@@ -368,7 +369,7 @@ pub(super) fn held_for(record: &LaneRecord) -> Option<Duration> {
 
 /// Returns whether failures of this kind come to an end some time: the others are those of somebody who
 /// is away, and wait until they are back.
-pub(super) fn counts(kind: &str) -> bool {
+pub(super) fn counts(kind: FailureKind) -> bool {
     let away = [
         FailureKind::ProviderAuthFailed,
         FailureKind::SecretUnavailable,
@@ -376,7 +377,7 @@ pub(super) fn counts(kind: &str) -> bool {
         FailureKind::ProviderUnavailable,
         FailureKind::ProviderStreamDisconnected,
     ];
-    away.iter().all(|away| away.as_str() != kind)
+    !away.contains(&kind)
 }
 
 /// Returns whether codex refused what was injected, whenever it is.
@@ -447,7 +448,7 @@ mod tests {
                     | FailureKind::ProviderUnavailable
                     | FailureKind::ProviderStreamDisconnected
             );
-            assert_eq!(counts(kind.as_str()), !is_away, "{kind:?}");
+            assert_eq!(counts(*kind), !is_away, "{kind:?}");
         }
     }
 
@@ -464,11 +465,15 @@ mod tests {
             waiting: 0,
             arrived,
             assigned: 0,
+            orders: 0,
+            model: None,
+            renewed: false,
             teammate: None,
             hold: hold.map(|seconds| Hold {
                 failures: 1,
                 until: SystemTime::now() + Duration::from_secs(seconds),
             }),
+            trouble: None,
             last_from: None,
             used_at: SystemTime::now(),
             reach: Default::default(),

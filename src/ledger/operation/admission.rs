@@ -3,7 +3,7 @@
 use tieline_channel::{ChatKind, EventKey, Message, RefusalReason};
 
 use crate::id::MessageId;
-use crate::ledger::admission::{Admission, Admitted, Conditions, Fate};
+use crate::ledger::admission::{Admission, Admitted, Conditions, Fate, Performed};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Class, Table};
 use crate::ledger::message::{Accepted, MessageState, NewMessage, Outcome};
@@ -38,29 +38,12 @@ impl Transaction<'_> {
                 let (id, waiting) = self.queue(new, &conditions)?;
                 Admitted::Queued { id, waiting }
             }
-            (None, Fate::Answer) => Admitted::Commanded {
-                id: self.answer(new)?,
-                paired: None,
-            },
-            (None, Fate::Pair(code)) => {
-                let confirmation = Confirmation {
-                    code,
-                    dispatcher: Some(new.dispatcher.clone()),
-                    by: Host::Admin {
-                        channel: new.channel.clone(),
-                        user: new.message.sender.id.clone(),
-                    },
-                };
-                let paired = self.confirm(confirmation)?;
+            (None, fate) => {
+                let done = self.perform(&new, fate)?;
                 Admitted::Commanded {
                     id: self.answer(new)?,
-                    paired: Some(paired),
+                    done,
                 }
-            }
-            (None, Fate::Rule(ruling)) => {
-                let ruled = self.rule(ruling)?;
-                let id = self.answer(new)?;
-                Admitted::Ruled { id, ruled }
             }
         };
         let posts = say(&admitted);
@@ -90,6 +73,27 @@ impl Transaction<'_> {
         }
         self.remember(seen, None, time::now())?;
         Ok(true)
+    }
+
+    /// Does what a command says.
+    fn perform(&mut self, new: &NewMessage, fate: Fate) -> Result<Performed, LedgerError> {
+        Ok(match fate {
+            Fate::Queue | Fate::Refuse(_) | Fate::Answer => Performed::Nothing,
+            Fate::Pair(code) => Performed::Paired(self.confirm(Confirmation {
+                code,
+                dispatcher: Some(new.dispatcher.clone()),
+                by: Host::Admin {
+                    channel: new.channel.clone(),
+                    user: new.message.sender.id.clone(),
+                },
+            })?),
+            Fate::Order(wish, by) => Performed::Ordered {
+                order: self.order(&new.lane, &new.dispatcher, wish, by)?,
+                waits: self.lane(&new.lane)?.is_some_and(|it| it.open.is_some()),
+            },
+            Fate::Rule(ruling) => Performed::Ruled(self.rule(ruling)?),
+            Fate::Stop(stop) => Performed::Stopped(self.stop_lane(&new.lane, &stop)?),
+        })
     }
 
     /// Returns why a message is not let in, if what is recorded speaks against it.
@@ -169,7 +173,8 @@ impl Transaction<'_> {
             | RefusalReason::Outsider
             | RefusalReason::TooOften
             | RefusalReason::Empty
-            | RefusalReason::TooLong => None,
+            | RefusalReason::TooLong
+            | RefusalReason::Role => None,
         };
         let silent = NewMessage {
             message: Message {

@@ -129,9 +129,18 @@ impl Transaction<'_> {
         };
         let record = self.settle_approval(record, event, ruling.is_answered)?;
         if decision == Decision::Cancel {
+            let (user, name) = match &record.state {
+                ApprovalState::Decided {
+                    by: Decider::Person { user, name, .. },
+                    ..
+                } => (Some(user.clone()), name.clone()),
+                _ => (None, None),
+            };
             let stop = Stop {
                 by: None,
                 origin: Some(record.origin.clone()),
+                user,
+                name,
             };
             if self.open(&record.lane, record.turn).is_ok() {
                 self.stop_turn(&record.lane, stop)?;

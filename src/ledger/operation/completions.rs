@@ -19,7 +19,6 @@ use crate::ledger::spool::{SpoolName, SpoolOwner};
 use crate::ledger::teammate::RosterError;
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
-use crate::ledger::value::cut_reason;
 
 /// A completion as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -350,12 +349,7 @@ impl Transaction<'_> {
         mut completion: StoredCompletion,
         event: CompletionEvent,
     ) -> Result<(), LedgerError> {
-        completion.state = match completion.state.on(event)? {
-            CompletionState::Failed { kind } => CompletionState::Failed {
-                kind: cut_reason(&kind),
-            },
-            state => state,
-        };
+        completion.state = completion.state.on(event)?;
         if completion.state.is_settled() {
             let key = key::completion(completion.id);
             self.expire_later(Class::Completion, time::now(), &key)?;

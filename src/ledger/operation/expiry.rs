@@ -38,6 +38,9 @@ pub struct Expired {
     /// Approvals that are settled.
     #[serde(default)]
     pub approvals: u64,
+    /// Idempotency keys.
+    #[serde(default)]
+    pub orders: u64,
 }
 
 impl Expired {
@@ -51,6 +54,7 @@ impl Expired {
         self.completions += other.completions;
         self.teammates += other.teammates;
         self.approvals += other.approvals;
+        self.orders += other.orders;
     }
 }
 
@@ -65,6 +69,8 @@ pub(in crate::ledger) struct Horizon {
     pub(in crate::ledger) seen: SystemTime,
     /// What was last used by then is forgotten.
     pub(in crate::ledger) conversations: SystemTime,
+    /// What was ordered by then may be ordered again under the same key.
+    pub(in crate::ledger) ordered: SystemTime,
 }
 
 impl Transaction<'_> {
@@ -89,6 +95,7 @@ impl Transaction<'_> {
             self.expire_settled_approval(key);
             expired.approvals += 1;
         }
+        let orders = self.due_expiries(Class::Keyed, horizon.ordered, STEP)?;
         for key in &messages {
             self.expire_message(key, &mut expired)?;
         }
@@ -110,6 +117,9 @@ impl Transaction<'_> {
         for key in &teammates {
             self.expire_teammate(key, horizon.now, &mut expired)?;
         }
+        for key in &orders {
+            self.expire_keyed(key, &mut expired);
+        }
         self.expire_marks(horizon.conversations)?;
         let more = [
             messages,
@@ -120,6 +130,7 @@ impl Transaction<'_> {
             completions,
             teammates,
             approvals,
+            orders,
         ]
         .iter()
         .any(|keys| keys.len() == STEP);

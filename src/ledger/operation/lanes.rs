@@ -13,6 +13,7 @@ use crate::ledger::lane::{
     LaneRecord, LostThread, MAX_REMEMBERED, OpenTurn, Origin, Reach, SettledTurn,
 };
 use crate::ledger::operation::messages::StoredMessage;
+use crate::ledger::order::LaneModel;
 use crate::ledger::post::NewPost;
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
@@ -39,6 +40,17 @@ pub(super) struct StoredLane {
     /// How many tasks wait.
     #[serde(default)]
     pub(super) assigned: usize,
+    /// How many orders wait.
+    #[serde(default)]
+    pub(super) orders: usize,
+    /// How many threads were kept so far.
+    #[serde(default)]
+    kept: u32,
+    #[serde(default)]
+    pub(super) model: Option<LaneModel>,
+    /// Somebody wanted the thread to be a new one.
+    #[serde(default)]
+    pub(super) renewed: bool,
     /// Whose lane it is, if it is a teammate's.
     #[serde(default)]
     pub(super) teammate: Option<TeammateId>,
@@ -58,6 +70,12 @@ impl StoredLane {
     pub(super) fn front_place(&mut self) -> u64 {
         self.front -= 1;
         self.front
+    }
+
+    /// Takes the number of a thread that is kept.
+    pub(super) fn next_number(&mut self) -> u32 {
+        self.kept = self.kept.saturating_add(1);
+        self.kept
     }
 
     /// Takes the place behind all others.
@@ -134,8 +152,10 @@ impl Transaction<'_> {
             lane.thread = None;
             lane.had_turn = false;
             lane.reach = Reach::default();
+            lane.renewed = false;
             self.remove(Table::Threads, key::thread(&lost.thread)?);
         }
+        self.forget_thread(&lane.id, &lost.thread)?;
         let number = self.state.take_number();
         let lost = LostThread {
             reason: cut_reason(&lost.reason),
@@ -218,6 +238,10 @@ impl Transaction<'_> {
             waiting: 0,
             arrived: 0,
             assigned: 0,
+            orders: 0,
+            kept: 0,
+            model: None,
+            renewed: false,
             teammate: None,
             hold: None,
             last_from: None,
@@ -241,6 +265,8 @@ impl Transaction<'_> {
         for (lost, _) in self.scan(Table::Lost, &key, &key, usize::MAX)? {
             self.remove(Table::Lost, lost);
         }
+        self.forget_threads(lane)?;
+        self.remove(Table::Troubles, key.clone());
         if let Some(thread) = &stored.thread {
             self.remove(Table::Threads, key::thread(thread)?);
         }
@@ -279,6 +305,7 @@ impl Transaction<'_> {
             .into_iter()
             .map(|(_, value)| value.decode("lost thread"))
             .collect::<Result<_, _>>()?;
+        let trouble = self.get("trouble", Table::Troubles, &key)?;
         Ok(LaneRecord {
             id: lane.id,
             dispatcher: lane.dispatcher,
@@ -291,8 +318,12 @@ impl Transaction<'_> {
             waiting: lane.waiting,
             arrived: lane.arrived,
             assigned: lane.assigned,
+            orders: lane.orders,
+            model: lane.model,
+            renewed: lane.renewed,
             teammate: lane.teammate,
             hold: lane.hold,
+            trouble,
             last_from: lane.last_from,
             used_at: lane.used_at,
         })

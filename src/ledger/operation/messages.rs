@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, EventKey, Message};
 
+use crate::failure::FailureKind;
 use crate::id::{DispatcherId, LaneId, MessageId, TurnKey};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Class, Key, Table};
@@ -16,7 +17,6 @@ use crate::ledger::operation::body::Body;
 use crate::ledger::spool::{SpoolName, SpoolOwner};
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
-use crate::ledger::value::cut_reason;
 
 /// A message as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -194,7 +194,7 @@ impl Transaction<'_> {
         self.leave_queue(&mut lane, &message)?;
         self.put_lane(&lane)?;
         let outcome = Outcome::Failed {
-            kind: "damaged".to_owned(),
+            kind: FailureKind::Damaged,
             message: reason.to_owned(),
         };
         self.move_message(message, MessageEvent::Settled(outcome))
@@ -233,12 +233,7 @@ impl Transaction<'_> {
         event: MessageEvent,
     ) -> Result<(), LedgerError> {
         let before = message.state.clone();
-        message.state = match message.state.on(event)? {
-            MessageState::Failed { kind } => MessageState::Failed {
-                kind: cut_reason(&kind),
-            },
-            state => state,
-        };
+        message.state = message.state.on(event)?;
         message.changed_at = time::now();
         if message.state != MessageState::Queued {
             message.place = None;

@@ -10,12 +10,16 @@ mod completions;
 mod conversations;
 mod expiry;
 mod history;
+mod keyed;
 mod lanes;
 mod messages;
+mod orders;
 mod outbox;
 mod pairings;
+mod restarts;
 mod tasks;
 mod teammates;
+mod troubles;
 mod turns;
 
 pub use self::expiry::Expired;

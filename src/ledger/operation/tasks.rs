@@ -365,12 +365,7 @@ impl Transaction<'_> {
     }
 
     fn move_task(&mut self, mut task: StoredTask, event: TaskEvent) -> Result<(), LedgerError> {
-        task.state = match task.state.on(event)? {
-            TaskState::Failed { kind } => TaskState::Failed {
-                kind: cut_reason(&kind),
-            },
-            state => state,
-        };
+        task.state = task.state.on(event)?;
         task.changed_at = time::now();
         self.put("task", Table::Tasks, key::task(task.id), &task)
     }

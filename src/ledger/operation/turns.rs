@@ -73,10 +73,9 @@ impl Transaction<'_> {
         let turn = self.open(lane, key)?;
         if let TurnEvent::Delivered { .. } = event {
             let mut lane = self.known_lane(lane)?;
-            if !lane.had_turn {
-                lane.had_turn = true;
-                self.put_lane(&lane)?;
-            }
+            self.use_thread(&mut lane, &turn)?;
+            lane.had_turn = true;
+            self.put_lane(&lane)?;
         }
         self.put_turn(lane, turn.on(event)?)
     }

@@ -247,6 +247,8 @@ async fn to_cancel_stops_the_turn_in_the_same_commit() {
     let stop = Stop {
         by: None,
         origin: Some(origin()),
+        user: Some(UserId::new("U1")),
+        name: Some("Mei".to_owned()),
     };
     assert_eq!((open.stop, open.approvals), (Some(stop), 1));
     // Why the other one is over follows from that.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use pretty_assertions::assert_eq;
 
 use super::fixture::{accept, lane};
+use crate::failure::FailureKind;
 use crate::id::{CompletionId, DispatcherId, ThreadId, TurnKey};
 use crate::ledger::{
     CompletionEvent, CompletionState, CompletionStatus, Hold, Ledger, LedgerError, LedgerSettings,
@@ -115,7 +116,7 @@ fn completion(name: &str) -> NewCompletion {
 
 fn failed() -> Outcome {
     Outcome::Failed {
-        kind: "gone".to_owned(),
+        kind: FailureKind::BackendTimeout,
         message: "the model is gone".to_owned(),
     }
 }
@@ -126,7 +127,7 @@ fn completion_transitions() {
         reason: "gone".to_owned(),
     };
     let is_failed = || CompletionState::Failed {
-        kind: "gone".to_owned(),
+        kind: FailureKind::BackendTimeout,
     };
     let events = [
         CompletionEvent::Taken,

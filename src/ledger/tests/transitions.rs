@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use pretty_assertions::assert_eq;
 use tieline_channel::{RefusalReason, WireId};
 
+use crate::failure::FailureKind;
 use crate::id::{TurnId, TurnKey};
 use crate::ledger::{
     MessageEvent, MessageState, OpenTurn, Outcome, PostEvent, PostState, TurnEvent, TurnPhase,
@@ -13,7 +14,7 @@ use crate::ledger::{
 #[test]
 fn message_transitions() {
     let failed = || Outcome::Failed {
-        kind: "usage_limit".to_owned(),
+        kind: FailureKind::ProviderRateLimited,
         message: "come back later".to_owned(),
     };
     let unclear = || Outcome::Unclear {
@@ -24,7 +25,7 @@ fn message_transitions() {
         MessageState::InTurn,
         MessageState::Answered,
         MessageState::Failed {
-            kind: "usage_limit".to_owned(),
+            kind: FailureKind::ProviderRateLimited,
         },
         MessageState::Cancelled,
         MessageState::Unclear,
@@ -166,6 +167,7 @@ fn turn_transitions() {
         },
         TurnEvent::Delivered { turn: None },
         TurnEvent::Continued,
+        TurnEvent::Retried,
         TurnEvent::Resubmitted,
     ];
     let phases = [
@@ -182,6 +184,7 @@ fn turn_transitions() {
             Some((delivered, new)),
             Some((delivered, old)),
             Some((delivered, no)),
+            Some((delivered, no)),
             Some((opened, no)),
         ],
         [
@@ -189,12 +192,14 @@ fn turn_transitions() {
             Some((delivered, new)),
             Some((delivered, old)),
             Some((delivered, no)),
+            Some((delivered, no)),
             Some((opened, no)),
         ],
         [
             Some((delivered, new)),
             Some((delivered, new)),
             Some((delivered, old)),
+            Some((delivered, no)),
             Some((delivered, no)),
             Some((opened, no)),
         ],

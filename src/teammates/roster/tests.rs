@@ -77,7 +77,7 @@ async fn a_text_that_the_disk_has_lost_hides_nothing_else() {
     it.roster.carry_out(order.unwrap()).await.unwrap();
     let outcomes = [
         Outcome::Failed {
-            kind: "internal".to_owned(),
+            kind: crate::failure::FailureKind::BackendTimeout,
             message: String::new(),
         },
         Outcome::Answered,

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use pretty_assertions::assert_eq;
 
 use super::*;
+use crate::failure::FailureKind;
 use crate::id::{DispatcherId, TaskId, TeammateId};
 use crate::ledger::{Asker, CompletionStatus, TaskReport, TeammateRecord};
 use crate::teammates::Doing;
@@ -80,7 +81,7 @@ fn every_state_is_told() {
     };
     let working = |doing| State::Working { doing };
     let failed = TaskState::Failed {
-        kind: "backend_timeout".to_owned(),
+        kind: FailureKind::BackendTimeout,
     };
     let woken = TaskRecord {
         is_woken: true,
@@ -133,7 +134,7 @@ fn every_state_is_told() {
       works in your workspace
 
     idle: idle: it can be given a task
-      last task, failed (backend_timeout) 1m ago: Try
+      last task, failed (backend-timeout) 1m ago: Try
       works in your workspace
 
     elsewhere: idle: it can be given a task

@@ -202,7 +202,7 @@ fn a_list_is_cut_and_says_so() {
 
 fn with_results() -> Details {
     let failed = TaskState::Failed {
-        kind: "provider-rate-limited".to_owned(),
+        kind: crate::failure::FailureKind::ProviderRateLimited,
     };
     let body = "It was the `clock`:\n\n```rust\nlet now = 0;\n```\n";
     let woken = TaskRecord {
@@ -282,7 +282,7 @@ fn every_state_of_a_task_and_fate_of_a_worktree_is_told_in_both_languages() {
     let states = [
         TaskState::Done,
         TaskState::Failed {
-            kind: "gone".to_owned(),
+            kind: crate::failure::FailureKind::BackendTimeout,
         },
         TaskState::Stopped,
         TaskState::Unclear,
