@@ -134,6 +134,7 @@ async fn go_through(
         as_file: None,
         file: None,
         reaction: None,
+        edit: None,
     };
     for post in ledger
         .settle_turn(&id, turn, Outcome::Answered, vec![answer])

@@ -106,3 +106,7 @@ uuid_id! {
     /// A one-off run.
     RunId
 }
+uuid_id! {
+    /// Something that the model wants and people decide.
+    ApprovalId
+}

@@ -15,6 +15,7 @@
 //! - [`teammates`]: the agents that work for a dispatcher, and where they do
 //! - [`tools`]: what a model can call, as it is told of it
 //! - [`outbox`]: replies and notices on their way out
+//! - [`approvals`]: what people see of what they are to decide, and how they do
 //! - [`codex`]: the only place that knows the app-server
 //! - [`events`]: what happens, as it happens: on disk, in memory and live
 //! - [`ledger`]: the only place that knows the database
@@ -26,6 +27,7 @@
 //! - [`failure`]: what can go wrong, by name
 //! - [`id`]: our own names of things
 
+pub mod approvals;
 pub mod backfill;
 pub mod cli;
 pub mod codex;

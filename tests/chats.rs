@@ -1,6 +1,7 @@
 //! What holds for every chat service: scenarios that the tests of each run with options of its own.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
+pub(crate) mod approvals;
 pub(crate) mod calls;
 pub(crate) mod commands;
 pub(crate) mod connections;

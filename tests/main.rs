@@ -1,6 +1,7 @@
 //! Tests that need more than one module, in one binary.
 
 mod api;
+mod approvals;
 mod chats;
 mod cli;
 mod codex;

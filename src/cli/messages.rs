@@ -216,6 +216,7 @@ fn describe(message: &MessageStatus) -> String {
         (Some(place), _, _) => format!("{state}, place {place}"),
         (None, Some(failure), _) => format!("{state}: {failure}"),
         (None, None, Some(refusal)) => format!("{state}: {refusal}"),
+        (None, None, None) if message.approvals > 0 => format!("{state}, waits for approval"),
         (None, None, None) => state,
     }
 }
@@ -256,6 +257,7 @@ mod tests {
             lane: LaneId::new("flow"),
             state: state.into(),
             place: None,
+            approvals: 0,
             failure: None,
             refusal: None,
             sent_at: at,

@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Every way to fail has its
 //! exit code: see [`EXIT_CODES`].
 
+mod approvals;
 mod check;
 mod checks;
 mod complete;
@@ -52,8 +53,8 @@ Exit codes:
    0  done
    1  a message came to no answer (console, demo); no such code or person (pair);
       the result was not taken (complete); the order was not (teammates, lane);
-      a check failed (doctor, smoke); the run was not done (exec); service: it
-      cannot be installed
+      a check failed (doctor, smoke); the run was not done (exec);
+      it was settled before (approvals); service: it cannot be installed
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
@@ -89,6 +90,7 @@ enum Verb {
     Complete(complete::Args),
     Teammates(teammates::Args),
     Exec(Box<exec::Args>),
+    Approvals(approvals::Args),
     Lane(lane::Args),
     Console(console::Args),
     Demo(demo::Args),
@@ -114,6 +116,7 @@ impl Verb {
             Self::Complete(args) => complete::run(args).await,
             Self::Teammates(args) => teammates::run(args).await,
             Self::Exec(args) => exec::run(*args).await,
+            Self::Approvals(args) => approvals::run(args).await,
             Self::Lane(args) => lane::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,

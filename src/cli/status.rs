@@ -409,6 +409,7 @@ mod tests {
                             open_turn: Some(OpenTurn {
                                 id: TurnKey::from_bytes([1; 16]),
                                 started_at: ago(250),
+                                approvals: 0,
                             }),
                             last_turn: Some(LastTurn {
                                 id: TurnKey::from_bytes([2; 16]),

@@ -10,8 +10,8 @@
 //! - events of a thread ([`EVENTS`]): what says nothing lasting is left out and counted when three
 //!   quarters are used; the rest waits, and after [`CUT_OFF`] the reader loses its subscription;
 //! - notices: the oldest are lost, and the receiver learns how many;
-//! - requests of the server being answered ([`ANSWERS`]): further ones are declined at once,
-//!   calls of tools put off.
+//! - requests of the server being answered ([`ANSWERS`]; those that people are asked about,
+//!   [`PATIENT_ANSWERS`]): further ones are declined at once, calls of tools put off.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +39,8 @@ const EVENTS: usize = 1024;
 pub(super) const CUT_OFF: Duration = Duration::from_secs(10);
 /// Requests of the server that are being answered.
 pub(super) const ANSWERS: usize = 64;
+/// Requests of the server that wait for people, and so for as long as those take.
+pub(super) const PATIENT_ANSWERS: usize = 256;
 
 /// A handle to a connection; cheap to clone.
 #[derive(Clone)]
@@ -61,6 +63,16 @@ pub enum ThreadEvent {
     Notification(Notification),
     /// Codex asked for something and was told no.
     Declined(ServerRequest),
+    /// Codex asked for something about which people are asked: the turn waits for them.
+    Asked {
+        /// Codex's name of the request.
+        request: String,
+    },
+    /// It waits for them no longer.
+    Answered {
+        /// Codex's name of the request.
+        request: String,
+    },
 }
 
 pub(super) struct Shared {
@@ -313,7 +325,9 @@ impl Shared {
         };
         let is_droppable = match &event {
             ThreadEvent::Notification(notification) => notification.is_droppable(),
-            ThreadEvent::Declined(_) => false,
+            ThreadEvent::Declined(_) | ThreadEvent::Asked { .. } | ThreadEvent::Answered { .. } => {
+                false
+            }
         };
         if is_droppable {
             if sender.capacity() < EVENTS / 4 || sender.try_send(event).is_err() {

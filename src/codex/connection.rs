@@ -1,6 +1,6 @@
 //! The two tasks behind a [`Client`]: one reads, one writes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,17 +12,24 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, interval_at, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
-use super::client::{ANSWERS, Client, Shared, ThreadEvent};
+use super::client::{ANSWERS, Client, PATIENT_ANSWERS, Shared, ThreadEvent};
 use super::notice::{FrameError, Notice};
-use super::protocol::{Answer, Notification, NotificationBody, RpcError, ServerRequest};
+use super::protocol::{
+    Answer, FileChange, Item, Notification, NotificationBody, RpcError, ServerRequest,
+    ServerRequestKind,
+};
 use super::wire::{CloseReason, Incoming, Outgoing, Wire};
+use crate::id::ThreadId;
 
 /// Frames that wait to be written.
 const OUTGOING: usize = 256;
 /// How long a connection may still be read after writing to it has failed: a child that ends
 /// may have said something before.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How many changes of files that are under way are remembered, until codex asks about them.
+const CHANGES: usize = 64;
 
 /// Answers what the app-server asks.
 ///
@@ -33,6 +40,16 @@ pub trait ServerRequests: Send + Sync {
     /// Returns the answer; `None` declines in the form that lets the turn go on and tells the
     /// model. The turn waits meanwhile, without limit.
     async fn answer(&self, request: &ServerRequest) -> Option<Answer>;
+
+    /// Returns whether the answer may take its time, because people are asked. Such requests have
+    /// bounds of their own, and the turn does not count as silent meanwhile.
+    fn is_patient(&self, _request: &ServerRequest) -> bool {
+        false
+    }
+
+    /// Takes note that codex needs no answer to a patient request any more; what was answering it
+    /// has been dropped.
+    async fn withdrawn(&self, _request: &ServerRequest) {}
 }
 
 /// Declines everything at once.
@@ -59,7 +76,19 @@ struct Reader {
     handler: Arc<dyn ServerRequests>,
     answers: JoinSet<(ServerRequest, bool)>,
     /// Which request a task answers, should it panic.
-    answering: HashMap<task::Id, Value>,
+    answering: HashMap<task::Id, Answering>,
+    /// What the changes of files are that are under way, the newest last.
+    changes: VecDeque<(ThreadId, String, Vec<FileChange>)>,
+}
+
+/// A request that is being answered.
+struct Answering {
+    /// Codex's name of it.
+    id: Value,
+    thread_id: Option<ThreadId>,
+    is_patient: bool,
+    /// Codex needs the answer no longer.
+    withdrawn: CancellationToken,
 }
 
 /// Tells everybody of the end, also when the task is aborted.
@@ -101,6 +130,7 @@ impl Connection {
             handler,
             answers: JoinSet::new(),
             answering: HashMap::new(),
+            changes: VecDeque::new(),
         };
         tasks.spawn(async move {
             let guard = CloseOnDrop(reader.shared.clone());
@@ -261,14 +291,21 @@ impl Reader {
         }
     }
 
-    async fn notified(&self, method: String, params: Value) {
+    async fn notified(&mut self, method: String, params: Value) {
         let notification = match Notification::parse(method.clone(), params) {
             Ok(notification) => notification,
             Err(_error) => {
                 return self.shared.bad_frame(FrameError::Notification { method });
             }
         };
+        if let NotificationBody::RequestResolved { request } = &notification.body {
+            let named = self.answering.values();
+            for answering in named.filter(|it| it.id == *request) {
+                answering.withdrawn.cancel();
+            }
+        }
         if let Some(thread_id) = notification.thread_id.clone() {
+            self.note_changes(&thread_id, &notification.body);
             let event = ThreadEvent::Notification(notification);
             return self.shared.deliver(&thread_id, event).await;
         }
@@ -285,9 +322,44 @@ impl Reader {
         }
     }
 
+    /// Remembers what changes of files are about: a request to allow one does not say.
+    fn note_changes(&mut self, thread_id: &ThreadId, body: &NotificationBody) {
+        match body {
+            NotificationBody::ItemStarted(Item::FileChange { id, changes, .. }) => {
+                self.changes
+                    .push_back((thread_id.clone(), id.clone(), changes.clone()));
+                if self.changes.len() > CHANGES {
+                    self.changes.pop_front();
+                }
+            }
+            NotificationBody::ItemCompleted(Item::FileChange { id, .. }) => {
+                self.changes.retain(|(_, item, _)| item != id);
+            }
+            NotificationBody::TurnCompleted(_) => {
+                self.changes.retain(|(thread, _, _)| thread != thread_id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Says what a request is about that does not say itself.
+    fn complete(&self, request: &mut ServerRequest) {
+        if let ServerRequestKind::FileChangeApproval { changes, .. } = &mut request.kind {
+            let (thread, item) = (&request.thread_id, &request.item_id);
+            let mut known = self.changes.iter().rev();
+            *changes = known
+                .find(|(of, id, _)| Some(of) == thread.as_ref() && Some(id) == item.as_ref())
+                .map(|(_, _, changes)| changes.clone());
+        }
+    }
+
     async fn requested(&mut self, id: Value, method: String, params: Value) {
-        let request = ServerRequest::parse(method, &params);
-        if self.answers.len() >= ANSWERS {
+        let mut request = ServerRequest::parse(&id, method, &params);
+        self.complete(&mut request);
+        let is_patient = self.handler.is_patient(&request);
+        let same = self.answering.values();
+        let same = same.filter(|it| it.is_patient == is_patient).count();
+        if same >= if is_patient { PATIENT_ANSWERS } else { ANSWERS } {
             tracing::warn!(
                 method = request.method,
                 "too many requests of codex at once"
@@ -297,36 +369,74 @@ impl Reader {
         }
         let handler = self.handler.clone();
         let shared = self.shared.clone();
-        let request_id = id.clone();
+        let withdrawn = CancellationToken::new();
+        let answering = Answering {
+            id: id.clone(),
+            thread_id: request.thread_id.clone(),
+            is_patient,
+            withdrawn: withdrawn.clone(),
+        };
+        if is_patient {
+            self.waits(&answering, true).await;
+        }
         let task = self.answers.spawn(async move {
-            let answer = handler.answer(&request).await;
+            let answer = if is_patient {
+                let Some(answer) = withdrawn
+                    .run_until_cancelled(handler.answer(&request))
+                    .await
+                else {
+                    handler.withdrawn(&request).await;
+                    return (request, false);
+                };
+                answer
+            } else {
+                handler.answer(&request).await
+            };
             let declined = answer.is_none();
             let answer = answer.unwrap_or_else(|| request.decline());
-            send_answer(&shared, &request_id, answer).await;
+            send_answer(&shared, &id, answer).await;
             (request, declined)
         });
-        self.answering.insert(task.id(), id);
+        self.answering.insert(task.id(), answering);
+    }
+
+    /// Tells the reader of a thread that people are asked, or no longer.
+    async fn waits(&self, answering: &Answering, begins: bool) {
+        if let Some(thread_id) = &answering.thread_id {
+            let request = answering.id.to_string();
+            let event = match begins {
+                true => ThreadEvent::Asked { request },
+                false => ThreadEvent::Answered { request },
+            };
+            self.shared.deliver(thread_id, event).await;
+        }
     }
 
     async fn answered(&mut self, answered: Result<(task::Id, (ServerRequest, bool)), JoinError>) {
         match answered {
             Ok((task, (request, declined))) => {
-                self.answering.remove(&task);
+                let answering = self.answering.remove(&task);
+                if let Some(answering) = answering.filter(|it| it.is_patient) {
+                    self.waits(&answering, false).await;
+                }
                 if declined {
                     self.declined(request).await;
                 }
             }
             Err(error) => {
-                let Some(id) = self.answering.remove(&error.id()) else {
+                let Some(answering) = self.answering.remove(&error.id()) else {
                     return;
                 };
+                if answering.is_patient {
+                    self.waits(&answering, false).await;
+                }
                 tracing::error!(%error, "answering a request of codex failed");
                 let answer = Err(RpcError {
                     code: -32603,
                     message: "tieline failed to answer".to_owned(),
                     data: None,
                 });
-                send_answer(&self.shared, &id, answer).await;
+                send_answer(&self.shared, &answering.id, answer).await;
             }
         }
     }

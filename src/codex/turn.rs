@@ -5,7 +5,7 @@ mod interrupt;
 mod noise;
 mod progress;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
 use std::pin::Pin;
 use std::time::Duration;
@@ -64,6 +64,9 @@ pub struct Turn<'a> {
     ending: Option<Ending>,
     idle_limit: Duration,
     idle_at: Instant,
+    /// The requests of codex about which people are asked: while there are some, the turn is not
+    /// silent but waits.
+    waits_for: BTreeSet<String>,
     ready: VecDeque<TurnEvent>,
     is_settled: bool,
 }
@@ -120,6 +123,7 @@ impl<'a> Turn<'a> {
             ending: None,
             idle_limit: options.idle_limit,
             idle_at: Instant::now() + options.idle_limit,
+            waits_for: BTreeSet::new(),
             ready: VecDeque::new(),
             is_settled: false,
         }
@@ -199,8 +203,9 @@ impl<'a> Turn<'a> {
         let mut asked = self.asked.subscribe();
         let can_be_asked = self.ending.is_none();
         let time = match &self.ending {
-            Some(ending) => ending.give_up_at,
-            None => self.idle_at,
+            Some(ending) => Some(ending.give_up_at),
+            None if self.waits_for.is_empty() => Some(self.idle_at),
+            None => None,
         };
         tokio::select! {
             event = self.events.next() => Woken::Event(event),
@@ -213,7 +218,7 @@ impl<'a> Turn<'a> {
                 Woken::InterruptAnswered(answer)
             }
             _ = asked.wait_for(|asked| *asked), if can_be_asked => Woken::InterruptAsked,
-            () = sleep_until(time) => Woken::TimeIsUp,
+            () = sleep_until(time.unwrap_or(self.idle_at)), if time.is_some() => Woken::TimeIsUp,
         }
     }
 
@@ -239,6 +244,13 @@ impl<'a> Turn<'a> {
                     self.idle_at = Instant::now() + self.idle_limit;
                     self.ready.push_back(TurnEvent::Declined { what });
                 }
+            }
+            Woken::Event(Some(ThreadEvent::Asked { request })) => {
+                self.waits_for.insert(request);
+            }
+            Woken::Event(Some(ThreadEvent::Answered { request })) => {
+                self.waits_for.remove(&request);
+                self.idle_at = Instant::now() + self.idle_limit;
             }
             Woken::Event(None) => {
                 let reason = self.client.close_reason();

@@ -23,6 +23,7 @@ pub(crate) const REACTIONS: bool = true;
 pub(crate) const SESSIONS: Sessions = Sessions::Shared;
 pub(crate) const SANDBOX: Sandbox = Sandbox::WorkspaceWrite;
 pub(crate) const APPROVALS: Approvals = Approvals::Deny;
+pub(crate) const APPROVAL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 pub(crate) const REPLY: Reply = Reply::Final;
 pub(crate) const ON_BUSY: OnBusy = OnBusy::Queue;
 pub(crate) const ON_INTERRUPTED: OnInterrupted = OnInterrupted::Continue;

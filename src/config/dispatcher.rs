@@ -142,6 +142,8 @@ pub struct DispatcherConfig {
     pub sandbox_is_given: bool,
     /// What happens when the model wants more than that.
     pub approvals: Approvals,
+    /// How long people may take to decide about it.
+    pub approval_timeout: Duration,
     /// What is posted to the chat.
     pub reply: Reply,
     /// What a message does that comes while a turn runs.
@@ -208,6 +210,7 @@ impl fmt::Debug for DispatcherConfig {
             sandbox,
             sandbox_is_given,
             approvals,
+            approval_timeout,
             reply,
             on_busy,
             on_interrupted,
@@ -240,6 +243,7 @@ impl fmt::Debug for DispatcherConfig {
             .field("sandbox", sandbox)
             .field("sandbox_is_given", sandbox_is_given)
             .field("approvals", approvals)
+            .field("approval_timeout", approval_timeout)
             .field("reply", reply)
             .field("on_busy", on_busy)
             .field("on_interrupted", on_interrupted)

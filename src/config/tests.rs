@@ -78,6 +78,7 @@ fn minimal_file_gets_every_default() {
         sandbox: Sandbox::WorkspaceWrite,
         sandbox_is_given: false,
         approvals: Approvals::Deny,
+        approval_timeout: Duration::from_secs(600),
         reply: Reply::Final,
         on_busy: OnBusy::Queue,
         on_interrupted: OnInterrupted::Continue,
@@ -393,17 +394,13 @@ fn channel_that_nobody_has_is_a_warning() {
 }
 
 #[test]
-fn settings_without_effect_say_what_happens_instead() {
-    let settings = "approvals = \"chat\"\n";
-    let loaded = parse(&format!("{MINIMAL}{settings}")).unwrap();
-    let warnings = loaded.warnings.to_string();
-    let instead = "8:13: warning: `approvals` has no effect in this version: whatever needs an \
-                   approval is denied";
-    assert!(warnings.contains(instead), "{warnings}");
-    assert_eq!(loaded.warnings.n_warnings(), 1, "{warnings}");
-    let settings = "approvals = \"deny\"\n";
+fn people_may_be_asked_for_as_long_as_it_says() {
+    let settings = "approvals = \"chat\"\napproval_timeout = \"90s\"\n";
     let loaded = parse(&format!("{MINIMAL}{settings}")).unwrap();
     assert_eq!(loaded.warnings.to_string(), "");
+    let (_, dispatcher) = loaded.config.dispatchers.into_iter().next().unwrap();
+    assert_eq!(dispatcher.approvals, Approvals::Chat);
+    assert_eq!(dispatcher.approval_timeout, Duration::from_secs(90));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
+use crate::control::approvals::{ApprovalStatus, NewDecision};
 use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::dispatchers::DispatcherDetails;
 use crate::control::error::{ErrorBody, ErrorEnvelope};
@@ -181,6 +182,20 @@ impl Client {
     pub async fn unpair(&self, who: &str) -> Result<Vec<PairedPerson>, ClientError> {
         let route = format!("/v1/pairings/{}", segment(who));
         self.ask(Method::DELETE, &route).await
+    }
+
+    /// Decides about what the model wants.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it was settled before.
+    pub async fn decide(&self, id: &str, decision: &str) -> Result<ApprovalStatus, ClientError> {
+        let route = format!("/v1/approvals/{}", segment(id));
+        let decision = NewDecision {
+            decision: decision.to_owned(),
+        };
+        self.request(Method::POST, &route, Some(&decision), None, DEADLINE)
+            .await
     }
 
     /// Reports a result to a dispatcher.

@@ -42,6 +42,8 @@ pub enum Code {
     UnknownRun,
     /// No such session.
     UnknownSession,
+    /// No such approval.
+    UnknownApproval,
     /// No such code of a newcomer, or no such person.
     UnknownPairing,
     /// The code of a newcomer was good once.
@@ -54,6 +56,8 @@ pub enum Code {
     TooManyListeners,
     /// It is closed, and takes nothing more.
     Closed,
+    /// It was settled before; that counts.
+    AlreadySettled,
     /// The configuration has it turned off.
     TurnedOff,
     /// It is about the lane of a teammate, of which that cannot be ordered.
@@ -84,12 +88,14 @@ impl Code {
         Self::UnknownMessage,
         Self::UnknownRun,
         Self::UnknownSession,
+        Self::UnknownApproval,
         Self::UnknownPairing,
         Self::Expired,
         Self::NameTaken,
         Self::TooMany,
         Self::TooManyListeners,
         Self::Closed,
+        Self::AlreadySettled,
         Self::TurnedOff,
         Self::OfTeammate,
         Self::WorkspaceConflict,
@@ -114,12 +120,14 @@ impl Code {
             Self::UnknownMessage => "unknown-message",
             Self::UnknownRun => "unknown-run",
             Self::UnknownSession => "unknown-session",
+            Self::UnknownApproval => "unknown-approval",
             Self::UnknownPairing => "unknown-pairing",
             Self::Expired => "expired",
             Self::NameTaken => "name-taken",
             Self::TooMany => "too-many",
             Self::TooManyListeners => "too-many-listeners",
             Self::Closed => "closed",
+            Self::AlreadySettled => "already-settled",
             Self::TurnedOff => "turned-off",
             Self::OfTeammate => "of-teammate",
             Self::WorkspaceConflict => "workspace-conflict",
@@ -140,6 +148,7 @@ impl Code {
             | Self::UnknownMessage
             | Self::UnknownRun
             | Self::UnknownSession
+            | Self::UnknownApproval
             | Self::UnknownPairing => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -150,6 +159,7 @@ impl Code {
             | Self::NameTaken
             | Self::TooMany
             | Self::Closed
+            | Self::AlreadySettled
             | Self::TurnedOff
             | Self::OfTeammate
             | Self::WorkspaceConflict

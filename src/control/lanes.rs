@@ -113,6 +113,7 @@ impl LaneStatus {
     pub fn of(lane: LaneRecord, names: &HashMap<TeammateId, String>) -> Self {
         let waiting = lane.inputs();
         let state = match (&lane.open, waiting) {
+            (Some(open), _) if open.approvals > 0 => "waits for approval",
             (Some(_), _) => "in turn",
             (None, 0) => "idle",
             (None, _) => "waiting",
@@ -127,6 +128,7 @@ impl LaneStatus {
             open_turn: lane.open.map(|open| OpenTurn {
                 id: open.key,
                 started_at: open.opened_at,
+                approvals: open.approvals,
             }),
         }
     }
@@ -185,8 +187,8 @@ pub(super) struct Which {
 }
 
 impl Wanted for Which {
-    const HINT: &'static str = "`dispatcher` is a name of the configuration, `state` is in_turn, waiting or \
-                                idle; both may be left out";
+    const HINT: &'static str = "`dispatcher` is a name of the configuration, `state` is in_turn, waits_for_approval, \
+                                waiting or idle; both may be left out";
 }
 
 /// Tells how the lanes are.
@@ -197,7 +199,7 @@ pub(super) async fn list(
     let Asked(Which { dispatcher, state }) = which?;
     let state = state.map(|state| state.replace('_', " "));
     if let Some(state) = &state
-        && !["in turn", "waiting", "idle"].contains(&state.as_str())
+        && !["in turn", "waits for approval", "waiting", "idle"].contains(&state.as_str())
     {
         return Err(ApiError::new(
             Code::BadRequest,

@@ -69,6 +69,9 @@ pub struct MessageStatus {
     /// Its place among those that wait in its lane: 1 is next. Absent beyond the first hundred.
     #[serde(default)]
     pub place: Option<usize>,
+    /// How many decisions of people its turn waits for.
+    #[serde(default)]
+    pub approvals: u32,
     /// The name of the failure, if it failed.
     #[serde(default)]
     pub failure: Option<String>,
@@ -214,8 +217,9 @@ pub struct PostStatus {
 }
 
 impl MessageStatus {
-    /// Tells how a message is; `place` is its place in its lane, from 1 on.
-    pub fn of(record: MessageRecord, place: Option<usize>) -> Self {
+    /// Tells how a message is; `place` is its place in its lane, from 1 on, `approvals` how many decisions
+    /// its turn waits for.
+    pub fn of(record: MessageRecord, place: Option<usize>, approvals: u32) -> Self {
         let (failure, refusal) = match &record.state {
             MessageState::Failed { kind } => (Some(kind.to_string()), None),
             MessageState::Refused { reason } => (None, Some(*reason)),
@@ -239,6 +243,7 @@ impl MessageStatus {
             lane: record.lane,
             state: record.state.as_str().to_owned(),
             place,
+            approvals,
             failure,
             refusal,
             sent_at: message.sent_at,
@@ -270,6 +275,10 @@ impl MessageStory {
             at: message.changed_at,
         });
         let text = message.message.plain_text();
+        let approvals = match &turn {
+            Some(StoryTurn::Open { turn, .. }) => turn.approvals,
+            Some(StoryTurn::Ended(_) | StoryTurn::Forgotten(_)) | None => 0,
+        };
         Self {
             dispatcher: message.dispatcher.clone(),
             attachments: message.message.attachments.len() as u64,
@@ -279,7 +288,7 @@ impl MessageStory {
             posts: said.into_iter().map(PostStatus::of).collect(),
             message: MessageStatus {
                 text,
-                ..MessageStatus::of(message, place)
+                ..MessageStatus::of(message, place, approvals)
             },
         }
     }
@@ -523,12 +532,25 @@ async fn tell(ledger: &Ledger, found: Found) -> Result<Messages, LedgerError> {
             let queue = queues.get(&record.lane).map_or(&[][..], Vec::as_slice);
             place = queue.iter().position(|id| *id == record.id);
         }
-        messages.push(MessageStatus::of(record, place.map(|index| index + 1)));
+        let approvals = match record.state {
+            MessageState::InTurn => waits_for(ledger, &record).await?,
+            _ => 0,
+        };
+        let place = place.map(|index| index + 1);
+        messages.push(MessageStatus::of(record, place, approvals));
     }
     Ok(Messages {
         messages,
         next: found.next,
     })
+}
+
+/// Returns how many decisions of people a message's turn waits for.
+async fn waits_for(ledger: &Ledger, record: &MessageRecord) -> Result<u32, LedgerError> {
+    let lane = ledger.lane(&record.lane).await?;
+    let open = lane.and_then(|lane| lane.open);
+    let its = open.filter(|open| Some(open.key) == record.turn);
+    Ok(its.map_or(0, |open| open.approvals))
 }
 
 fn not_read(error: &LedgerError) -> ApiError {

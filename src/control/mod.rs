@@ -13,6 +13,7 @@
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
 //! - [`runs`]: one-off runs
+//! - [`approvals`]: what the model wants and people decide
 //! - [`restart`]: having the daemon restart
 //! - [`error`]: what is wrong, by name
 //! - `body`, `key`: what a request says, and under which key it can be repeated
@@ -21,6 +22,7 @@
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
+pub mod approvals;
 mod body;
 pub mod client;
 pub mod completions;
@@ -51,6 +53,9 @@ pub mod teammates;
 #[cfg(test)]
 mod tests;
 
+pub use crate::control::approvals::{
+    ApprovalStatus, Approvals, MAX_APPROVALS, NewDecision, outcome,
+};
 pub use crate::control::client::{
     Client, ClientError, dispatcher_route, lane_route, run_route, teammate_route, teammates_route,
     with_query,

@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::control::approvals;
 use crate::control::body::MAX_JSON;
 use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
@@ -198,6 +199,8 @@ pub(super) fn table() -> Vec<Route> {
             "/v1/dispatchers/{id}/teammates/{name}/stop",
             teammates::stop,
         ),
+        Route::get("/v1/approvals", approvals::list),
+        Route::post("/v1/approvals/{id}", approvals::decide),
         Route::post("/v1/dispatchers/{id}/runs", runs::order),
         Route::get("/v1/runs", runs::list),
         Route::get("/v1/runs/{id}", runs::read),

@@ -225,6 +225,9 @@ pub struct OpenTurn {
     /// When it was started.
     #[serde(with = "rfc3339")]
     pub started_at: SystemTime,
+    /// How many decisions of people it waits for.
+    #[serde(default)]
+    pub approvals: u32,
 }
 
 /// A channel at one moment.

@@ -65,6 +65,7 @@ fn status() -> Status {
                 open_turn: Some(OpenTurn {
                     id: TurnKey::from_bytes([1; 16]),
                     started_at: at(1_795_166_103, 0),
+                    approvals: 0,
                 }),
                 last_turn: None,
             }],
@@ -228,6 +229,7 @@ fn status_reads_as_designed() {
                     "waiting": 3,
                     "open_turn": {
                         "id": "01010101-0101-0101-0101-010101010101",
+                        "approvals": 0,
                         "started_at": "2026-11-20T09:15:03.000Z",
                     },
                     "last_turn": null,

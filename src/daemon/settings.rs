@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Directories, profile, skills};
 use crate::codex::protocol::{ApprovalPolicy, ThreadSettings};
 use crate::codex::{LaunchConfig, Transport};
-use crate::config::{self, Config, DispatcherConfig, ProfileConfig};
+use crate::config::{self, Approvals, Config, DispatcherConfig, ProfileConfig};
 use crate::dispatcher::{Settings, sandbox_mode};
 use crate::events::Events;
 use crate::id::DispatcherId;
@@ -115,8 +115,11 @@ pub(super) fn thread(
         // Without one, that of codex's own configuration holds.
         model: profile::model(dispatcher, profile),
         sandbox: Some(sandbox_mode(dispatcher.sandbox)),
-        // Whatever would need asking is refused by codex itself: there is nobody to ask yet.
-        approval_policy: Some(ApprovalPolicy::Never),
+        approval_policy: Some(match dispatcher.approvals {
+            // Whatever would need asking is refused by codex itself.
+            Approvals::Deny => ApprovalPolicy::Never,
+            Approvals::Chat => ApprovalPolicy::OnRequest,
+        }),
         base_instructions: dispatcher.base_instructions.clone(),
         developer_instructions: Some(instructions),
         config: overrides,

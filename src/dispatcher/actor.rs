@@ -1,6 +1,6 @@
 //! The dispatcher itself: which lanes are at work.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
 use super::calls::Calls;
+use super::calls::approvals::Asking;
 use super::lane::{Lane, LaneContext};
 use super::login::{Login, LoginProblem};
 use super::observed::Observed;
@@ -25,12 +26,12 @@ use super::waiting::{self, has_work};
 use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
-use crate::config::{Languages, Sandbox, Sessions};
+use crate::config::{Approvals, Languages, Sandbox, Sessions};
 use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{
-    LaneRecord, Ledger, LedgerError, Lifecycle, MessageRecord, MessageState, Origin, Withdrawn,
-    WorktreeFate,
+    LaneRecord, Ledger, LedgerError, Lifecycle, MessageRecord, MessageState, Origin, VoidReason,
+    Voided, Withdrawn, WorktreeFate,
 };
 use crate::teammates::{Roster, Rules, WhatTheyDo};
 use tieline_channel::retry::RestartPolicy;
@@ -65,6 +66,8 @@ pub struct Handle {
     pub(super) reports: TaskTracker,
     wakes: Arc<Wakes>,
     board: StatusBoard,
+    /// The channels that have buttons.
+    buttons: Arc<BTreeSet<ChannelId>>,
     condition: watch::Receiver<Condition>,
     switch: Switch,
     observed: watch::Receiver<Option<Observed>>,
@@ -93,6 +96,11 @@ impl Handle {
     /// Returns what shares a lane.
     pub fn sessions(&self) -> Sessions {
         self.settings.config.sessions
+    }
+
+    /// Returns whether posts on a channel have buttons.
+    pub fn has_buttons(&self, channel: &ChannelId) -> bool {
+        self.buttons.contains(channel)
     }
 
     /// Returns what commands of the model may do.
@@ -273,6 +281,13 @@ impl Dispatcher {
             outgoing: settings.outgoing.clone(),
             teammates: teammates.clone(),
             announces: settings.config.teammates.announce,
+            asking: match settings.config.approvals {
+                Approvals::Deny => None,
+                Approvals::Chat => Some(Asking {
+                    timeout: settings.config.approval_timeout,
+                }),
+            },
+            wakes: Arc::clone(&wakes),
             events: events.clone(),
         });
         let login = Login::new(&settings.launch);
@@ -307,6 +322,13 @@ impl Dispatcher {
             reports: reports.clone(),
             wakes: Arc::clone(&wakes),
             board: board.clone(),
+            buttons: Arc::new(
+                lines
+                    .iter()
+                    .filter(|(_, line)| line.capabilities().buttons)
+                    .map(|(id, _)| id.clone())
+                    .collect(),
+            ),
             condition: supervised.condition.clone(),
             switch: switch.clone(),
             observed: observed_seen,
@@ -476,6 +498,9 @@ async fn run_lanes(
         wakes: HashMap::new(),
         ids: HashMap::new(),
     };
+    if stop.run_until_cancelled(void_open(context)).await.is_none() {
+        return;
+    }
     show_again(context).await;
     let mut link = context.supervised.link.clone();
     let mut outage = Outage::since(Instant::now());
@@ -509,6 +534,20 @@ async fn run_lanes(
         info!("turns in flight stay open; the next start goes on with them");
         lanes.abort.cancel();
         while lanes.running.join_next().await.is_some() {}
+    }
+}
+
+/// Ends what an earlier run has asked people and cannot act upon: their chats are told. Nothing is asked
+/// before that is on disk.
+async fn void_open(context: &LaneContext) {
+    let which = Voided::Dispatcher(context.settings.id.clone());
+    let ledger = &context.ledger;
+    while let Err(failure) = ledger
+        .void_approvals(which.clone(), VoidReason::Restarted)
+        .await
+    {
+        error!(error = %failure, "what waits for a decision cannot be ended; trying again");
+        tokio::time::sleep(READ_AGAIN).await;
     }
 }
 

@@ -5,17 +5,20 @@
 //! the same commit that remembers the call, so a call that codex repeats after whatever broke gets
 //! the answer of before, and people hear nothing twice. So it is with what it orders about teammates.
 //!
+//! - `approvals`: requests that people decide about
 //! - `teammates`: orders, and questions about how they are
 //! - `describe`: what a model reads of them
 //!
 //! Nothing is waited for that may not come: the answer is a receipt, or what the model is to do
-//! instead.
+//! instead. People may not come either, so their time is limited.
 
+pub(in crate::dispatcher) mod approvals;
 mod describe;
 mod teammates;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,10 +27,12 @@ use tieline_channel::{ChannelId, EventKind, PostKind, WireId};
 use tokio::time::Instant;
 use tracing::{error, info};
 
+use self::approvals::Asking;
 use self::teammates::MAX_ORDERS;
 use super::Line;
 use super::lane::Work;
 use super::teammates::{Ordering, tell_of_order};
+use super::wakes::Wakes;
 use crate::codex::ServerRequests;
 use crate::codex::protocol::{Answer, ServerRequest, ServerRequestKind, ToolAnswer};
 use crate::events::{Event, Events};
@@ -68,6 +73,10 @@ pub(super) struct Calls {
     pub(super) teammates: Roster,
     /// Chats are told when work is handed out.
     pub(super) announces: bool,
+    /// How people are asked about what the model wants; without, it is declined.
+    pub(super) asking: Option<Asking>,
+    /// Who has something to do.
+    pub(super) wakes: Arc<Wakes>,
     /// Told of every call.
     pub(super) events: Events,
 }
@@ -192,7 +201,20 @@ struct Audience<'a> {
 
 #[async_trait]
 impl ServerRequests for Calls {
+    fn is_patient(&self, request: &ServerRequest) -> bool {
+        self.asking.is_some() && request.is_for_people()
+    }
+
+    async fn withdrawn(&self, request: &ServerRequest) {
+        self.no_longer_asked(request).await;
+    }
+
     async fn answer(&self, request: &ServerRequest) -> Option<Answer> {
+        if let Some(asking) = self.asking
+            && request.is_for_people()
+        {
+            return self.ask_people(request, asking).await;
+        }
         let ServerRequestKind::ToolCall {
             call_id,
             namespace: None,

@@ -8,6 +8,7 @@
 //! - `recovery` says, without IO, what to do with a turn that something broke;
 //! - `attachments` fetches what came with messages, `patience` says for how long;
 //! - `calls` carries out what models call;
+//! - `approvals` is what people decide at the machine;
 //! - `report` takes results from whoever did the work, `teammates` and `lane_orders` orders of people;
 //! - `spill` keeps completions that are too long for a conversation;
 //! - `envelope` is how a message or a completion reads for the model, `words` what people are told.
@@ -16,6 +17,7 @@
 //! a platform works.
 
 mod actor;
+mod approvals;
 pub mod attachments;
 mod calls;
 pub mod envelope;

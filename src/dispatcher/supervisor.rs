@@ -19,7 +19,7 @@ use crate::codex::{
 };
 use crate::events::{Event, Events};
 use crate::id::DispatcherId;
-use crate::ledger::{DispatcherRecord, Ledger, Lifecycle};
+use crate::ledger::{DispatcherRecord, Ledger, Lifecycle, VoidReason, Voided};
 use tieline_channel::retry::RestartPolicy;
 
 /// How long a living child is asked for a new connection before it is replaced.
@@ -344,7 +344,9 @@ impl Supervisor {
                     Link::Down { .. } | Link::Stopped => false,
                 });
                 self.enter(Lifecycle::Degraded, Some(reason.clone())).await;
-                (server.kill().await, reason, false)
+                let report = server.kill().await;
+                self.void_approvals().await;
+                (report, reason, false)
             }
             End::Stop => {
                 self.link.send_replace(Link::Stopped);
@@ -363,6 +365,16 @@ impl Supervisor {
             warn!(%warning, "codex did not end as it should");
         }
         self.show_child(report.snapshot);
+    }
+
+    /// Ends what the child has asked people: nobody waits for the answer. What the disk does not take
+    /// now is ended when its turn is taken up.
+    async fn void_approvals(&self) {
+        let which = Voided::Dispatcher(self.id.clone());
+        let reason = VoidReason::CodexLost;
+        if let Err(failure) = self.ledger.void_approvals(which, reason).await {
+            warn!(error = %failure, "that codex asks no longer is not on disk");
+        }
     }
 
     /// Shows what the server says of itself. What it finds wrong is worth a warning once, not at

@@ -15,14 +15,15 @@ use tracing::{error, info};
 use super::command::Command;
 use super::gate::{Door, is_too_long, judge, role_of};
 use super::words::commands;
-use super::{desk, standing, whereabouts, words};
+use super::{decision, desk, standing, whereabouts, words};
+use crate::approvals;
 use crate::config::{Access, Languages, Role, Sessions};
 use crate::dispatcher::Handle;
 use crate::events::{Event as Told, Events};
 use crate::id::LaneId;
 use crate::ledger::{
     Admission, Admitted, Conditions, Fate, LaneWish, Ledger, LedgerError, NewMessage, NewPost,
-    NewStop, NotACode, Orderer, Origin, PairingCode, Performed, Revised, Stop,
+    NewStop, NotACode, Orderer, Origin, PairingCode, Performed, Revised, Ruling, Stop,
 };
 use crate::teammates::MAX_READ;
 
@@ -130,6 +131,9 @@ impl ChannelIntake {
                         info!(%lane, by = %message.sender.id, ?order, "ordered");
                         self.dispatcher.wake(lane);
                     }
+                    Performed::Ruled(ruled) => {
+                        decision::log(&message.sender.id, &ruled);
+                    }
                     Performed::Stopped(stopped) => {
                         info!(%lane, by = %message.sender.id, ?stopped, "stopped");
                         for withdrawn in &stopped.withdrawn {
@@ -163,6 +167,9 @@ impl ChannelIntake {
         }
         if message.sender.kind == SenderKind::Bot {
             return Ok((conditions, Verdict::Queue));
+        }
+        if let Some(verdict) = self.typed(message).await? {
+            return Ok((conditions, verdict));
         }
         let command = Command::of(message);
         let is_shared = self.dispatcher.sessions() == Sessions::Shared;
@@ -297,7 +304,7 @@ impl ChannelIntake {
 
 /// What the configuration makes of a message.
 #[derive(Clone, Debug)]
-enum Verdict {
+pub(super) enum Verdict {
     /// It is for the model.
     Queue,
     /// It is turned away.
@@ -309,6 +316,8 @@ enum Verdict {
     Answer(String),
     /// It is a command that lets in somebody.
     Pair(PairingCode),
+    /// It decides about something that the model wants.
+    Rule(Ruling),
     /// It is a command that wants something of the lane's thread.
     Order(LaneWish, Orderer),
     /// It is a command that ends what the lane is at.
@@ -323,6 +332,7 @@ impl Verdict {
             Self::Answer(_) => Fate::Answer,
             Self::RefuseRole(_) => Fate::Refuse(RefusalReason::Role),
             Self::Pair(code) => Fate::Pair(code.clone()),
+            Self::Rule(ruling) => Fate::Rule(ruling.clone()),
             Self::Order(wish, by) => Fate::Order(wish.clone(), by.clone()),
             Self::Stop(stop) => Fate::Stop(stop.clone()),
         }
@@ -390,6 +400,12 @@ impl Asked {
                 let text = words::not_let_in(*error).within(language);
                 vec![self.post(PostKind::Failure, text.to_owned())]
             }
+            Performed::Ruled(ruled) => {
+                let text = approvals::words::answer(ruled, language);
+                text.into_iter()
+                    .map(|text| self.post(PostKind::Notice, text))
+                    .collect()
+            }
             Performed::Ordered {
                 order: Err(refusal),
                 ..
@@ -412,18 +428,19 @@ impl Asked {
         }
     }
 
-    fn post(self, kind: PostKind, text: String) -> NewPost {
+    fn post(&self, kind: PostKind, text: String) -> NewPost {
         NewPost {
-            channel: self.channel,
-            to: self.conversation,
+            channel: self.channel.clone(),
+            to: self.conversation.clone(),
             reply_to: Some(self.message.clone()),
-            settles: vec![self.message],
+            settles: vec![self.message.clone()],
             kind,
             text,
             buttons: Vec::new(),
             as_file: None,
             file: None,
             reaction: None,
+            edit: None,
         }
     }
 }

@@ -308,7 +308,7 @@ fn is_word(text: &str) -> bool {
 }
 
 /// Returns the text of a message that has nothing else but mentions before it.
-fn text_after_mentions(body: &[Segment]) -> Option<&str> {
+pub(super) fn text_after_mentions(body: &[Segment]) -> Option<&str> {
     let mut found = None;
     for segment in body {
         match segment {

@@ -83,5 +83,6 @@ pub(super) fn welcome(paired: &Paired, languages: &Languages) -> NewPost {
         as_file: None,
         file: None,
         reaction: None,
+        edit: None,
     }
 }

@@ -153,6 +153,11 @@ pub fn role_of(access: &Access, door: &Door, user: &UserId) -> Role {
     }
 }
 
+/// Returns whether somebody may decide about what the model wants.
+pub(super) fn may_approve(access: &Access, door: &Door, user: &UserId) -> bool {
+    role_of(access, door, user) >= Role::Approver
+}
+
 /// Returns whether a message is longer than what can become a turn.
 pub(super) fn is_too_long(message: &Message) -> bool {
     message.plain_text().chars().count() > MAX_MESSAGE_CHARS

@@ -5,12 +5,14 @@
 //! - `command`: the words that tieline answers itself
 //! - `accept`: from an event to the record, before it is acknowledged
 //! - `press`: buttons that were pressed
+//! - `decision`: decisions of people about what the model wants
 //! - `whereabouts`, `standing`: what commands are answered from
 //! - `desk`: the operator's side of pairing
 //! - `words`: what people are told
 
 mod accept;
 mod command;
+mod decision;
 mod desk;
 #[cfg(test)]
 mod fixture;

@@ -1,4 +1,5 @@
-//! Buttons that were pressed: one below a question is an answer to it.
+//! Buttons that were pressed: one below a question is an answer to it, one below what the model wants
+//! a decision.
 
 use std::time::SystemTime;
 
@@ -9,6 +10,7 @@ use tracing::{debug, info};
 
 use super::accept::ChannelIntake;
 use super::gate::{judge_press, role_of};
+use crate::approvals::Pressed;
 use crate::config::Role;
 use crate::ledger::{Admission, Conditions, Fate, LedgerError};
 use crate::tools::Choice;
@@ -29,6 +31,9 @@ impl ChannelIntake {
                 return self.note(key).await;
             }
         };
+        if let Some(pressed) = Pressed::read(&press.value) {
+            return self.accept_decision(key, &press, pressed).await;
+        }
         if role_of(&self.access, &self.door, sender) < Role::User {
             info!(%sender, "a viewer pressed a button");
             return self.note(key).await;
@@ -74,7 +79,7 @@ impl ChannelIntake {
     }
 
     /// Records an event that makes no message.
-    async fn note(&self, key: EventKey) -> Result<Receipt, LedgerError> {
+    pub(super) async fn note(&self, key: EventKey) -> Result<Receipt, LedgerError> {
         let is_new = self.ledger.note(&self.door.channel, key).await?;
         Ok(if is_new {
             Receipt::Ignored

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use pretty_assertions::assert_eq;
 use tempfile::TempDir;
@@ -16,14 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::message;
 use super::{ChannelIntake, Door};
+use crate::approvals;
 use crate::codex::protocol::ThreadSettings;
 use crate::codex::{LaunchConfig, Spawner};
 use crate::config::{Config, Languages};
 use crate::dispatcher::{Dispatcher, Handle, Settings};
 use crate::id::{DispatcherId, LaneId, TurnKey};
 use crate::ledger::{
-    Asker, CompletionStatus, Ledger, LedgerSettings, LedgerThread, MessageState, Origin, Outcome,
-    TaskReport, flaky,
+    ApprovalKind, ApprovalRecord, Asked, Asker, CompletionStatus, Decision, Ledger, LedgerSettings,
+    LedgerThread, MessageState, NewApproval, Origin, Outcome, TaskReport, Wanted, flaky,
 };
 use crate::teammates::{SpawnRequest, Wish, WorkspaceRequest};
 use crate::tools;
@@ -736,6 +737,105 @@ async fn administrators_are_told_of_what_was_asked_for_in_another_chat_and_nobod
     );
     assert!(!listed.contains("fix the flaky test"), "{listed}");
     assert!(admin.contains("fix the flaky test"), "{admin}");
+}
+
+/// Has the model want something in the direct messages with somebody.
+async fn wants(gate: &Gatehouse, user: &str) -> ApprovalRecord {
+    gate.accept(&format!("before-{user}"), says(user, "go on"))
+        .await;
+    let message = says(user, "go on");
+    let lane = gate
+        .dispatcher
+        .lane_of(&ChannelId::new("team"), &message.conversation);
+    let waiting = gate.ledger.waiting(&lane, 9).await.unwrap();
+    let turn = TurnKey::new();
+    let ids = waiting.iter().map(|it| it.id).collect();
+    gate.ledger.open_turn(&lane, turn, ids).await.unwrap();
+    let new = NewApproval {
+        dispatcher: DispatcherId::new("flow"),
+        lane,
+        turn,
+        request: "r".to_owned(),
+        wanted: Wanted {
+            kind: ApprovalKind::Command,
+            what: "rm x".to_owned(),
+            is_cut: false,
+            place: None,
+            reason: None,
+            teammate: None,
+            for_session: true,
+        },
+        origin: Origin {
+            channel: ChannelId::new("team"),
+            conversation: message.conversation,
+        },
+        timeout: Duration::from_secs(60),
+    };
+    match gate.ledger.ask(new, |_| Vec::new()).await.unwrap() {
+        Asked::Yes { record, .. } => *record,
+        Asked::TooMany => panic!("too many"),
+    }
+}
+
+fn decides(id: &str, user: &str, record: &ApprovalRecord, decision: Decision) -> Event {
+    let mut event = press(id, user);
+    if let Happening::Pressed(press) = &mut event.happening {
+        let buttons = approvals::buttons(record, Language::English);
+        let named = buttons
+            .into_iter()
+            .find(|it| it.value.ends_with(&format!("\n{}", decision.as_str())));
+        press.value = named.unwrap().value;
+    }
+    event
+}
+
+#[tokio::test]
+async fn a_stranger_who_presses_decides_nothing_and_hears_nothing() {
+    let gate = Gatehouse::with(
+        "direct = \"listed\"\ngroups = \"off\"\nadmins = [\"team:U-admin\"]\nusers = [\"team:U-listed\"]\n",
+    );
+    let record = wants(&gate, "U-listed").await;
+    let is_open = async || {
+        gate.ledger
+            .approval(record.id)
+            .await
+            .unwrap()
+            .unwrap()
+            .state
+            .is_open()
+    };
+    let pressed = gate
+        .intake
+        .accept(decides("1", "U-stranger", &record, Decision::Accept));
+    assert_eq!(pressed.await.unwrap(), Receipt::Ignored);
+    assert!(is_open().await);
+    assert_eq!(gate.posts().await, []);
+    // Somebody who is let in and may not decide hears so, once.
+    for id in ["2", "3"] {
+        let pressed = gate
+            .intake
+            .accept(decides(id, "U-listed", &record, Decision::Accept));
+        assert_eq!(pressed.await.unwrap(), Receipt::Ignored);
+    }
+    assert!(is_open().await);
+    let posts = gate.posts().await;
+    assert_eq!(posts.len(), 1, "{posts:?}");
+    assert!(
+        posts[0]
+            .1
+            .starts_with("Only an approver can decide about #1."),
+        "{posts:?}"
+    );
+    // Nobody decides with words either who may not.
+    gate.accept("4", says("U-listed", "approve 1")).await;
+    assert!(is_open().await);
+    let event = decides("5", "U-admin", &record, Decision::Accept);
+    assert_eq!(
+        gate.intake.accept(event.clone()).await.unwrap(),
+        Receipt::Accepted
+    );
+    assert_eq!(gate.intake.accept(event).await.unwrap(), Receipt::Duplicate);
+    assert!(!is_open().await);
 }
 
 // === Roles and commands ===

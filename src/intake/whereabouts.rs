@@ -41,6 +41,8 @@ pub(super) struct Entry {
     pub(super) state: MessageState,
     /// Since when.
     pub(super) since: SystemTime,
+    /// Its turn waits for decisions of people.
+    pub(super) waits_for_people: bool,
 }
 
 /// Finds out where the messages of a conversation are.
@@ -58,8 +60,11 @@ pub(super) async fn find(
     let is_here = |record: &MessageRecord| {
         record.channel == *channel && record.message.conversation == *conversation
     };
+    let record = ledger.lane(lane).await?;
+    let waiting = record.as_ref().map_or(0, |lane| lane.waiting);
+    let open = record.and_then(|lane| lane.open);
     let mut found = Whereabouts {
-        waiting: ledger.lane(lane).await?.map_or(0, |lane| lane.waiting),
+        waiting,
         ..Whereabouts::default()
     };
     let queue = ledger.waiting(lane, WAITING).await?;
@@ -71,7 +76,13 @@ pub(super) async fn find(
             continue;
         }
         match record.state {
-            MessageState::InTurn => found.in_turn.insert(0, Entry::of(&record)),
+            MessageState::InTurn => {
+                let mut entry = Entry::of(&record);
+                entry.waits_for_people = open
+                    .as_ref()
+                    .is_some_and(|open| Some(open.key) == record.turn && open.approvals > 0);
+                found.in_turn.insert(0, entry);
+            }
             MessageState::Queued | MessageState::Refused { .. } => {}
             // Without a turn it was a command, this one perhaps.
             MessageState::Answered if record.turn.is_none() => {}
@@ -101,6 +112,7 @@ impl Entry {
             text: quoted,
             state: record.state.clone(),
             since: record.changed_at,
+            waits_for_people: false,
         }
     }
 }

@@ -92,10 +92,16 @@ pub(super) fn whereabouts(found: &Whereabouts, now: SystemTime, language: Langua
     let mut lines = Vec::new();
     for entry in &found.in_turn {
         let (age, text) = (age(entry.since, now, language), quoted(entry, language));
-        lines.push(say(
-            format!("⏳ in a turn for {age}: {text}"),
-            format!("⏳ 正在处理，已 {age}：{text}"),
-        ));
+        lines.push(match entry.waits_for_people {
+            true => say(
+                format!("🔐 in a turn for {age}, which waits for an approval: {text}"),
+                format!("🔐 正在处理，已 {age}，等待审批：{text}"),
+            ),
+            false => say(
+                format!("⏳ in a turn for {age}: {text}"),
+                format!("⏳ 正在处理，已 {age}：{text}"),
+            ),
+        });
     }
     for (place, entry) in &found.queued {
         let (age, text) = (age(entry.since, now, language), quoted(entry, language));
@@ -240,6 +246,7 @@ mod tests {
             text: text.to_owned(),
             state,
             since: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 - seconds),
+            waits_for_people: false,
         }
     }
 

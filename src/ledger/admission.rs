@@ -8,6 +8,7 @@ use std::time::Duration;
 use tieline_channel::RefusalReason;
 
 use crate::id::{MessageId, OrderId};
+use crate::ledger::approval::{Ruled, Ruling};
 use crate::ledger::message::NewMessage;
 use crate::ledger::order::{LaneWish, NewStop, OrderRefusal, Orderer, Stopped};
 use crate::ledger::pairing::{Paired, PairingCode, PairingError};
@@ -66,6 +67,8 @@ pub enum Fate {
     /// It is a command that lets in whoever was given this code by its dispatcher; settled without
     /// a turn.
     Pair(PairingCode),
+    /// It decides about something that the model wants; settled without a turn.
+    Rule(Ruling),
     /// It is a command that wants something of its lane's thread; settled without a turn, whenever that
     /// is done.
     Order(LaneWish, Orderer),
@@ -122,4 +125,6 @@ pub enum Performed {
     },
     /// It was to end what its lane is at.
     Stopped(Stopped),
+    /// It was somebody's word on what the model wants.
+    Ruled(Ruled),
 }

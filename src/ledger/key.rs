@@ -3,8 +3,8 @@
 use tieline_channel::{ChannelId, Conversation, EventKey, EventKind, UserId};
 
 use crate::id::{
-    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, RunId, TaskId, TeammateId, ThreadId,
-    TurnKey,
+    ApprovalId, CompletionId, DispatcherId, LaneId, MessageId, OutboxId, RunId, TaskId, TeammateId,
+    ThreadId, TurnKey,
 };
 use crate::ledger::error::LedgerError;
 use crate::ledger::keyed::IdempotencyKey;
@@ -88,11 +88,17 @@ pub(super) enum Table {
     Ended,
     /// Turn or message, outbox id → nothing: what was said about it.
     Said,
+    /// Approval id → approval.
+    Approvals,
+    /// Lane, turn, codex's name of a request → approval id, until the turn is settled.
+    Requests,
+    /// Dispatcher, number → id of an approval that is open.
+    Undecided,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 35] = [
+    pub(super) const ALL: [Self; 38] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -128,6 +134,9 @@ impl Table {
         Self::Kept,
         Self::Ended,
         Self::Said,
+        Self::Approvals,
+        Self::Requests,
+        Self::Undecided,
     ];
 
     /// Returns the name of the tree on disk.
@@ -168,6 +177,9 @@ impl Table {
             Self::Kept => "kept",
             Self::Ended => "ended",
             Self::Said => "said",
+            Self::Approvals => "approvals",
+            Self::Requests => "requests",
+            Self::Undecided => "undecided",
         }
     }
 }
@@ -256,6 +268,16 @@ pub(super) fn message(id: MessageId) -> Key {
 /// Returns the key of an entry of the outbox.
 pub(super) fn post(id: OutboxId) -> Key {
     Key::first().bytes(id.as_bytes())
+}
+
+/// Returns the key of an approval.
+pub(super) fn approval(id: ApprovalId) -> Key {
+    Key::first().bytes(id.as_bytes())
+}
+
+/// Returns the key of an approval that is open.
+pub(super) fn undecided(dispatcher: &DispatcherId, number: u64) -> Result<Key, LedgerError> {
+    Ok(self::dispatcher(dispatcher)?.number(number))
 }
 
 /// Returns the key of a completion.
@@ -432,6 +454,8 @@ pub(super) enum Class {
     Ended,
     /// A run that is over.
     Run,
+    /// An approval that is settled.
+    Approval,
 }
 
 /// Returns the beginning of the expiry keys of a class.
@@ -447,6 +471,7 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Keyed => b'k',
         Class::Ended => b'e',
         Class::Run => b'x',
+        Class::Approval => b'a',
     };
     Key::first().bytes(&[class])
 }

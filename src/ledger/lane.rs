@@ -177,6 +177,9 @@ pub struct OpenTurn {
     /// How often the model has reached people by a tool: a reaction says something, too.
     #[serde(default)]
     pub said: u32,
+    /// How many decisions of people it waits for.
+    #[serde(default)]
+    pub approvals: u32,
     /// When it was opened.
     #[serde(with = "time::millis")]
     pub opened_at: SystemTime,
@@ -262,6 +265,7 @@ impl OpenTurn {
             continuations: 0,
             resubmissions: 0,
             said: 0,
+            approvals: 0,
             opened_at,
         }
     }

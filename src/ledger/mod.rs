@@ -9,7 +9,7 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `teammate`, `task`, `run`, `keyed`, `story`, `admission`, `pairing`, `lane`, `order`, `post`, `history`, `dispatcher`, `restart`, `counts`,
+//! - `message`, `completion`, `call`, `approval`, `teammate`, `task`, `run`, `keyed`, `story`, `admission`, `pairing`, `lane`, `order`, `post`, `history`, `dispatcher`, `restart`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
@@ -18,6 +18,7 @@
 //! - `key`, `value`, `time`: the encoding
 
 mod admission;
+mod approval;
 mod call;
 mod command;
 mod completion;
@@ -61,6 +62,11 @@ mod writer;
 mod tests;
 
 pub use self::admission::{Admission, Admitted, Conditions, Fate, Limit, Performed};
+pub use self::approval::{
+    ApprovalEvent, ApprovalKind, ApprovalRecord, ApprovalState, Asked, Decider, Decision,
+    MAX_ASIDE, MAX_OPEN_APPROVALS, MAX_WANTED, NewApproval, Ruled, Ruling, VoidReason, Voided,
+    Wanted,
+};
 pub use self::call::{CallRecord, Done, MAX_CALL_NAME, NewCall};
 pub use self::completion::{
     CompletionEvent, CompletionRecord, CompletionState, CompletionStatus, Hold,
@@ -90,7 +96,7 @@ pub use self::pairing::{
     Confirmation, Guest, Host, INVITATION_LIFE, INVITATION_REPEAT, Invitation, MAX_INVITATIONS,
     NotACode, Paired, PairingCode, PairingError,
 };
-pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
+pub use self::post::{Edit, NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
 pub use self::restart::{MAX_NOTICE, Restart};
 pub use self::run::{
     MAX_WAITING_RUNS, NewRun, RUN_PREFIX, RunDetails, RunEnd, RunEnding, RunEnvironment, RunEvent,

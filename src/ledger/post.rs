@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use tieline_channel::{Button, ChannelId, Conversation, Emoji, PostKind, WireId};
 
-use crate::id::OutboxId;
+use crate::id::{ApprovalId, OutboxId};
 use crate::ledger::error::IllegalTransition;
 use crate::ledger::time;
 
@@ -37,6 +37,22 @@ pub struct NewPost {
     /// It is no message, but this emoji on one; nothing else of it goes out.
     #[serde(default)]
     pub reaction: Option<Reaction>,
+    /// It is no message of its own: a post before it is to show what became of what it asks for.
+    #[serde(default)]
+    pub edit: Option<Edit>,
+}
+
+/// That a post is to show what became of what it asks for. What it is to show is looked up when it is
+/// done, so that it is the latest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The post that asks.
+    pub post: OutboxId,
+    /// What it asks for.
+    pub approval: ApprovalId,
+    /// Whoever has settled it is told by a post of their own: where posts cannot be changed, that is
+    /// enough.
+    pub is_answered: bool,
 }
 
 /// An emoji on a message.

@@ -4,13 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use tieline_channel::{
     Button, Channel, File, FileContent, Language, Post, PostKey, Posted, Repeat, SendError,
-    TextLimit, with_choices,
+    TextLimit, WireId, with_choices,
 };
 use tracing::{debug, error, warn};
 
+use crate::approvals;
 use crate::events::{Event, Events};
 use crate::id::OutboxId;
-use crate::ledger::{Ledger, LedgerError, NewPost, OutboxEntry, PostEvent, PostState, Reaction};
+use crate::ledger::{
+    Edit, Ledger, LedgerError, NewPost, OutboxEntry, PostEvent, PostState, Reaction,
+};
 use crate::outbox::pace::Pace;
 use crate::outbox::{doubt_about, instead_of_file, split, words};
 use crate::redact::redactor;
@@ -81,6 +84,7 @@ pub(super) async fn deliver(
     attempt.run().await
 }
 
+#[derive(Clone, Copy)]
 struct Attempt<'a> {
     ledger: &'a Ledger,
     channel: &'a dyn Channel,
@@ -92,9 +96,80 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn run(&self) -> Result<Next, LedgerError> {
-        match &self.entry.post.reaction {
-            Some(reaction) => self.react(reaction).await,
-            None => self.post().await,
+        match (&self.entry.post.reaction, &self.entry.post.edit) {
+            (Some(reaction), _) => self.react(reaction).await,
+            (None, Some(edit)) => self.edit(edit).await,
+            (None, None) => self.post().await,
+        }
+    }
+
+    /// Has a post show what became of what it asks for. Where posts cannot be changed, or this one
+    /// is not there, people are told by a post of its own.
+    async fn edit(&self, edit: &Edit) -> Result<Next, LedgerError> {
+        let Some(record) = self.ledger.approval(edit.approval).await? else {
+            let reason = "what it was to show is forgotten".to_owned();
+            return self
+                .failed(SendError::Never { reason }, Before::Absent)
+                .await;
+        };
+        let asking = self.ledger.post(edit.post).await?;
+        let shown = match asking.map(|entry| entry.state) {
+            Some(PostState::Delivered { wire, .. }) => Some(wire),
+            _ => None,
+        };
+        let verdict = approvals::words::verdict(&record, self.language);
+        match shown {
+            Some(id) if self.channel.capabilities().edit => {
+                let text = approvals::words::settled(&record, self.language);
+                self.change(id, &text, &verdict).await
+            }
+            Some(id) if edit.is_answered => {
+                self.begin().await?;
+                self.delivered(Posted { id }).await
+            }
+            Some(_) | None => {
+                let entry = OutboxEntry {
+                    post: NewPost {
+                        text: verdict,
+                        edit: None,
+                        ..self.entry.post.clone()
+                    },
+                    ..self.entry.clone()
+                };
+                let entry = &entry;
+                Attempt { entry, ..*self }.post().await
+            }
+        }
+    }
+
+    /// Changes a post of ours; safe to repeat, so that nothing is looked up after an attempt that is
+    /// unclear. One that cannot be changed is answered by a post that says the same in short.
+    async fn change(&self, id: WireId, text: &str, short: &str) -> Result<Next, LedgerError> {
+        let is_unclear = matches!(self.entry.state, PostState::Sending { .. });
+        let before = if is_unclear {
+            Before::Unclear
+        } else {
+            Before::Absent
+        };
+        self.begin().await?;
+        let to = &self.entry.post.to;
+        match self.bounded(self.channel.edit(to, &id, text)).await {
+            Ok(()) => self.delivered(Posted { id }).await,
+            Err(failure @ (SendError::Never { .. } | SendError::Operator { .. })) => {
+                warn!(error = %failure, "a post cannot be changed; people are told by another one");
+                let event = PostEvent::Failed {
+                    reason: failure.to_string(),
+                    at: SystemTime::now(),
+                };
+                let instead = NewPost {
+                    text: short.to_owned(),
+                    edit: None,
+                    ..self.entry.post.clone()
+                };
+                self.record(event, vec![instead]).await?;
+                Ok(Next::Settled)
+            }
+            Err(failure) => self.failed(failure, before).await,
         }
     }
 

@@ -49,6 +49,7 @@ impl Reply {
             as_file: None,
             file: None,
             reaction: None,
+            edit: None,
         }
     }
 }
@@ -171,5 +172,6 @@ pub fn notice(channel: &ChannelId, to: &Conversation, text: &str) -> NewPost {
         as_file: None,
         file: None,
         reaction: None,
+        edit: None,
     }
 }

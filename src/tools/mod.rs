@@ -34,6 +34,9 @@ use crate::teammates::Wish;
 /// Grows with every change that a model can see. 0 stands for no tools.
 pub const VERSION: u32 = 2;
 
+/// The tool by which a model asks a question; its choices may be numbered.
+pub const ASK_USER: &str = "ask_user";
+
 /// How many characters one call may post. What is longer belongs into a file.
 const MAX_TEXT: usize = 100_000;
 
@@ -183,7 +186,7 @@ const CHAT: &[Tool] = &[
         },
     },
     Tool {
-        name: "ask_user",
+        name: ASK_USER,
         description: include_str!("../../prompts/tools/ask_user.md"),
         parameters: &[
             Parameter {

@@ -559,7 +559,8 @@ fn every_request_of_codex_is_known_and_declined_as_it_wants() {
         .collect();
     assert_eq!(schema.methods("ServerRequest"), known);
     for (method, response) in answers {
-        let request = ServerRequest::parse(method.to_owned(), &json!({ "threadId": "T" }));
+        let request =
+            ServerRequest::parse(&json!(0), method.to_owned(), &json!({ "threadId": "T" }));
         match (response, request.decline()) {
             (Some(response), Ok(answer)) => schema.file(response).assert_valid(&answer),
             (None, Err(error)) => assert_eq!(error.code, -32601),

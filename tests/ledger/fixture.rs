@@ -80,6 +80,7 @@ pub(crate) fn post(text: &str) -> NewPost {
         as_file: None,
         file: None,
         reaction: None,
+        edit: None,
     }
 }
 

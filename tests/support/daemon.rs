@@ -329,6 +329,22 @@ impl World {
         .await;
     }
 
+    /// Waits until the daemon can use its disk again.
+    pub(crate) async fn disk_works(&self) {
+        let works = async {
+            while self.status().await.ledger.state != "ok" {
+                // The socket is asked, for it does not tell by itself.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("the disk", works).await;
+    }
+
+    /// Waits until no post is on its way.
+    pub(crate) async fn all_posted(&self) {
+        self.until_rest(|_| true).await;
+    }
+
     async fn until_rest(&self, is_at_rest: impl Fn(&DispatcherStatus) -> bool) {
         let client = Client::new(&self.path().join("state/control.sock"));
         let rests = async {

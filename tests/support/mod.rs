@@ -18,3 +18,4 @@ pub(crate) mod running;
 pub(crate) mod scan;
 pub(crate) mod service;
 pub(crate) mod slack;
+pub(crate) mod wants;

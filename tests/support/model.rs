@@ -46,6 +46,8 @@ pub(crate) enum Fault {
     Command(&'static str),
     /// A progress message before the answer.
     TwoMessages,
+    /// A change of files by `apply_patch`.
+    Patch(String),
     /// Any other call of a tool, with arguments that may be no JSON.
     Call(&'static str, &'static str),
     /// Thinks aloud, then answers as usual.
@@ -294,6 +296,10 @@ async fn play(fault: Fault, echo: &str, responder: &mut Responder) -> Result<(),
                 .message("working on it", Phase::Commentary)
                 .await?;
             responder.message(echo, Phase::FinalAnswer).await
+        }
+        Fault::Patch(patch) => {
+            let command = format!("apply_patch <<'EOF'\n{patch}\nEOF\n");
+            responder.command(&command).await
         }
         Fault::Call(name, arguments) => responder.raw_call(name, arguments).await,
         Fault::Reasoning { summary, thoughts } => {

@@ -35,6 +35,8 @@ pub(crate) trait Service: Knowledge {
     const REACTS: &'static str;
     /// What the service calls [`Emoji::Tada`](tieline_channel::Emoji::Tada).
     const TADA: &'static str;
+    /// The method that changes a message.
+    const EDITS: &'static str;
     /// How a call is refused for which the app has no permission.
     const NOT_PERMITTED: Self::Error;
 
@@ -70,6 +72,9 @@ pub(crate) trait Service: Knowledge {
     /// Returns what [`Push::about`](super::mock::delivery::Push::about) says of a question.
     fn about(asked: &Asked) -> String;
 
+    /// Presses a button of a message.
+    fn press(mock: &Mock<Self>, person: &str, chat: &str, message: &str, label: &str) -> EventId;
+
     /// Delivers an event again in every way that there is.
     fn repeat(mock: &Mock<Self>, event: &EventId);
 
@@ -86,6 +91,9 @@ pub(crate) trait Service: Knowledge {
 
     /// Returns the bot's reactions on a question.
     fn reactions(&self, asked: &Asked) -> Vec<String>;
+
+    /// Returns whether a message has buttons.
+    fn has_buttons(&self, chat: &str, message: &str) -> bool;
 
     /// Returns how many threads show that there is work, other than by reactions.
     fn at_work(&self) -> usize;

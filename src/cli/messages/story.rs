@@ -208,6 +208,7 @@ mod tests {
                 lane: LaneId::new("flow/team/C1"),
                 state: "failed".to_owned(),
                 place: None,
+                approvals: 0,
                 failure: Some("provider-rate-limited".to_owned()),
                 refusal: None,
                 sent_at: ago(31),

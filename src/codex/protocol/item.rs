@@ -47,6 +47,9 @@ pub enum Item {
         id: String,
         /// How far it is.
         status: ItemStatus,
+        /// What changes.
+        #[serde(default)]
+        changes: Vec<FileChange>,
     },
     /// A call of an MCP server's tool.
     McpToolCall {
@@ -88,6 +91,56 @@ pub enum Item {
     /// Something else.
     #[serde(other)]
     Other,
+}
+
+/// A file that changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// Which one.
+    pub path: String,
+    /// How.
+    pub kind: ChangeKind,
+    /// What: a unified diff of one that is updated, else its content.
+    #[serde(default)]
+    pub diff: String,
+}
+
+/// How a file changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum ChangeKind {
+    /// It is made.
+    Add,
+    /// It is deleted.
+    Delete,
+    /// It is changed.
+    Update {
+        /// Where it is moved to.
+        #[serde(default)]
+        move_path: Option<String>,
+    },
+    /// Something newer than this code.
+    #[serde(other)]
+    Other,
+}
+
+impl FileChange {
+    /// Returns how many lines are added and how many removed.
+    pub fn lines(&self) -> (usize, usize) {
+        let lines = self.diff.lines().count();
+        match self.kind {
+            ChangeKind::Add => (lines, 0),
+            ChangeKind::Delete => (0, lines),
+            ChangeKind::Update { .. } | ChangeKind::Other => {
+                let count = |sign: char, head: &str| {
+                    let lines = self.diff.lines();
+                    let is_one = |line: &&str| line.starts_with(sign) && !line.starts_with(head);
+                    lines.filter(is_one).count()
+                };
+                (count('+', "+++ "), count('-', "--- "))
+            }
+        }
+    }
 }
 
 /// What kind of message the model's provider says it is.

@@ -11,7 +11,7 @@ mod request;
 mod thread;
 mod turn;
 
-pub use item::{AgentPhase, Item, ItemStatus};
+pub use item::{AgentPhase, ChangeKind, FileChange, Item, ItemStatus};
 pub use method::{
     ClientInfo, Empty, Initialize, InitializeCapabilities, InitializeParams, InitializeResponse,
     InjectItems, InjectItemsParams, Method, ServerDiagnostics, ServerDiagnosticsGauge,
@@ -25,7 +25,9 @@ pub use method::{
     TurnSteer, TurnSteerParams, TurnSteerResponse, method_names,
 };
 pub use notification::{Notification, NotificationBody, PlanStep};
-pub use request::{Answer, RpcError, ServerRequest, ServerRequestKind, ToolAnswer};
+pub use request::{
+    Answer, McpTool, RpcError, ServerRequest, ServerRequestKind, ToolAnswer, rights,
+};
 pub use thread::{
     ApprovalPolicy, Personality, SandboxMode, ThreadForkParams, ThreadInfo, ThreadOpened,
     ThreadResumeParams, ThreadSettings, ThreadStartParams, ThreadStatus,

@@ -80,6 +80,11 @@ pub enum NotificationBody {
         /// More of it.
         details: Option<String>,
     },
+    /// `serverRequest/resolved`: a request of the server needs no answer any more.
+    RequestResolved {
+        /// Codex's name of the request.
+        request: Value,
+    },
     /// Progress that carries nothing for us: pieces of reasoning, of which not even the text is
     /// read, token counts, patches in the making.
     Activity,
@@ -115,6 +120,7 @@ impl Notification {
         "configWarning",
         "warning",
         "deprecationNotice",
+        "serverRequest/resolved",
     ];
 
     /// The methods we ask to be spared: we would only throw them away. Pieces of answers are not
@@ -177,6 +183,9 @@ impl Notification {
                 summary: field(&mut params, "message")?,
                 details: None,
             },
+            "serverRequest/resolved" => NotificationBody::RequestResolved {
+                request: field(&mut params, "requestId")?,
+            },
             _ if turn_id.is_some() => NotificationBody::Activity,
             _ => NotificationBody::Unknown,
         };
@@ -208,6 +217,7 @@ impl Notification {
             | NotificationBody::ItemStarted(_)
             | NotificationBody::ItemCompleted(_)
             | NotificationBody::Error { .. }
+            | NotificationBody::RequestResolved { .. }
             | NotificationBody::ThreadClosed => false,
         }
     }

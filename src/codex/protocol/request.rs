@@ -3,14 +3,19 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::item::FileChange;
 use crate::id::{ThreadId, TurnId};
 
 /// A request of the app-server. The turn waits for the answer without limit, so there has to be
 /// one.
 #[derive(Clone, Debug)]
 pub struct ServerRequest {
+    /// Codex's name of it, as JSON: the same when it is sent again, and another one's in another child.
+    pub id: String,
     /// The name on the wire.
     pub method: String,
+    /// The item of the turn that it is about.
+    pub item_id: Option<String>,
     /// The thread it concerns.
     pub thread_id: Option<ThreadId>,
     /// The turn it concerns.
@@ -26,18 +31,32 @@ pub enum ServerRequestKind {
     CommandApproval {
         /// The command line.
         command: Option<String>,
+        /// Where it would run.
+        cwd: Option<String>,
         /// Why codex asks.
         reason: Option<String>,
+        /// It runs, and this would be typed into it.
+        is_input: bool,
+        /// What it would be allowed beyond its sandbox, a line for each: hosts, and rights.
+        extras: Vec<String>,
     },
-    /// May these files be changed? What changes is in the item before.
+    /// May these files be changed?
     FileChangeApproval {
         /// Why codex asks.
         reason: Option<String>,
+        /// A directory that would be writable from then on.
+        grant_root: Option<String>,
+        /// What changes, as the item before has told; unknown when that came by another connection.
+        changes: Option<Vec<FileChange>>,
     },
     /// May the turn have more rights?
     PermissionsApproval {
         /// Why codex asks.
         reason: Option<String>,
+        /// Where its commands run.
+        cwd: Option<String>,
+        /// Which rights, as codex has them.
+        permissions: Value,
     },
     /// Questions of the model to a person.
     UserInput {
@@ -50,6 +69,8 @@ pub enum ServerRequestKind {
         server: String,
         /// What it says.
         message: Option<String>,
+        /// The tool that is to be called, if that is the question.
+        tool: Option<McpTool>,
     },
     /// A call of one of our tools.
     ToolCall {
@@ -68,6 +89,17 @@ pub enum ServerRequestKind {
     CurrentTime,
     /// Something we do not know.
     Unknown,
+}
+
+/// A tool of an MCP server that the model wants to use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct McpTool {
+    /// Its name.
+    pub name: String,
+    /// What the model passes.
+    pub arguments: Value,
+    /// It can be allowed for as long as the thread is loaded.
+    pub for_session: bool,
 }
 
 /// What a tool answers the model.
@@ -97,18 +129,25 @@ pub struct RpcError {
 
 impl ServerRequest {
     /// Reads a request; what we do not know is [`ServerRequestKind::Unknown`].
-    pub fn parse(method: String, params: &Value) -> Self {
+    pub fn parse(id: &Value, method: String, params: &Value) -> Self {
         let text = |key: &str| params.get(key).and_then(Value::as_str).map(str::to_owned);
         let kind = match method.as_str() {
             "item/commandExecution/requestApproval" => ServerRequestKind::CommandApproval {
                 command: text("command"),
+                cwd: text("cwd"),
                 reason: text("reason"),
+                is_input: text("kind").as_deref() == Some("writeStdin"),
+                extras: extras_of(params),
             },
             "item/fileChange/requestApproval" => ServerRequestKind::FileChangeApproval {
                 reason: text("reason"),
+                grant_root: text("grantRoot"),
+                changes: None,
             },
             "item/permissions/requestApproval" => ServerRequestKind::PermissionsApproval {
                 reason: text("reason"),
+                cwd: text("cwd"),
+                permissions: params.get("permissions").cloned().unwrap_or(Value::Null),
             },
             "item/tool/requestUserInput" => ServerRequestKind::UserInput {
                 questions: params
@@ -123,6 +162,7 @@ impl ServerRequest {
             "mcpServer/elicitation/request" => ServerRequestKind::Elicitation {
                 server: text("serverName").unwrap_or_default(),
                 message: text("message"),
+                tool: params.get("_meta").and_then(McpTool::of),
             },
             "item/tool/call" => ServerRequestKind::ToolCall {
                 call_id: text("callId").unwrap_or_default(),
@@ -139,8 +179,58 @@ impl ServerRequest {
                 .or_else(|| text("conversationId"))
                 .map(ThreadId::new),
             turn_id: text("turnId").map(TurnId::new),
+            item_id: text("approvalId").or_else(|| text("itemId")),
+            id: id.to_string(),
             method,
             kind,
+        }
+    }
+
+    /// Returns whether people may decide about it.
+    pub fn is_for_people(&self) -> bool {
+        match &self.kind {
+            ServerRequestKind::CommandApproval { .. }
+            | ServerRequestKind::FileChangeApproval { .. }
+            | ServerRequestKind::PermissionsApproval { .. } => true,
+            ServerRequestKind::Elicitation { tool, .. } => tool.is_some(),
+            ServerRequestKind::UserInput { .. }
+            | ServerRequestKind::ToolCall { .. }
+            | ServerRequestKind::LegacyApproval
+            | ServerRequestKind::CurrentTime
+            | ServerRequestKind::Unknown => false,
+        }
+    }
+
+    /// Returns the answer that grants what is asked for, once or for as long as the thread is loaded.
+    /// What is not [for people](Self::is_for_people) is declined.
+    pub fn grant(&self, for_session: bool) -> Answer {
+        match &self.kind {
+            ServerRequestKind::CommandApproval { .. }
+            | ServerRequestKind::FileChangeApproval { .. } => Ok(json!({
+                "decision": if for_session { "acceptForSession" } else { "accept" },
+            })),
+            ServerRequestKind::PermissionsApproval { permissions, .. } => Ok(json!({
+                "permissions": permissions,
+                "scope": if for_session { "session" } else { "turn" },
+            })),
+            ServerRequestKind::Elicitation { tool: Some(_), .. } => {
+                let mut answer = json!({ "action": "accept", "content": {} });
+                if for_session {
+                    answer["_meta"] = json!({ "persist": "session" });
+                }
+                Ok(answer)
+            }
+            _ => self.decline(),
+        }
+    }
+
+    /// Returns the answer that grants nothing and ends the turn, where codex does that by itself.
+    pub fn cancel(&self) -> Answer {
+        match &self.kind {
+            ServerRequestKind::CommandApproval { .. }
+            | ServerRequestKind::FileChangeApproval { .. } => Ok(json!({ "decision": "cancel" })),
+            ServerRequestKind::Elicitation { .. } => Ok(json!({ "action": "cancel" })),
+            _ => self.decline(),
         }
     }
 
@@ -198,7 +288,9 @@ impl ServerRequest {
             ServerRequestKind::UserInput { questions } => {
                 Some(format!("a question: {}", questions.join(" / ")))
             }
-            ServerRequestKind::Elicitation { server, message } => Some(match message {
+            ServerRequestKind::Elicitation {
+                server, message, ..
+            } => Some(match message {
                 Some(message) => format!("for the MCP server {server}: {message}"),
                 None => format!("for the MCP server {server}"),
             }),
@@ -220,8 +312,198 @@ impl ToolAnswer {
     }
 }
 
+impl McpTool {
+    /// Reads what an MCP server's question is about, if it is a call of a tool.
+    fn of(meta: &Value) -> Option<Self> {
+        if meta.get("codex_approval_kind")?.as_str()? != "mcp_tool_call" {
+            return None;
+        }
+        let persist = meta.get("persist");
+        let is_session = |value: &Value| value.as_str() == Some("session");
+        Some(Self {
+            name: meta
+                .get("tool_name")
+                .or_else(|| meta.get("tool_title"))
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+            arguments: meta.get("tool_params").cloned().unwrap_or(Value::Null),
+            for_session: persist.is_some_and(|persist| {
+                is_session(persist)
+                    || persist
+                        .as_array()
+                        .is_some_and(|all| all.iter().any(is_session))
+            }),
+        })
+    }
+}
+
+/// Returns what a command would be allowed beyond its sandbox.
+fn extras_of(params: &Value) -> Vec<String> {
+    let mut extras = Vec::new();
+    if let Some(network) = params
+        .get("networkApprovalContext")
+        .filter(|it| !it.is_null())
+    {
+        let part = |key: &str| network.get(key).and_then(Value::as_str).unwrap_or("?");
+        extras.push(format!("network: {} ({})", part("host"), part("protocol")));
+    }
+    if let Some(permissions) = params.get("additionalPermissions") {
+        extras.extend(rights(permissions));
+    }
+    extras
+}
+
+/// Spells rights out, a line for each.
+pub fn rights(permissions: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    if permissions["network"]["enabled"].as_bool() == Some(true) {
+        lines.push("network: everything".to_owned());
+    }
+    let files = &permissions["fileSystem"];
+    let entries = files["entries"].as_array();
+    for entry in entries.into_iter().flatten() {
+        let access = entry["access"].as_str().unwrap_or("?");
+        let path = &entry["path"];
+        let text = |key: &str| path[key].as_str().map(str::to_owned);
+        let place = text("path").or_else(|| text("pattern"));
+        lines.push(format!(
+            "{access}: {}",
+            place.unwrap_or_else(|| path.to_string())
+        ));
+    }
+    // Older servers have lists; newer ones have both, saying the same.
+    if entries.is_none() {
+        for access in ["read", "write"] {
+            let paths = files[access].as_array().into_iter().flatten();
+            let paths = paths.filter_map(Value::as_str);
+            lines.extend(paths.map(|path| format!("{access}: {path}")));
+        }
+    }
+    // What is not understood is shown as it came: nothing is granted unseen.
+    let is_known = |key: &String| ["network", "fileSystem"].contains(&key.as_str());
+    let has_more = permissions
+        .as_object()
+        .is_none_or(|rights| rights.keys().any(|key| !is_known(key)));
+    if (lines.is_empty() || has_more) && !permissions.is_null() {
+        lines.push(permissions.to_string());
+    }
+    lines
+}
+
 fn unix_seconds() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, params: Value) -> ServerRequest {
+        ServerRequest::parse(&json!(7), method.to_owned(), &params)
+    }
+
+    #[test]
+    fn what_is_granted_is_what_was_asked_for() {
+        let rights = json!({"network": {"enabled": true}, "fileSystem": null});
+        let permissions = request(
+            "item/permissions/requestApproval",
+            json!({"threadId": "T", "itemId": "i", "permissions": rights}),
+        );
+        let command = request(
+            "item/commandExecution/requestApproval",
+            json!({"threadId": "T", "command": "rm x"}),
+        );
+        let tool = request(
+            "mcpServer/elicitation/request",
+            json!({"threadId": "T", "serverName": "files", "message": "May it?", "_meta": {
+                "codex_approval_kind": "mcp_tool_call", "tool_name": "read",
+                "tool_params": {"path": "/x"}, "persist": ["session", "always"]}}),
+        );
+        for (request, once, for_session, cancel) in [
+            (
+                &permissions,
+                json!({"permissions": rights, "scope": "turn"}),
+                json!({"permissions": rights, "scope": "session"}),
+                json!({"permissions": {}, "scope": "turn"}),
+            ),
+            (
+                &command,
+                json!({"decision": "accept"}),
+                json!({"decision": "acceptForSession"}),
+                json!({"decision": "cancel"}),
+            ),
+            (
+                &tool,
+                json!({"action": "accept", "content": {}}),
+                json!({"action": "accept", "content": {}, "_meta": {"persist": "session"}}),
+                json!({"action": "cancel"}),
+            ),
+        ] {
+            assert!(request.is_for_people());
+            assert_eq!(request.grant(false), Ok(once));
+            assert_eq!(request.grant(true), Ok(for_session));
+            assert_eq!(request.cancel(), Ok(cancel));
+        }
+        assert_eq!(
+            (permissions.id.as_str(), permissions.item_id.as_deref()),
+            ("7", Some("i"))
+        );
+    }
+
+    #[test]
+    fn what_is_not_for_people_is_never_granted() {
+        for (method, params) in [
+            (
+                "mcpServer/elicitation/request",
+                json!({"serverName": "s", "_meta": null}),
+            ),
+            ("item/tool/requestUserInput", json!({"questions": []})),
+            ("execCommandApproval", json!({})),
+            ("item/new/requestApproval", json!({})),
+        ] {
+            let request = request(method, params);
+            assert!(!request.is_for_people(), "{method}");
+            assert_eq!(request.grant(true), request.decline(), "{method}");
+        }
+    }
+
+    #[test]
+    fn rights_are_spelt_out_and_none_is_left_out() {
+        for (permissions, expected) in [
+            (
+                json!({"network": {"enabled": true}}),
+                vec!["network: everything"],
+            ),
+            (
+                json!({"fileSystem": {"entries": [
+                    {"access": "write", "path": {"type": "path", "path": "/x"}},
+                    {"access": "read", "path": {"type": "glob_pattern", "pattern": "/y/*"}},
+                    {"access": "write", "path": {"type": "special", "value": {"kind": "root"}}},
+                ], "write": ["/x"]}}),
+                vec![
+                    "write: /x",
+                    "read: /y/*",
+                    r#"write: {"type":"special","value":{"kind":"root"}}"#,
+                ],
+            ),
+            (
+                json!({"fileSystem": {"read": ["/a"], "write": ["/b"]}}),
+                vec!["read: /a", "write: /b"],
+            ),
+            (
+                json!({"network": {"enabled": true}, "moon": 1}),
+                vec![
+                    "network: everything",
+                    r#"{"moon":1,"network":{"enabled":true}}"#,
+                ],
+            ),
+            (json!({}), vec!["{}"]),
+            (Value::Null, vec![]),
+        ] {
+            assert_eq!(rights(&permissions), expected, "{permissions}");
+        }
+    }
 }

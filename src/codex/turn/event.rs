@@ -210,7 +210,7 @@ impl ToolUse {
                 ended = *exit_code;
                 (id, ToolKind::Command, preview(command), *status)
             }
-            Item::FileChange { id, status } => {
+            Item::FileChange { id, status, .. } => {
                 (id, ToolKind::FileChange, "files".to_owned(), *status)
             }
             Item::McpToolCall {

@@ -58,6 +58,7 @@ impl Noise {
             | NotificationBody::AgentMessageDelta { .. }
             | NotificationBody::CommandOutputDelta { .. }
             | NotificationBody::Error { .. }
+            | NotificationBody::RequestResolved { .. }
             | NotificationBody::ThreadClosed => return,
         };
         add(&mut self.methods, &notification.method, 1);

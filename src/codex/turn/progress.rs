@@ -109,6 +109,7 @@ impl Progress {
             | NotificationBody::ThreadClosed
             | NotificationBody::ThreadNameUpdated(_)
             | NotificationBody::Warning { .. }
+            | NotificationBody::RequestResolved { .. }
             | NotificationBody::Activity
             | NotificationBody::Unknown => {}
         }

@@ -16,7 +16,7 @@ use crate::config::choice::Choice;
 use crate::config::codex::CodexConfig;
 use crate::config::dispatcher::MAX_COMPLETION_CHARS;
 use crate::config::dispatcher::{
-    Approvals, DispatcherConfig, Prompts, RestartConfig, RunsConfig, TeammatesConfig,
+    DispatcherConfig, Prompts, RestartConfig, RunsConfig, TeammatesConfig,
 };
 use crate::config::document::{Named, Table, Value};
 use crate::config::problem::Problem;
@@ -102,6 +102,7 @@ fn read(
         sandbox_is_given: table.entries.contains_key("sandbox"),
         sandbox: read_choice(&mut table, "sandbox", defaults::SANDBOX),
         approvals: read_choice(&mut table, "approvals", defaults::APPROVALS),
+        approval_timeout: read_duration(&mut table, "approval_timeout", defaults::APPROVAL_TIMEOUT),
         reply: read_choice(&mut table, "reply", defaults::REPLY),
         on_busy: read_choice(&mut table, "on_busy", defaults::ON_BUSY),
         on_interrupted: read_choice(&mut table, "on_interrupted", defaults::ON_INTERRUPTED),
@@ -137,21 +138,8 @@ fn read(
         access,
         codex: CodexConfig::read(table.get("codex"), codex),
     };
-    warn_of_no_effect(&table, &config);
     table.finish();
     Some(config)
-}
-
-/// Says which setting this version understands and does not act on, and what happens instead.
-fn warn_of_no_effect(table: &Table<'_>, config: &DispatcherConfig) {
-    if config.approvals == Approvals::Chat
-        && let Some(value) = table.entries.get("approvals")
-    {
-        let message = "`approvals` has no effect in this version: whatever needs an approval is \
-                       denied, as with \"deny\"";
-        let problem = Problem::warning(value.span(), message);
-        table.reading().note(problem);
-    }
 }
 
 fn read_choice<T: Choice>(table: &mut Table<'_>, key: &'static str, default: T) -> T {

@@ -68,6 +68,8 @@ impl Bench {
             outgoing: at("outgoing"),
             teammates,
             announces: true,
+            asking: None,
+            wakes: Arc::default(),
             events: crate::events::Events::none(),
         };
         Self {
@@ -134,7 +136,7 @@ impl Bench {
             "threadId": thread, "turnId": "1", "callId": id, "namespace": null,
             "tool": tool, "arguments": arguments,
         });
-        let request = ServerRequest::parse("item/tool/call".to_owned(), &params);
+        let request = ServerRequest::parse(&json!(0), "item/tool/call".to_owned(), &params);
         let answer = self.calls.answer(&request).await.unwrap().unwrap();
         let text = answer["contentItems"][0]["text"].as_str().unwrap();
         (answer["success"].as_bool().unwrap(), text.to_owned())
@@ -397,7 +399,7 @@ async fn whatever_else_codex_asks_is_declined_as_ever() {
                    "arguments": {"text": "hi"}}),
         ),
     ] {
-        let request = ServerRequest::parse(method.to_owned(), &params);
+        let request = ServerRequest::parse(&json!(0), method.to_owned(), &params);
         assert_eq!(bench.calls.answer(&request).await, None, "{method}");
         assert_eq!(DeclineAll.answer(&request).await, None);
     }

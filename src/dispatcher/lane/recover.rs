@@ -11,7 +11,7 @@ use crate::codex::protocol::{ThreadStatus, TurnStatus};
 use crate::codex::rollout::{self, RolloutSearch};
 use crate::config::OnInterrupted;
 use crate::dispatcher::recovery::{self, Step, Trace};
-use crate::ledger::{TurnEvent as LedgerTurnEvent, TurnPhase};
+use crate::ledger::{TurnEvent as LedgerTurnEvent, TurnPhase, VoidReason, Voided};
 
 impl Lane {
     /// Goes on with a turn that was open when something broke.
@@ -19,6 +19,13 @@ impl Lane {
         let Some(attached) = &self.attached else {
             return Ok(Next::Again);
         };
+        if open.approvals > 0 && self.submitted_to != Some(attached.child) {
+            // Whom codex asked for it is not the child that waits for the answer now.
+            let which = Voided::Turn(self.id.clone(), open.key);
+            let reason = VoidReason::CodexLost;
+            self.context.ledger.void_approvals(which, reason).await?;
+            open = self.current(&open).await?;
+        }
         let work = self.work(&open).await?;
         if !trigger::missing(&work, attached.thread.id()).is_empty() {
             // The turn begins after that, so one that runs is not ours.

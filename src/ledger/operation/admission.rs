@@ -96,6 +96,7 @@ impl Transaction<'_> {
                 order: self.order(&new.lane, &new.dispatcher, wish, by)?,
                 waits: self.lane(&new.lane)?.is_some_and(|it| it.open.is_some()),
             },
+            Fate::Rule(ruling) => Performed::Ruled(self.rule(ruling)?),
             Fate::Stop(stop) => Performed::Stopped(self.stop_lane(&new.lane, &stop)?),
         })
     }

@@ -30,6 +30,9 @@ pub(super) struct StoredConversation {
     used_at: SystemTime,
     /// When programs wrote lately.
     programs: Times,
+    /// How many approvals have been asked for here.
+    #[serde(default)]
+    approvals: u32,
 }
 
 /// When something happened lately, oldest first.
@@ -132,6 +135,7 @@ impl Transaction<'_> {
             joined: false,
             used_at: now,
             programs: Times::default(),
+            approvals: 0,
         });
         known.joined |= joins;
         known.used_at = now;
@@ -140,6 +144,24 @@ impl Transaction<'_> {
         }
         self.put("conversation", Table::Conversations, key, &known)?;
         Ok(is_first)
+    }
+
+    /// Counts one more approval that is asked for in a conversation; the highest number that must not
+    /// come again is given in case it was forgotten.
+    pub(super) fn count_approval(
+        &mut self,
+        channel: &ChannelId,
+        conversation: &Conversation,
+        highest: u32,
+    ) -> Result<u32, LedgerError> {
+        let key = key::conversation(channel, conversation)?;
+        let Some(mut known) = self.conversation(&key)? else {
+            return Ok(highest.saturating_add(1));
+        };
+        known.approvals = known.approvals.max(highest).saturating_add(1);
+        let number = known.approvals;
+        self.put("conversation", Table::Conversations, key, &known)?;
+        Ok(number)
     }
 
     /// Returns the conversations of a channel from which something was accepted since, those used

@@ -35,6 +35,9 @@ pub struct Expired {
     /// Teammates that were closed.
     #[serde(default)]
     pub teammates: u64,
+    /// Approvals that are settled.
+    #[serde(default)]
+    pub approvals: u64,
     /// Idempotency keys.
     #[serde(default)]
     pub orders: u64,
@@ -53,6 +56,7 @@ impl Expired {
         self.conversations += other.conversations;
         self.completions += other.completions;
         self.teammates += other.teammates;
+        self.approvals += other.approvals;
         self.orders += other.orders;
         self.runs += other.runs;
     }
@@ -91,6 +95,11 @@ impl Transaction<'_> {
         // They stay readable for as long as conversations are known.
         let teammates = self.due_expiries(Class::Teammate, horizon.conversations, STEP)?;
         let runs = self.due_expiries(Class::Run, horizon.conversations, STEP)?;
+        let approvals = self.due_expiries(Class::Approval, horizon.settled, STEP)?;
+        for key in &approvals {
+            self.expire_settled_approval(key);
+            expired.approvals += 1;
+        }
         let orders = self.due_expiries(Class::Keyed, horizon.ordered, STEP)?;
         for key in &messages {
             self.expire_message(key, &mut expired)?;
@@ -132,6 +141,7 @@ impl Transaction<'_> {
             senders,
             completions,
             teammates,
+            approvals,
             orders,
             turns,
             runs,

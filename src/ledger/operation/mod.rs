@@ -3,6 +3,7 @@
 //! They know records, queues and indexes; they do not know the database, threads or commits.
 
 mod admission;
+mod approvals;
 mod body;
 mod calls;
 mod completions;

@@ -173,6 +173,7 @@ impl Transaction<'_> {
         });
         self.put_lane(&lane)?;
         self.keep_ended(&lane, &turn, outcome, at)?;
+        self.forget_requests(&lane.id, key)?;
         let told = self.settle_task(&lane, &turn, outcome, report)?;
         self.remove(Table::Turns, key::lane(&lane.id)?);
         self.forget_calls(&lane.id, key)?;

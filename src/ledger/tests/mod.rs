@@ -1,5 +1,6 @@
 //! Tests that look inside. What can be seen from outside is tested in `tests/ledger.rs`.
 
+mod approvals;
 mod calls;
 mod completions;
 mod conversations;

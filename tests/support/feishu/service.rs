@@ -34,6 +34,7 @@ impl Service for State {
     const ENDS: [&'static str; 2] = ["DONE", "CrossMark"];
     const REACTS: &'static str = "reactions.create";
     const TADA: &'static str = "PARTY";
+    const EDITS: &'static str = "messages.patch";
     const NOT_PERMITTED: i64 = 99_991_672;
     const MARKED_SOON: usize = 200;
 
@@ -97,6 +98,10 @@ impl Service for State {
         asked.message.clone()
     }
 
+    fn press(feishu: &MockFeishu, person: &str, _: &str, message: &str, label: &str) -> EventId {
+        feishu.press(person, message, label)
+    }
+
     fn repeat(feishu: &MockFeishu, event: &EventId) {
         feishu.redeliver(event);
         feishu.duplicate(event);
@@ -134,6 +139,12 @@ impl Service for State {
     }
 
     /// Nothing but reactions.
+    fn has_buttons(&self, _chat: &str, message: &str) -> bool {
+        self.messages[message]
+            .content
+            .contains("\"tag\":\"button\"")
+    }
+
     fn at_work(&self) -> usize {
         0
     }

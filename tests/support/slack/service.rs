@@ -28,6 +28,7 @@ impl Service for State {
     const ENDS: [&'static str; 2] = ["white_check_mark", "x"];
     const REACTS: &'static str = "reactions.add";
     const TADA: &'static str = "tada";
+    const EDITS: &'static str = "chat.update";
     const NOT_PERMITTED: &'static str = "missing_scope";
     const MARKED_SOON: usize = 5;
 
@@ -86,6 +87,10 @@ impl Service for State {
         name_of(&asked.chat, &asked.message)
     }
 
+    fn press(slack: &MockSlack, person: &str, chat: &str, message: &str, label: &str) -> EventId {
+        slack.press(person, chat, message, label)
+    }
+
     fn repeat(slack: &MockSlack, event: &EventId) {
         if slack.deliveries(event) > 0 {
             slack.repeat_envelope(event);
@@ -125,6 +130,12 @@ impl Service for State {
 
     fn reactions(&self, asked: &Asked) -> Vec<String> {
         observe::reactions(self, &asked.chat, &asked.message)
+    }
+
+    fn has_buttons(&self, chat: &str, message: &str) -> bool {
+        let message = &self.channels[chat].messages[message];
+        let mut blocks = message.blocks.iter();
+        blocks.any(|block| block["type"] == "actions")
     }
 
     fn at_work(&self) -> usize {

@@ -135,6 +135,7 @@ impl Bench {
             as_file: None,
             file: None,
             reaction: None,
+            edit: None,
         }
     }
 
