@@ -41,6 +41,7 @@ pub mod ledger;
 mod leftovers;
 pub mod outbox;
 pub mod redact;
+pub mod sessions;
 pub mod teammates;
 pub mod terminal;
 pub mod tools;

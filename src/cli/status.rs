@@ -143,6 +143,7 @@ fn render_lanes(dispatchers: &[DispatcherStatus], now: SystemTime) -> String {
         let LaneStatus {
             id,
             teammate: _,
+            session: _,
             thread,
             state,
             waiting,

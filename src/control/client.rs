@@ -16,11 +16,16 @@ use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::error::{ErrorBody, ErrorEnvelope};
 use crate::control::key::KEY;
 use crate::control::pairings::{PairedPerson, Pairings};
+use crate::control::sessions::{
+    ChangedSession, NewSession, NewTurn, SessionEnded, SessionStatus, TurnInterrupted, TurnReceipt,
+};
 use crate::control::status::Status;
 use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, TeammateStatus};
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// The same where the daemon waits for codex.
+const OPENING_DEADLINE: Duration = Duration::from_secs(25);
 /// How long an order is repeated whose answer was lost.
 const REPEAT_FOR: Duration = Duration::from_secs(15);
 /// How long it rests before it is repeated: a daemon that is restarted takes a moment.
@@ -230,6 +235,83 @@ impl Client {
         self.request(Method::DELETE, &route, None::<&()>).await
     }
 
+    /// Has a session opened.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it cannot be.
+    pub async fn open_session(
+        &self,
+        dispatcher: &str,
+        session: &NewSession,
+    ) -> Result<SessionStatus, ClientError> {
+        let route = format!("/v1/dispatchers/{}/sessions", segment(dispatcher));
+        self.order_within(&route, session, OPENING_DEADLINE).await
+    }
+
+    /// Gives a session a turn.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_session`](Self::open_session).
+    pub async fn give_turn(
+        &self,
+        session: &str,
+        turn: &NewTurn,
+    ) -> Result<TurnReceipt, ClientError> {
+        let route = format!("{}/turns", session_route(session));
+        self.order(&route, turn).await
+    }
+
+    /// Adds to the turn of a session that runs, which `turn` names.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_session`](Self::open_session).
+    pub async fn steer(&self, session: &str, turn: &NewTurn) -> Result<TurnReceipt, ClientError> {
+        let route = format!("{}/turns", session_route(session));
+        self.request_within(Method::POST, &route, Some(turn), OPENING_DEADLINE)
+            .await
+    }
+
+    /// Has a turn of a session end, or not begin.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_session`](Self::open_session).
+    pub async fn interrupt(
+        &self,
+        session: &str,
+        turn: &str,
+    ) -> Result<TurnInterrupted, ClientError> {
+        let route = format!("{}/interrupt", session_turn_route(session, turn));
+        self.request(Method::POST, &route, None::<&()>).await
+    }
+
+    /// Changes what a session is for, and what its program remembers.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_session`](Self::open_session).
+    pub async fn change_session(
+        &self,
+        session: &str,
+        change: &ChangedSession,
+    ) -> Result<SessionStatus, ClientError> {
+        let route = session_route(session);
+        self.request(Method::PATCH, &route, Some(change)).await
+    }
+
+    /// Closes a session.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_session`](Self::open_session).
+    pub async fn close_session(&self, session: &str) -> Result<SessionEnded, ClientError> {
+        let route = session_route(session);
+        self.request(Method::DELETE, &route, None::<&()>).await
+    }
+
     /// Asks any route. As [`serde_json::Value`] the answer keeps what this version does not know.
     ///
     /// # Errors
@@ -246,12 +328,21 @@ impl Client {
         route: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
+        self.order_within(route, body, DEADLINE).await
+    }
+
+    async fn order_within<T: DeserializeOwned>(
+        &self,
+        route: &str,
+        body: &impl Serialize,
+        deadline: Duration,
+    ) -> Result<T, ClientError> {
         let key = Uuid::now_v7().to_string();
         let until = Instant::now() + REPEAT_FOR;
         let mut lost = None;
         loop {
             match self
-                .keyed(Method::POST, route, Some(body), Some(&key))
+                .keyed(Method::POST, route, Some(body), Some(&key), deadline)
                 .await
             {
                 Err(error @ (ClientError::Broken { .. } | ClientError::Slow)) => lost = Some(error),
@@ -273,7 +364,17 @@ impl Client {
         route: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
-        self.keyed(method, route, body, None).await
+        self.request_within(method, route, body, DEADLINE).await
+    }
+
+    async fn request_within<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+        body: Option<&impl Serialize>,
+        deadline: Duration,
+    ) -> Result<T, ClientError> {
+        self.keyed(method, route, body, None, deadline).await
     }
 
     async fn keyed<T: DeserializeOwned>(
@@ -282,8 +383,9 @@ impl Client {
         route: &str,
         body: Option<&impl Serialize>,
         key: Option<&str>,
+        deadline: Duration,
     ) -> Result<T, ClientError> {
-        let (status, bytes) = timeout(DEADLINE, self.ask(method, route, body, key))
+        let (status, bytes) = timeout(deadline, self.ask(method, route, body, key))
             .await
             .map_err(|_elapsed| ClientError::Slow)??;
         if status.is_success() {
@@ -364,6 +466,16 @@ pub fn teammates_route(dispatcher: &str) -> String {
 /// Returns the route of a teammate.
 pub fn teammate_route(dispatcher: &str, name: &str) -> String {
     format!("{}/{}", teammates_route(dispatcher), segment(name))
+}
+
+/// Returns the route of a session.
+pub fn session_route(session: &str) -> String {
+    format!("/v1/sessions/{}", segment(session))
+}
+
+/// Returns the route of a turn of a session.
+pub fn session_turn_route(session: &str, turn: &str) -> String {
+    format!("{}/turns/{}", session_route(session), segment(turn))
 }
 
 /// Returns text as one segment of a path.

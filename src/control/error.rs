@@ -48,6 +48,24 @@ pub enum Code {
     Closed,
     /// The configuration has it turned off.
     TurnedOff,
+    /// No such session.
+    UnknownSession,
+    /// The session has no such turn.
+    UnknownTurn,
+    /// The session has no thread yet.
+    NoThread,
+    /// The session was closed, or has failed.
+    SessionNotActive,
+    /// Somebody else works with the session's thread.
+    WrongMode,
+    /// Some lane, or another session, has the thread.
+    ThreadTaken,
+    /// Another turn runs, or none does.
+    TurnMismatch,
+    /// Codex does not take it.
+    CodexRefused,
+    /// There is no answer of Codex.
+    CodexUnavailable,
     /// It cannot be done as things are in the workspace.
     WorkspaceConflict,
     /// The daemon cannot use its disk now; nothing has changed.
@@ -75,6 +93,15 @@ impl Code {
         Self::TooMany,
         Self::Closed,
         Self::TurnedOff,
+        Self::UnknownSession,
+        Self::UnknownTurn,
+        Self::NoThread,
+        Self::SessionNotActive,
+        Self::WrongMode,
+        Self::ThreadTaken,
+        Self::TurnMismatch,
+        Self::CodexRefused,
+        Self::CodexUnavailable,
         Self::WorkspaceConflict,
         Self::LedgerUnavailable,
         Self::Busy,
@@ -99,6 +126,15 @@ impl Code {
             Self::TooMany => "too-many",
             Self::Closed => "closed",
             Self::TurnedOff => "turned-off",
+            Self::UnknownSession => "unknown-session",
+            Self::UnknownTurn => "unknown-turn",
+            Self::NoThread => "no-thread",
+            Self::SessionNotActive => "session-not-active",
+            Self::WrongMode => "wrong-mode",
+            Self::ThreadTaken => "thread-taken",
+            Self::TurnMismatch => "turn-mismatch",
+            Self::CodexRefused => "codex-refused",
+            Self::CodexUnavailable => "codex-unavailable",
             Self::WorkspaceConflict => "workspace-conflict",
             Self::LedgerUnavailable => "ledger-unavailable",
             Self::Busy => "busy",
@@ -113,6 +149,8 @@ impl Code {
             | Self::UnknownDispatcher
             | Self::UnknownLane
             | Self::UnknownTeammate
+            | Self::UnknownSession
+            | Self::UnknownTurn
             | Self::UnknownPairing => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -124,8 +162,16 @@ impl Code {
             | Self::TooMany
             | Self::Closed
             | Self::TurnedOff
+            | Self::NoThread
+            | Self::SessionNotActive
+            | Self::WrongMode
+            | Self::ThreadTaken
+            | Self::TurnMismatch
+            | Self::CodexRefused
             | Self::WorkspaceConflict => StatusCode::CONFLICT,
-            Self::LedgerUnavailable | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::LedgerUnavailable | Self::Busy | Self::CodexUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }

@@ -8,6 +8,7 @@
 //! - [`messages`]: what became of the messages
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
+//! - [`sessions`]: conversations of programs, and their turns
 //! - [`error`]: what is wrong, by name
 //! - `body`, `key`: what a request says, and under which key it can be repeated
 //! - [`server`]: the routes, and who is served
@@ -23,17 +24,24 @@ mod key;
 pub mod messages;
 pub mod pairings;
 pub mod server;
+pub mod sessions;
 pub mod status;
 pub mod teammates;
 #[cfg(test)]
 mod tests;
 
-pub use crate::control::client::{Client, ClientError, teammate_route, teammates_route};
+pub use crate::control::client::{
+    Client, ClientError, session_route, session_turn_route, teammate_route, teammates_route,
+};
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::error::Code;
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
+pub use crate::control::sessions::{
+    ChangedSession, Mode, NewSession, NewTurn, SessionEnded, SessionFailure, SessionStatus,
+    Sessions, TurnInterrupted, TurnReceipt, TurnResult, Turns,
+};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
     LedgerStatus, OpenTurn, OutboxStatus, Status, TeammateCounts,

@@ -29,6 +29,7 @@ use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
 use crate::control::messages::{MAX_MESSAGES, Messages};
 use crate::control::pairings;
+use crate::control::sessions;
 use crate::control::status::Status;
 use crate::control::teammates;
 use crate::dispatcher::Handle;
@@ -122,6 +123,25 @@ fn routes(api: Api) -> Router {
             post(teammates::stop),
         )
         .layer(DefaultBodyLimit::max(MAX_JSON))
+        .route("/v1/dispatchers/{id}/sessions", post(sessions::open))
+        .route("/v1/sessions", get(sessions::list))
+        .route(
+            "/v1/sessions/{id}",
+            get(sessions::read)
+                .patch(sessions::change)
+                .delete(sessions::close),
+        )
+        .route(
+            "/v1/sessions/{id}/turns",
+            get(sessions::turns)
+                .post(sessions::give)
+                .layer(DefaultBodyLimit::max(sessions::MAX_TURN)),
+        )
+        .route("/v1/sessions/{id}/turns/{turn}", get(sessions::turn))
+        .route(
+            "/v1/sessions/{id}/turns/{turn}/interrupt",
+            post(sessions::interrupt),
+        )
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)

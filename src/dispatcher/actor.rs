@@ -17,7 +17,7 @@ use super::calls::Calls;
 use super::lane::{Lane, LaneContext};
 use super::outage::Outage;
 use super::status_board::StatusBoard;
-use super::supervisor::{Condition, Supervisor};
+use super::supervisor::{Condition, Link, Supervisor};
 use super::waiting::has_work;
 use super::wakes::Wakes;
 use super::{Line, Settings};
@@ -25,7 +25,10 @@ use crate::codex::Launch;
 use crate::config::Sessions;
 use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
-use crate::ledger::{LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, WorktreeFate};
+use crate::ledger::{
+    LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, SessionState, WorktreeFate,
+};
+use crate::sessions::Pulse;
 use crate::teammates::{Roster, Rules, WhatTheyDo};
 use tieline_channel::retry::RestartPolicy;
 
@@ -51,7 +54,7 @@ const DRAIN_FOR: Duration = Duration::from_secs(8);
 /// What others hold of a dispatcher.
 #[derive(Clone)]
 pub struct Handle {
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     pub(super) ledger: Ledger,
     teammates: Roster,
     /// Reports and orders on their way to the disk.
@@ -59,6 +62,9 @@ pub struct Handle {
     wakes: Arc<Wakes>,
     board: StatusBoard,
     condition: watch::Receiver<Condition>,
+    pub(super) link: watch::Receiver<Link>,
+    /// Tells that something has happened to a session.
+    pub(super) pulse: Pulse,
     /// Told of what is reported and ordered from outside.
     pub(super) events: Events,
 }
@@ -185,6 +191,7 @@ impl Dispatcher {
             .collect();
         let (board, serve_board) = StatusBoard::new(channels);
         let parallel = settings.config.teammates.parallel;
+        let pulse = Pulse::new();
         let settings = Arc::new(settings);
         let reports = TaskTracker::new();
         let handle = Handle {
@@ -195,6 +202,8 @@ impl Dispatcher {
             wakes: Arc::clone(&wakes),
             board: board.clone(),
             condition: supervised.condition.clone(),
+            link: supervised.link.clone(),
+            pulse: pulse.clone(),
             events: events.clone(),
         };
         let context = Arc::new(LaneContext {
@@ -207,6 +216,7 @@ impl Dispatcher {
             turns: Arc::new(Semaphore::new(parallel)),
             doing,
             wakes: Arc::clone(&wakes),
+            pulse,
             events,
         });
         (
@@ -447,7 +457,14 @@ async fn is_unfinished(context: &LaneContext, lane: &LaneId) -> Result<bool, Led
 /// Returns whether there is anything to do on a lane. That of a teammate which was closed ends its turn
 /// and puts away what it leaves, and takes up nothing more.
 async fn has_to_go_on(context: &LaneContext, lane: &LaneRecord) -> Result<bool, LedgerError> {
-    if let Some(id) = lane.teammate
+    if let Some(id) = lane.owner.session()
+        && let Some(session) = context.ledger.session(id).await?
+    {
+        let is_kept_nowhere = session.is_ephemeral && session.state.is_open();
+        let is_opening = session.state == SessionState::Opening;
+        return Ok(has_work(lane) || is_opening || is_kept_nowhere);
+    }
+    if let Some(id) = lane.owner.teammate()
         && let Some(teammate) = context.ledger.teammate(id).await?
         && teammate.closed_at.is_some()
     {

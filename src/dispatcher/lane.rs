@@ -9,6 +9,7 @@ mod load;
 mod newcomers;
 mod prepare;
 mod recover;
+mod session;
 mod settle;
 mod teammate;
 mod tell;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use self::follow::Begin;
+use self::session::Conversation as SessionOfLane;
 use self::teammate::Standing;
 use self::trigger::IsNew;
 pub(super) use self::work::Work;
@@ -43,9 +45,10 @@ use crate::events::{Event, Events};
 use crate::id::{LaneId, TurnKey};
 use crate::ledger::{
     CompletionRecord, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS, MessageRecord,
-    NewPost, OpenTurn, Outcome, TeammateRecord,
+    NewPost, OpenTurn, Outcome, Owner, TeammateRecord,
 };
 use crate::outbox;
+use crate::sessions::Pulse;
 use crate::teammates::WhatTheyDo;
 use tieline_channel::retry::RetryPolicy;
 
@@ -79,6 +82,8 @@ pub(super) struct LaneContext {
     pub(super) doing: WhatTheyDo,
     /// Who has something to do.
     pub(super) wakes: Arc<Wakes>,
+    /// Tells programs that something has happened to their sessions.
+    pub(super) pulse: Pulse,
     /// Told of what happens; it says which dispatcher's.
     pub(super) events: Events,
 }
@@ -108,6 +113,8 @@ pub(super) struct Lane {
     attached: Option<Attached>,
     /// Whose lane it is, if it is a teammate's, as of the present step.
     teammate: Option<TeammateRecord>,
+    /// The session that a program has on it, if it is one's, as of the present step.
+    session: Option<SessionOfLane>,
     /// The child that was last given something to do.
     submitted_to: Option<u64>,
     /// The model has been told of the restart, and no turn has run since.
@@ -224,6 +231,7 @@ impl Lane {
             drain,
             attached: None,
             teammate: None,
+            session: None,
             submitted_to: None,
             noticed: false,
             new: true,
@@ -328,12 +336,14 @@ impl Lane {
         if self.drain.is_cancelled() {
             return Ok(Next::End);
         }
-        let record = match record.teammate {
-            None => record,
-            Some(id) => match self.stand(id, record).await? {
-                Standing::Works(record) => *record,
-                Standing::Rests(next) => return Ok(next),
-            },
+        let standing = match record.owner {
+            Owner::Chat => Standing::Works(Box::new(record)),
+            Owner::Teammate(id) => self.stand(id, record).await?,
+            Owner::Session(id) => self.stand_in_session(id, record).await?,
+        };
+        let record = match standing {
+            Standing::Works(record) => *record,
+            Standing::Rests(next) => return Ok(next),
         };
         if !Self::has_work(&record) {
             return self.rest(&record).await;
@@ -403,7 +413,11 @@ impl Lane {
             () = self.drain.cancelled() => Ok(Next::End),
             changed = link.changed() => Ok(if changed.is_ok() { Next::Again } else { Next::End }),
             () = tokio::time::sleep(held) => Ok(Next::Again),
-            () = tokio::time::sleep(IDLE_FOR) => Ok(Next::End),
+            () = tokio::time::sleep(IDLE_FOR) => Ok(match &self.session {
+                // Codex would forget its thread.
+                Some(session) if session.record.is_ephemeral => Next::Again,
+                Some(_) | None => Next::End,
+            }),
         }
     }
 

@@ -6,7 +6,8 @@
 //! - `recovery` says, without IO, what to do with a turn that something broke;
 //! - `attachments` fetches what came with messages, `patience` says for how long;
 //! - `calls` carries out what models call;
-//! - `report` takes results from whoever did the work, `teammates` orders of people;
+//! - `report` takes results from whoever did the work, `teammates` orders of people, `sessions` what
+//!   programs want;
 //! - `spill` keeps completions that are too long for a conversation;
 //! - `envelope` is how a message or a completion reads for the model, `words` what people are told.
 //!
@@ -24,6 +25,7 @@ mod outage;
 mod patience;
 mod recovery;
 mod report;
+mod sessions;
 pub mod spill;
 mod status_board;
 mod supervisor;
@@ -40,6 +42,7 @@ use tieline_channel::{Capabilities, Channel, ChannelId, Conversation, Language};
 
 pub use self::actor::{Dispatcher, Handle};
 pub use self::report::{Report, ReportError};
+pub use self::sessions::{Beginning, SessionTurn, SessionWish, SessionWishError};
 pub use self::supervisor::Condition;
 pub use self::teammates::WishError;
 use crate::codex::LaunchConfig;

@@ -19,7 +19,7 @@ use super::event::Event;
 use super::log::{BATCH, Line, Place, Seen, Writer};
 use super::record::{About, EventRecord};
 use crate::id::{
-    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, ThreadId, TurnKey,
+    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, SessionId, TaskId, ThreadId, TurnKey,
 };
 
 /// How many events are in memory.
@@ -367,6 +367,11 @@ impl Events {
     /// About a task.
     pub fn task(&self, id: TaskId) -> Self {
         self.about(|about| about.task = Some(id))
+    }
+
+    /// About a session.
+    pub fn session(&self, id: SessionId) -> Self {
+        self.about(|about| about.session = Some(id))
     }
 
     /// About a channel.

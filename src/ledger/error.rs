@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::id::{CompletionId, LaneId, MessageId, OutboxId, TaskId, TeammateId, TurnKey};
+use crate::ledger::session::SessionError;
 use crate::ledger::teammate::RosterError;
 
 /// Why a ledger could not be opened.
@@ -130,6 +131,9 @@ pub enum LedgerError {
     /// The teammates are not such that the order can be carried out.
     #[error(transparent)]
     Roster(#[from] RosterError),
+    /// The session is not such that it can be done.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// The completion does not wait for the lane.
     #[error("completion {completion} does not wait for lane {lane}")]
     NotArrived {

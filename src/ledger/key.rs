@@ -3,7 +3,8 @@
 use tieline_channel::{ChannelId, Conversation, EventKey, EventKind, UserId};
 
 use crate::id::{
-    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, TaskId, TeammateId, ThreadId, TurnKey,
+    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, SessionId, TaskId, TeammateId,
+    ThreadId, TurnKey,
 };
 use crate::ledger::error::LedgerError;
 use crate::ledger::keyed::IdempotencyKey;
@@ -69,11 +70,13 @@ pub(super) enum Table {
     Results,
     /// Dispatcher, operation, idempotency key → what was made under it.
     Keyed,
+    /// Session id → session.
+    Sessions,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 27] = [
+    pub(super) const ALL: [Self; 28] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -101,6 +104,7 @@ impl Table {
         Self::Assigned,
         Self::Results,
         Self::Keyed,
+        Self::Sessions,
     ];
 
     /// Returns the name of the tree on disk.
@@ -133,6 +137,7 @@ impl Table {
             Self::Assigned => "assigned",
             Self::Results => "results",
             Self::Keyed => "keyed",
+            Self::Sessions => "sessions",
         }
     }
 }
@@ -218,6 +223,11 @@ pub(super) fn teammate(id: TeammateId) -> Key {
 /// Returns the key of a teammate's name.
 pub(super) fn name(dispatcher: &DispatcherId, name: &str) -> Result<Key, LedgerError> {
     self::dispatcher(dispatcher)?.text("the teammate's name", name)
+}
+
+/// Returns the key of a session.
+pub(super) fn session(id: SessionId) -> Key {
+    Key::first().bytes(id.as_bytes())
 }
 
 /// Returns the key of a task, and of what came of it.
@@ -341,6 +351,8 @@ pub(super) enum Class {
     Teammate,
     /// An idempotency key.
     Keyed,
+    /// A session that was closed, or has failed.
+    Session,
 }
 
 /// Returns the beginning of the expiry keys of a class.
@@ -354,6 +366,7 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Completion => b'r',
         Class::Teammate => b't',
         Class::Keyed => b'k',
+        Class::Session => b'e',
     };
     Key::first().bytes(&[class])
 }

@@ -9,7 +9,7 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `teammate`, `task`, `keyed`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
+//! - `message`, `completion`, `call`, `teammate`, `task`, `session`, `keyed`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
@@ -39,6 +39,7 @@ mod opening;
 mod operation;
 mod pairing;
 mod post;
+mod session;
 mod settings;
 mod spool;
 mod store;
@@ -67,7 +68,7 @@ pub use self::health::LedgerHealth;
 pub use self::history::HistoryMark;
 pub use self::keyed::{IdempotencyKey, MAX_IDEMPOTENCY_KEY, Once, RequestDigest};
 pub use self::lane::{
-    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
+    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, Owner, Reach,
     SettledTurn, Stop, TurnEvent, TurnPhase,
 };
 pub use self::message::{
@@ -79,6 +80,11 @@ pub use self::pairing::{
     NotACode, Paired, PairingCode, PairingError,
 };
 pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
+pub use self::session::{
+    Began, Effective, MAX_METADATA, MAX_PURPOSE, MAX_SESSIONS, MAX_WAITING_TURNS, NewSession,
+    NewTurn, SessionChange, SessionClosed, SessionError, SessionRecord, SessionState, TurnAccepted,
+    TurnStopped,
+};
 pub use self::settings::{KEY_RETENTION, LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::task::{
     Asker, NewTask, TEAMMATE_PREFIX, TaskEvent, TaskRecord, TaskReport, TaskState,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::id::{CompletionId, MessageId, OutboxId, TaskId, TeammateId};
+use crate::id::{CompletionId, MessageId, OutboxId, SessionId, TaskId, TeammateId};
 
 /// How much [`Spool::probe`] writes, in bytes: as much as a long text.
 const PROBE: usize = 64 * 1024;
@@ -38,6 +38,8 @@ pub(super) enum SpoolOwner {
     Task(TaskId),
     /// That of what came of a task.
     Result(TaskId),
+    /// What a session is set up with.
+    Session(SessionId),
 }
 
 /// The name of a spool file: its owner, and something new each time, because an edit writes the new
@@ -57,6 +59,7 @@ impl SpoolName {
             SpoolOwner::Teammate(id) => format!("teammate_{id}_{fresh}"),
             SpoolOwner::Task(id) => format!("task_{id}_{fresh}"),
             SpoolOwner::Result(id) => format!("result_{id}_{fresh}"),
+            SpoolOwner::Session(id) => format!("session_{id}_{fresh}"),
         })
     }
 
@@ -71,6 +74,7 @@ impl SpoolName {
             "teammate" => id.parse().ok().map(SpoolOwner::Teammate),
             "task" => id.parse().ok().map(SpoolOwner::Task),
             "result" => id.parse().ok().map(SpoolOwner::Result),
+            "session" => id.parse().ok().map(SpoolOwner::Session),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::turn::TurnInfo;
+use super::turn::{SandboxPolicy, TurnInfo};
 use crate::id::ThreadId;
 
 /// How a thread is to run.
@@ -144,6 +144,20 @@ pub struct ThreadOpened {
     /// The reasoning effort in effect.
     #[serde(default)]
     pub reasoning_effort: Option<String>,
+    /// The service tier in effect.
+    #[serde(default)]
+    pub service_tier: Option<String>,
+    /// What commands may touch in effect; `None` if it is nothing that we know.
+    #[serde(default, deserialize_with = "known_policy")]
+    pub sandbox: Option<SandboxPolicy>,
+}
+
+/// Newer kinds of sandboxes are none that we could ask for.
+fn known_policy<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SandboxPolicy>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
 }
 
 /// A thread as codex describes it.

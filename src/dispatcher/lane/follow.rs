@@ -77,9 +77,11 @@ impl Lane {
             again: matches!(begin, Begin::Follow(_)) || open.continuations + open.resubmissions > 0,
         });
         let mut turn = match begin {
-            Begin::Start { input, client_id } => attached
-                .thread
-                .start_turn(input, &self.turn_options(client_id)),
+            Begin::Start { input, client_id } => {
+                let mut options = self.turn_options(client_id);
+                options.overrides = self.overrides(&work);
+                attached.thread.start_turn(input, &options)
+            }
             Begin::Follow(id) => attached
                 .thread
                 .attach(id, &self.turn_options(Some(open.key.to_string()))),
@@ -91,7 +93,7 @@ impl Lane {
         let followed = followed?;
         let is_accepted = turn.id().is_some();
         drop(turn);
-        if self.teammate.is_some()
+        if (self.teammate.is_some() || self.session.is_some())
             && !is_out_of_touch(&followed)
             && self.current(&open).await?.stop.is_some()
         {
@@ -440,11 +442,10 @@ impl Lane {
         open: &OpenTurn,
         event: LedgerTurnEvent,
     ) -> Result<OpenTurn, StepError> {
-        Ok(self
-            .context
-            .ledger
-            .advance_turn(&self.id, open.key, event)
-            .await?)
+        let ledger = &self.context.ledger;
+        let advanced = ledger.advance_turn(&self.id, open.key, event).await?;
+        self.context.pulse.beat();
+        Ok(advanced)
     }
 
     /// Waits until the supervisor has noticed that this lane's connection is gone.

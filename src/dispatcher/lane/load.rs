@@ -20,7 +20,9 @@ impl Lane {
             Some(attached) => attached.child != session.child,
             None => self.new && self.context.settings.is_shared_lane(&self.id),
         };
-        loaded_elsewhere && record.had_turn && record.thread.is_some()
+        // A session is told of nothing, and finds out with its next turn.
+        let is_told = self.session.is_none();
+        loaded_elsewhere && is_told && record.had_turn && record.thread.is_some()
     }
 
     /// Loads the thread although nobody waits for it.
@@ -113,12 +115,12 @@ impl Lane {
         let (thread, is_new) = match resumed {
             Some(thread) => (thread, false),
             None => {
-                let (set, reach) = match &self.teammate {
-                    Some(_) => (Set::Teammate, Reach::default()),
-                    None if context.settings.config.has_teammates() => {
+                let (set, reach) = match record.owner {
+                    Owner::Teammate(_) | Owner::Session(_) => (Set::Teammate, Reach::default()),
+                    Owner::Chat if context.settings.config.has_teammates() => {
                         (Set::Dispatching, self.reach())
                     }
-                    None => (Set::Chat, self.reach()),
+                    Owner::Chat => (Set::Chat, self.reach()),
                 };
                 let settings = ThreadSettings {
                     dynamic_tools: set.declaration(),
@@ -221,6 +223,11 @@ impl Lane {
     ) -> Result<bool, StepError> {
         warn!(%thread, error = failure as &dyn Error, "the thread is lost");
         let reason = failure.to_failure().message;
+        if let Some(session) = &self.session {
+            let session = &session.record;
+            self.lose_session(session, record, refusal, reason).await?;
+            return Ok(false);
+        }
         self.events.thread(thread).emit(Event::ThreadLost {
             reason: reason.clone(),
         });

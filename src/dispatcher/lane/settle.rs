@@ -161,6 +161,8 @@ impl Lane {
                 .await?
                 .into_iter()
                 .collect(),
+            // It is looked up.
+            _ if self.session.is_some() => Vec::new(),
             // It goes on by itself, and nobody has written.
             Some(_) if work.messages.is_empty() => Vec::new(),
             Some(_) | None => self.posts(&work, &outcome, told),
@@ -184,6 +186,7 @@ impl Lane {
             is_given_back,
         };
         self.tell_settled(open, &work, &settled);
+        self.context.pulse.beat();
         self.show(&work.messages, &status);
         Ok(())
     }

@@ -465,7 +465,7 @@ mod tests {
             waiting: 0,
             arrived,
             assigned: 0,
-            teammate: None,
+            owner: Owner::Chat,
             hold: hold.map(|seconds| Hold {
                 failures: 1,
                 until: SystemTime::now() + Duration::from_secs(seconds),

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CompletionId, MessageId, OutboxId, TeammateId};
+use crate::id::{CompletionId, MessageId, OutboxId, SessionId, TeammateId};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Class, Key, Table};
 use crate::ledger::operation::messages::Seen;
@@ -38,6 +38,9 @@ pub struct Expired {
     /// Idempotency keys.
     #[serde(default)]
     pub orders: u64,
+    /// Sessions that were closed, or had failed.
+    #[serde(default)]
+    pub sessions: u64,
 }
 
 impl Expired {
@@ -51,6 +54,7 @@ impl Expired {
         self.completions += other.completions;
         self.teammates += other.teammates;
         self.orders += other.orders;
+        self.sessions += other.sessions;
     }
 }
 
@@ -87,6 +91,7 @@ impl Transaction<'_> {
         // They stay readable for as long as conversations are known.
         let teammates = self.due_expiries(Class::Teammate, horizon.conversations, STEP)?;
         let orders = self.due_expiries(Class::Keyed, horizon.ordered, STEP)?;
+        let sessions = self.due_expiries(Class::Session, horizon.conversations, STEP)?;
         for key in &messages {
             self.expire_message(key, &mut expired)?;
         }
@@ -111,6 +116,10 @@ impl Transaction<'_> {
         for key in &orders {
             self.expire_keyed(key, &mut expired);
         }
+        for key in &sessions {
+            let id = SessionId::from_bytes(id_bytes(key)?);
+            self.expire_session(id, horizon.now, &mut expired)?;
+        }
         self.expire_marks(horizon.conversations)?;
         let more = [
             messages,
@@ -121,6 +130,7 @@ impl Transaction<'_> {
             completions,
             teammates,
             orders,
+            sessions,
         ]
         .iter()
         .any(|keys| keys.len() == STEP);
@@ -276,6 +286,9 @@ pub(in crate::ledger) fn is_named(
         SpoolOwner::Result(id) => transaction
             .stored_result(id)?
             .and_then(super::tasks::StoredResult::file),
+        SpoolOwner::Session(id) => transaction
+            .stored_session(id)?
+            .and_then(super::sessions::StoredSession::file),
     };
     Ok(named.as_ref() == Some(name))
 }

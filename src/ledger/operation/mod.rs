@@ -14,6 +14,7 @@ mod lanes;
 mod messages;
 mod outbox;
 mod pairings;
+mod sessions;
 mod tasks;
 mod teammates;
 mod turns;

@@ -51,13 +51,15 @@ fn task(text: &str, state: TaskState, seconds: u64) -> TaskRecord {
     TaskRecord {
         id: TaskId::new(),
         lane: LaneId::new("flow/@x"),
-        asker: asker(),
+        asker: Some(asker()),
         is_woken: false,
         state,
         beginning: text.to_owned(),
         given_at: ago(seconds + 5),
         changed_at: ago(seconds),
         turn: None,
+        thread: None,
+        codex_turn: None,
     }
 }
 
