@@ -3,6 +3,7 @@
 //! Knows all the parts and does the work of none. Whatever a step of the shutdown does not finish
 //! in its time is on disk and goes on at the next start.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::backfill::{self, Backfill, Pace};
+use crate::codex::protocol::ThreadSettings;
 use crate::codex::{self, Launch, LaunchConfig, Spawner};
 use crate::config::{Config, DispatcherConfig, Languages};
 use crate::control::{Api, ControlServer};
@@ -26,19 +28,23 @@ use crate::dispatcher::{Dispatcher, Handle, Line, attachments, spill};
 use crate::events::{Event, Events, EventsSettings, EventsThread};
 use crate::id::DispatcherId;
 use crate::intake::{ChannelIntake, Door, PairingDesk};
-use crate::ledger::{Ledger, LedgerSettings, LedgerThread};
+use crate::ledger::{Ledger, LedgerSettings, LedgerThread, Restart};
+use crate::metrics::Metrics;
 use crate::outbox;
-use crate::redact::Redactor;
+use crate::redact::redactor;
 use crate::tools::file;
 
 mod channels;
 mod health;
 mod messages;
+mod notify;
+mod restart;
 mod secrets;
 mod settings;
 mod skills;
 mod status;
 
+use self::restart::Restarter;
 pub use self::secrets::{MissingSecrets, Secrets};
 
 /// How often what has outlived its retention is removed.
@@ -46,6 +52,15 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long posts that wait are still sent when the daemon stops.
 const FLUSH_FOR: Duration = Duration::from_secs(2);
+
+/// How a daemon ended that had no defect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// It is to be started again, with everything as it was.
+    ToRestart,
+}
 
 /// A daemon that is built and not yet running.
 pub struct Daemon {
@@ -59,8 +74,11 @@ pub struct Daemon {
     control: ControlServer,
     events: Events,
     events_thread: EventsThread,
+    metrics: Metrics,
     status: Arc<status::Reporter>,
     languages: Languages,
+    restarter: Restarter,
+    orders: watch::Receiver<Option<Restart>>,
 }
 
 struct Parts {
@@ -72,13 +90,17 @@ struct Parts {
     stopping: CancellationToken,
 }
 
-/// Builds the daemon and runs it until `stop` is cancelled.
+/// Builds the daemon and runs it until `stop` is cancelled or a restart is ordered.
 ///
 /// # Errors
 ///
 /// When it cannot be built: another one runs, the ledger cannot be opened, a socket cannot be
 /// bound. A running daemon mends its parts; it fails only when one of them ends by a defect.
-pub async fn run(config: Config, secrets: Secrets, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    config: Config,
+    secrets: Secrets,
+    stop: CancellationToken,
+) -> anyhow::Result<Ended> {
     Daemon::build(config, &secrets).await?.run(stop).await
 }
 
@@ -94,6 +116,7 @@ impl Daemon {
         // The ledger's lock is the daemon's: whoever has it may reap what an earlier one left.
         let (ledger, ledger_thread) = Ledger::open(&directories.ledger, LedgerSettings::standard())
             .context("the ledger cannot be opened")?;
+        let restart_notice = restart::notice_of_this_start(&ledger).await;
         for orphan in codex::reap_orphans(&directories.run)
             .context("what an earlier run left cannot be cleaned up")?
         {
@@ -103,9 +126,14 @@ impl Daemon {
                 "an earlier run had left codex; it was ended"
             );
         }
-        let redactor = Redactor::new(secrets.iter());
+        let metrics = Metrics::new();
+        let observing = metrics.clone();
         let settings = EventsSettings {
-            redact: Box::new(move |text| redactor.redact(text)),
+            redact: Box::new(|text| match redactor().redact(text) {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(redacted) => Some(redacted),
+            }),
+            observe: Box::new(move |about, event| observing.observe(about, event)),
             ..EventsSettings::standard()
         };
         let (events, events_thread) = Events::open(&directories.events, settings)
@@ -131,7 +159,7 @@ impl Daemon {
                 own.insert(channel_id.clone(), line.clone());
                 lines.insert(channel_id.clone(), line);
             }
-            let settings = settings::of_dispatcher(
+            let mut settings = settings::of_dispatcher(
                 id,
                 dispatcher_config,
                 &directories,
@@ -139,6 +167,7 @@ impl Daemon {
                 &config,
                 &events,
             )?;
+            settings.restart_notice.clone_from(&restart_notice);
             let (dispatcher, handle) =
                 Dispatcher::new(settings, ledger.clone(), own.clone(), Arc::clone(&launcher));
             for (channel_id, line) in own {
@@ -163,8 +192,11 @@ impl Daemon {
             .await
             .context("the control socket cannot be opened")?;
         let (backfills, histories) = read_back(&ledger, &lines);
+        let started_at = SystemTime::now();
+        let (restarter, orders) = Restarter::new(config.path.clone(), started_at);
         let status = Arc::new(status::Reporter::new(
             &config,
+            started_at,
             ledger.clone(),
             lines.clone(),
             handles.clone(),
@@ -188,18 +220,22 @@ impl Daemon {
             control,
             events,
             events_thread,
+            metrics,
             status,
             languages,
+            restarter,
+            orders,
         })
     }
 
-    /// Runs until `stop` is cancelled, and returns when everything has ended.
+    /// Runs until `stop` is cancelled or a restart is ordered, and returns when everything has
+    /// ended: nothing is open, and nothing of it runs.
     ///
     /// # Errors
     ///
     /// When a part ended by a defect: whoever started the daemon should start it again, for what
     /// was accepted would wait for ever.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<Ended> {
         let Self {
             parts,
             ledger,
@@ -211,8 +247,11 @@ impl Daemon {
             control,
             events,
             events_thread,
+            metrics,
             status,
             languages,
+            restarter,
+            mut orders,
         } = self;
         let Parts {
             dispatchers,
@@ -238,8 +277,10 @@ impl Daemon {
         let api = Api {
             status,
             pairings: PairingDesk::new(ledger.clone(), languages),
-            dispatchers: handles,
+            dispatchers: Arc::clone(&handles),
             events: events.clone(),
+            restarts: Arc::new(restarter),
+            metrics,
         };
         rest.spawn(control.serve(api, stop_rest.clone()));
         let directories = [attachments, completions, outgoing];
@@ -273,12 +314,37 @@ impl Daemon {
                 rest.spawn(run_channel(channel, intake, stop_rest.clone()).instrument(span));
             }
         }
+        for handle in handles.values() {
+            let is_its = |(id, _): &(&ChannelId, &Line)| handle.has_channel(id);
+            let own = lines.iter().filter(is_its);
+            let own = own.map(|(id, line)| (id.clone(), line.clone())).collect();
+            let telling = restart::tell_over(ledger.clone(), handle.clone(), own);
+            // No longer than that: what is announced then is for the next start to say.
+            let until = stopping.clone();
+            rest.spawn(async move {
+                until.run_until_cancelled(telling).await;
+            });
+        }
+        let alive = notify::keep_telling(ledger.clone(), Arc::clone(&handles), stopping.clone());
+        rest.spawn(alive);
         info!("running");
+        notify::running();
 
-        let outcome = stop
-            .run_until_cancelled(defect(&mut working, &mut rest))
-            .await
-            .map_or(Ok(()), Err);
+        let outcome = tokio::select! {
+            () = stop.cancelled() => {
+                notify::stopping();
+                Ok(Ended::Stopped)
+            }
+            restart = restart::ordered(&mut orders) => {
+                notify::restarting();
+                restart::announce(restart, &ledger, &handles, &lines).await;
+                Ok(Ended::ToRestart)
+            }
+            error = defect(&mut working, &mut rest) => {
+                notify::stopping();
+                Err(error)
+            }
+        };
         info!("stopping: nothing more is accepted");
         events.emit(Event::DaemonStopping);
         stopping.cancel();
@@ -297,7 +363,11 @@ impl Daemon {
         events.emit(Event::DaemonStopped);
         events_thread.close().await;
         info!("stopped");
-        outcome
+        match outcome {
+            // Whoever wants it stopped comes before whoever wants it restarted.
+            Ok(Ended::ToRestart) if stop.is_cancelled() => Ok(Ended::Stopped),
+            outcome => outcome,
+        }
     }
 }
 
@@ -313,6 +383,11 @@ pub(crate) fn launch_config(
 ) -> anyhow::Result<LaunchConfig> {
     let directories = Directories::below(&config.daemon.state_dir);
     settings::launch(id, dispatcher, &directories, config)
+}
+
+/// Returns how the threads of a dispatcher's conversations are set up.
+pub(crate) fn thread_settings(dispatcher: &DispatcherConfig) -> ThreadSettings {
+    settings::thread(dispatcher)
 }
 
 /// Where things are below the state directory; all of it private.
@@ -338,7 +413,7 @@ pub(crate) struct Directories {
 }
 
 impl Directories {
-    fn below(state_dir: &Path) -> Self {
+    pub(crate) fn below(state_dir: &Path) -> Self {
         Self {
             ledger: state_dir.join("ledger"),
             run: state_dir.join("run"),

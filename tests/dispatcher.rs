@@ -5,9 +5,11 @@ mod busy;
 mod children;
 mod failures;
 mod input;
+mod login;
 mod odd;
 mod privacy;
 mod prompts;
+mod secrets;
 mod skills;
 mod threads;
 

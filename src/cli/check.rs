@@ -1,12 +1,11 @@
 //! `tieline check`: whether the configuration can be used, and what it means.
 
 use anyhow::anyhow;
-use tieline_channel::ChannelId;
 use tieline_channel::setup::Problem;
 
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure, count};
-use crate::cli::{feishu, findings, output, slack, table};
+use crate::cli::{findings, output, platform, table};
 use crate::codex;
 use crate::config::{Access, ChannelConfig, Config, DispatcherConfig, Transport};
 use crate::daemon::{self, Secrets};
@@ -47,7 +46,7 @@ async fn ask_platforms(config: &Config) -> Result<String, Failure> {
     let mut told = String::new();
     let mut broken = None;
     for (id, channel) in &config.channels {
-        let Some((problems, described)) = ask_platform(id, channel, &secrets).await? else {
+        let Some((problems, described)) = platform::ask(id, channel, &secrets).await? else {
             continue;
         };
         findings::warn(id, &problems);
@@ -67,36 +66,6 @@ async fn ask_platforms(config: &Config) -> Result<String, Failure> {
     }
 }
 
-/// Asks the platform of a channel; returns what is wrong and what there is to say. `None` for a
-/// channel without a platform, or whose secrets were not fetched: no dispatcher has it, which was
-/// warned of.
-async fn ask_platform(
-    id: &ChannelId,
-    channel: &ChannelConfig,
-    secrets: &Secrets,
-) -> Result<Option<(Vec<Problem>, String)>, Failure> {
-    let secret = |key| secrets.get(id, key);
-    Ok(match channel {
-        ChannelConfig::Console(_) => None,
-        ChannelConfig::Slack(slack) => match (secret("app_token"), secret("bot_token")) {
-            (Some(app_token), Some(bot_token)) => {
-                let findings = slack::ask(id, &slack.api_url, app_token, bot_token).await?;
-                let described = slack::describe(id, &findings);
-                Some((findings.problems, described))
-            }
-            _ => None,
-        },
-        ChannelConfig::Feishu(app) => match secret("app_secret") {
-            Some(app_secret) => {
-                let findings = feishu::ask(id, app, app_secret).await?;
-                let described = feishu::describe(id, app, &findings);
-                Some((findings.problems, described))
-            }
-            None => None,
-        },
-    })
-}
-
 /// Says which Codex a dispatcher has. Without a program there is nothing to run; what else is not
 /// in order may be by the time it is started, so it is only warned of.
 async fn find_codex(
@@ -107,19 +76,25 @@ async fn find_codex(
     let launch = daemon::launch_config(config, id, dispatcher).map_err(Failure::of)?;
     let (mut program, mut version) = (String::new(), String::new());
     for check in codex::diagnose(&launch).await {
-        match check.name {
-            "bin" | "version" if !check.is_ok => {
-                let error = anyhow!(check.detail);
+        let is_failed = check.failed().is_some();
+        match (check.name, check.found) {
+            ("bin" | "version", Err(problem)) if is_failed => {
+                let error = anyhow!("{}: {}", problem.what, problem.remedy);
                 let error = error.context(format!("dispatcher `{id}` cannot run Codex"));
                 return Err(Failure::new(Exit::Config, error)
                     .hint("`bin` in [codex] names the program; the rest of the file is valid"));
             }
-            "bin" => program = check.detail,
-            "version" => version = check.detail,
-            name if !check.is_ok => {
-                output::warn(&format!("dispatcher `{id}`: {name}: {}", check.detail));
+            ("bin", Ok(found)) => program = found,
+            ("version", Ok(found)) => version = found,
+            (name, Err(Problem { what, remedy, .. })) => {
+                if name == "version" {
+                    version.clone_from(&what);
+                }
+                output::warn(&format!(
+                    "dispatcher `{id}`: {name}: {what}\n  hint: {remedy}"
+                ));
             }
-            _ => {}
+            (_, Ok(_)) => {}
         }
     }
     Ok(match &dispatcher.codex.transport {

@@ -12,12 +12,15 @@ use crate::config::{LoadError, NotFound};
 use crate::control::ClientError;
 use crate::daemon::MissingSecrets;
 use crate::ledger::OpenError;
+use crate::redact::redactor;
 
 /// The exit codes, as in `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// A message came to no answer, or a code or person to nothing.
     Unanswered,
+    /// A check failed; which, stands above.
+    Check,
     /// The command line is not understood.
     Usage,
     /// The daemon cannot be reached.
@@ -26,6 +29,8 @@ pub(crate) enum Exit {
     Internal,
     /// Reading or writing failed.
     Io,
+    /// It was to start again and could not; whoever started it is to do so.
+    Again,
     /// The configuration cannot be used.
     Config,
     /// A second signal of this number said to end at once.
@@ -35,11 +40,12 @@ pub(crate) enum Exit {
 impl Exit {
     fn code(self) -> u8 {
         match self {
-            Self::Unanswered => 1,
+            Self::Unanswered | Self::Check => 1,
             Self::Usage => 64,
             Self::Unreachable => 69,
             Self::Internal => 70,
             Self::Io => 74,
+            Self::Again => 75,
             Self::Config => 78,
             Self::Signal(number) => 128_u8.saturating_add(number),
         }
@@ -118,9 +124,15 @@ impl Failure {
         self.exit
     }
 
+    /// Returns what is printed.
+    pub(crate) fn text(&self) -> String {
+        self.render().trim_end().to_owned()
+    }
+
     /// Prints it to standard error.
     pub(crate) fn print(&self) {
-        drop(io::stderr().lock().write_all(self.render().as_bytes()));
+        let text = redactor().redact_owned(self.render());
+        drop(io::stderr().lock().write_all(text.as_bytes()));
     }
 
     /// Writes the error, its causes a line each, and the hints.

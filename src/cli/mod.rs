@@ -4,21 +4,28 @@
 //! exit code: see [`EXIT_CODES`].
 
 mod check;
+mod checks;
 mod complete;
 mod config_args;
 mod console;
 mod demo;
 mod dispatcher_args;
+mod doctor;
+mod events;
 mod failure;
 mod feishu;
 mod findings;
 mod init;
 mod input;
 mod logging;
+mod logs;
 mod messages;
 mod output;
 mod pair;
+mod platform;
+mod restart;
 mod run;
+mod service;
 mod slack;
 mod status;
 mod table;
@@ -39,11 +46,13 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
    1  a message came to no answer (console, demo); no such code or person (pair);
-      the result was not taken (complete); the order was not (teammates)
+      the result was not taken (complete); the order was not (teammates);
+      a check failed (doctor)
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
   74  reading or writing failed
+  75  run: it was to restart and could not; to be started again
   78  bad configuration
  129, 130, 143  ended at once by a second SIGHUP, SIGINT, SIGTERM";
 
@@ -59,9 +68,14 @@ struct Cli {
 enum Verb {
     Run(run::Args),
     Check(check::Args),
+    Doctor(doctor::Args),
     Init(init::Args),
     Status(status::Args),
+    Logs(logs::Args),
+    Restart(restart::Args),
+    Service(service::Args),
     Messages(messages::Args),
+    Events(events::Args),
     Pair(pair::Args),
     Complete(complete::Args),
     Teammates(teammates::Args),
@@ -74,9 +88,14 @@ impl Verb {
         match self {
             Self::Run(args) => run::run(args).await,
             Self::Check(args) => check::run(args).await,
+            Self::Doctor(args) => doctor::run(args).await,
             Self::Init(args) => init::run(args).await,
             Self::Status(args) => status::run(args).await,
+            Self::Logs(args) => logs::run(args).await,
+            Self::Restart(args) => restart::run(args).await,
+            Self::Service(args) => service::run(args).await,
             Self::Messages(args) => messages::run(args).await,
+            Self::Events(args) => events::run(args).await,
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,
             Self::Teammates(args) => teammates::run(args).await,
@@ -88,6 +107,7 @@ impl Verb {
 
 /// Does what the command line says.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    logging::tame_panics();
     let outcome = match Cli::try_parse_from(arguments) {
         Ok(cli) => perform(cli.verb),
         Err(error) => return explain(&error),

@@ -1,5 +1,8 @@
 //! `tieline run`: the daemon.
 
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::pin::pin;
 
 use anyhow::{Context, anyhow};
@@ -10,39 +13,85 @@ use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::logging;
 use crate::config::Config;
-use crate::daemon::{self, Secrets};
+use crate::daemon::{self, Ended, Secrets};
 
 /// Run the daemon in the foreground
 ///
-/// It logs to standard error. SIGTERM, SIGINT and SIGHUP stop it: turns in flight may end, and it
+/// It logs to standard error, and to the file that `tieline logs` shows. SIGTERM, SIGINT and SIGHUP stop it: turns in flight may end, and it
 /// exits with 0 within 20 seconds. A second signal ends it at once; nothing accepted is lost.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
+
+    /// Log to the file alone
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// Runs the daemon until it ends or a signal ends it.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config.load()?;
-    // Before the log, which must know what it may not show.
+    let places = logging::Places {
+        stderr: !args.quiet,
+        file: config.log_file(),
+    };
+    logging::start(&config.daemon.log, &places)?;
     let secrets = Secrets::fetch(&config).await?;
-    logging::start(&config.daemon.log, secrets.iter())?;
     // From here on a signal is ours, also while things start.
     let mut signals = Signals::listen()?;
     announce(&config);
 
+    // Before anybody replaces the file: what is started later is what lies there then.
+    let again = Again::of_this_process();
     let stop = CancellationToken::new();
     let daemon = daemon::run(config, secrets, stop.clone());
-    supervise(daemon, stop, async || signals.next().await).await
+    match supervise(daemon, stop, async || signals.next().await).await? {
+        Ended::Stopped => Ok(()),
+        Ended::ToRestart => Err(again.start()),
+    }
+}
+
+/// How this program was started, to be started so again.
+struct Again {
+    program: std::io::Result<PathBuf>,
+    arguments: Vec<OsString>,
+}
+
+impl Again {
+    fn of_this_process() -> Self {
+        Self {
+            program: std::env::current_exe(),
+            arguments: std::env::args_os().skip(1).collect(),
+        }
+    }
+
+    /// Puts the program in place of this one: the same process, so that whoever supervises it is
+    /// content, with the same arguments and environment. Nothing of the daemon is left that could
+    /// come along: its sockets, files and children are closed and ended, and what the system has us
+    /// inherit is marked to be closed. Returns only what kept it from happening.
+    fn start(self) -> Failure {
+        tracing::info!("starting again in the same process");
+        let failed = match self.program {
+            Ok(program) => {
+                let mut command = std::process::Command::new(&program);
+                let error = command.args(self.arguments).exec();
+                anyhow::Error::from(error)
+                    .context(format!("cannot start {} again", program.display()))
+            }
+            Err(error) => anyhow::Error::from(error).context("cannot tell which program this is"),
+        };
+        Failure::new(Exit::Again, failed)
+            .hint("start it again; a service manager does so by itself. Nothing is lost")
+    }
 }
 
 /// Waits for the daemon's end; the first signal cancels `stop`, the second does not wait.
 async fn supervise(
-    daemon: impl Future<Output = anyhow::Result<()>>,
+    daemon: impl Future<Output = anyhow::Result<Ended>>,
     stop: CancellationToken,
     mut next_signal: impl AsyncFnMut() -> Caught,
-) -> Result<(), Failure> {
+) -> Result<Ended, Failure> {
     let mut daemon = pin!(daemon);
     tokio::select! {
         ended = daemon.as_mut() => return ended.map_err(Failure::of),
@@ -133,7 +182,10 @@ mod tests {
     #[tokio::test]
     async fn daemon_that_ends_by_itself_decides_the_outcome() {
         let stop = CancellationToken::new();
-        let outcome = supervise(ready(Ok(())), stop.clone(), async || pending().await).await;
+        let outcome = supervise(ready(Ok(Ended::Stopped)), stop.clone(), async || {
+            pending().await
+        })
+        .await;
         assert!(outcome.is_ok());
         let failing = ready(Err(anyhow!("the ledger is gone")));
         let outcome = supervise(failing, stop.clone(), async || pending().await).await;
@@ -147,7 +199,7 @@ mod tests {
         let cancelled = stop.clone();
         let daemon = async move {
             cancelled.cancelled().await;
-            Ok(())
+            Ok(Ended::Stopped)
         };
         let mut signals = vec![TERM];
         let outcome = supervise(daemon, stop, async || match signals.pop() {

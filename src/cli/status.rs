@@ -88,6 +88,16 @@ fn render_dispatchers(dispatchers: &[DispatcherStatus], now: SystemTime) -> Stri
         .map(|dispatcher| (dispatcher.id.as_str(), dispatcher.last_error.as_deref()));
     let mut text = section(&table, errors);
     for dispatcher in dispatchers {
+        if let Some(login) = &dispatcher.login_problem {
+            text.push_str(&format!(
+                "! {}: Codex cannot sign in since {} ({}): {}\n  mend it: {}; messages are kept until then\n",
+                dispatcher.id,
+                since(login.since, now),
+                plain(&login.kind),
+                plain(&login.message),
+                plain(&login.remedy),
+            ));
+        }
         for warning in &dispatcher.warnings {
             text.push_str(&format!("  {}: {}\n", dispatcher.id, plain(warning)));
         }
@@ -330,6 +340,7 @@ mod tests {
             since: ago(11_540),
             last_started_at: None,
             last_error: None,
+            login_problem: None,
             warnings: Vec::new(),
             restarts: 0,
             child: None,
@@ -386,6 +397,7 @@ mod tests {
                         idle: 1,
                     },
                     waiting: 2,
+                    login_problem: None,
                     warnings: vec!["the skill /s/x/SKILL.md is left out: no name".into()],
                     ..dispatcher("flow", Lifecycle::Ready)
                 },

@@ -4,12 +4,12 @@
 //! for the platform. We start that binary ourselves: node costs 41 MB and 50 ms, and when it is
 //! killed the real process lives on.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -23,11 +23,14 @@ use super::process::raw;
 /// The oldest codex that can be used: the first with `thread/inject_items`.
 pub const MINIMUM_VERSION: Version = Version::new(0, 137, 0);
 
+/// The version of codex that tieline is developed and tested with.
+pub const TESTED_VERSION: Version = Version::new(0, 169, 0);
+
 /// Overrides which codex is run, unless the configuration names one.
 pub const BIN_VARIABLE: &str = "TIELINE_CODEX_BIN";
 
-/// How long a program may take to tell its version: a cold disk has to read it first.
-const VERSION_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a program may take to tell its version, and the like: a cold disk has to read it first.
+const ASK_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A version of codex. A pre-release counts as its release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,20 +43,15 @@ pub struct Version {
     pub patch: u32,
 }
 
-/// No usable codex.
+/// No usable codex. What is shown says what to do as well.
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
     /// No such file, or not on the `PATH`.
-    #[error(
-        "codex was not found as {name:?}: install it with `npm install -g @openai/codex`, or set \
-         `bin` under [codex] to its path"
-    )]
     NotFound {
         /// What was looked for.
         name: PathBuf,
     },
     /// It exists and cannot be read or run.
-    #[error("{} cannot be used as codex", path.display())]
     Unusable {
         /// The file.
         path: PathBuf,
@@ -62,10 +60,6 @@ pub enum BinaryError {
         source: io::Error,
     },
     /// The npm launcher is there without the package for this platform.
-    #[error(
-        "{} is codex's launcher, but the package {package} with the program itself is missing: \
-         reinstall it with `npm install -g @openai/codex`", launcher.display()
-    )]
     NoPlatformPackage {
         /// The launcher.
         launcher: PathBuf,
@@ -73,7 +67,6 @@ pub enum BinaryError {
         package: &'static str,
     },
     /// It did not tell its version.
-    #[error("{} does not tell its version: it answered {answer:?}", path.display())]
     NoVersion {
         /// The file.
         path: PathBuf,
@@ -81,14 +74,55 @@ pub enum BinaryError {
         answer: String,
     },
     /// It is older than what we need.
-    #[error(
-        "this codex is {found}, and tieline needs {MINIMUM_VERSION} or newer: run \
-         `npm install -g @openai/codex@latest`"
-    )]
     TooOld {
         /// Its version.
         found: Version,
     },
+}
+
+impl BinaryError {
+    /// Returns what is wrong.
+    pub fn what(&self) -> String {
+        match self {
+            Self::NotFound { name } => format!("codex was not found as {name:?}"),
+            Self::Unusable { path, .. } => {
+                format!("{} cannot be used as codex", path.display())
+            }
+            Self::NoPlatformPackage { launcher, package } => format!(
+                "{} is codex's launcher, but the package {package} with the program itself is \
+                 missing",
+                launcher.display()
+            ),
+            Self::NoVersion { path, answer } => format!(
+                "{} does not tell its version; it answered {answer:?}",
+                path.display()
+            ),
+            Self::TooOld { found } => {
+                format!("this codex is {found}, and tieline needs {MINIMUM_VERSION} or newer")
+            }
+        }
+    }
+
+    /// Returns what to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => {
+                "install it with `npm install -g @openai/codex`, or set `bin` under [codex] to its \
+                 path"
+            }
+            Self::NoPlatformPackage { .. } => "reinstall it with `npm install -g @openai/codex`",
+            Self::Unusable { .. } | Self::NoVersion { .. } => {
+                "see that `bin` under [codex] is codex itself, and that this user may run it"
+            }
+            Self::TooOld { .. } => "run `npm install -g @openai/codex@latest`",
+        }
+    }
+}
+
+impl fmt::Display for BinaryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what(), self.remedy())
+    }
 }
 
 /// Finds codex: as configured, else as [`BIN_VARIABLE`] says, else `codex` on the `PATH`. What has
@@ -138,33 +172,43 @@ pub fn program_in(node_modules: &Path) -> Option<PathBuf> {
 /// # Errors
 /// It cannot be run, or prints something else.
 pub async fn version(path: &Path, environment: &Environment) -> Result<Version, BinaryError> {
-    let unusable = |source| BinaryError::Unusable {
-        path: path.to_owned(),
-        source,
-    };
-    let child = Command::new(path)
-        .arg("--version")
-        .env_clear()
-        .envs(environment.iter())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(unusable)?;
-    // What is no codex may do anything, and start anything.
-    let mut group = KillOnDrop(child.id().and_then(raw));
-    let output = timeout(VERSION_DEADLINE, child.wait_with_output())
+    let output = ask(path, &["--version".into()], environment)
         .await
-        .map_err(|_elapsed| unusable(io::ErrorKind::TimedOut.into()))?
-        .map_err(unusable)?;
-    group.0 = None;
+        .map_err(|source| BinaryError::Unusable {
+            path: path.to_owned(),
+            source,
+        })?;
     let text = String::from_utf8_lossy(&output.stdout);
     Version::find_in(&text).ok_or_else(|| BinaryError::NoVersion {
         path: path.to_owned(),
         answer: text.lines().next().unwrap_or_default().to_owned(),
     })
+}
+
+/// Runs a program that tells something and ends by itself. Nothing of it is left on return, nor when
+/// the future is dropped.
+pub(super) async fn ask(
+    path: &Path,
+    arguments: &[OsString],
+    environment: &Environment,
+) -> io::Result<Output> {
+    let child = Command::new(path)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()?;
+    // What is no codex may do anything, and start anything.
+    let mut group = KillOnDrop(child.id().and_then(raw));
+    let output = timeout(ASK_DEADLINE, child.wait_with_output())
+        .await
+        .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
+    group.0 = None;
+    Ok(output)
 }
 
 impl Version {

@@ -3,22 +3,20 @@
 //! Codex starts in a home without a login and fails with the first turn; here it is found earlier,
 //! and said what to do.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-/// The home cannot be used.
+/// The home cannot be used. What is shown says what to do as well.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
     /// There is none.
-    #[error("the codex home {} does not exist: create it, or set `home` under [codex]", .0.display())]
     Missing(PathBuf),
     /// It is something else.
-    #[error("the codex home {} is not a directory: set `home` under [codex]", .0.display())]
     NotADirectory(PathBuf),
     /// Codex has to write there.
-    #[error("the codex home {} is not writable for this user", path.display())]
     NotWritable {
         /// The home.
         path: PathBuf,
@@ -27,10 +25,6 @@ pub enum HomeError {
         source: io::Error,
     },
     /// Nobody is logged in, and the built-in provider needs it.
-    #[error(
-        "nobody is logged in at {}: run `CODEX_HOME={} codex login`, or configure a model provider \
-         that needs no login", .0.display(), .0.display()
-    )]
     NoLogin(PathBuf),
 }
 
@@ -41,6 +35,46 @@ pub struct Home {
     pub model_provider: Option<String>,
     /// The variables that hold keys of model providers. Codex has to be given them.
     pub key_variables: Vec<String>,
+    /// The one that holds the key of the model provider, if it takes one from a variable.
+    pub key_variable: Option<String>,
+}
+
+impl HomeError {
+    /// Returns what is wrong.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Missing(home) => format!("the codex home {} does not exist", home.display()),
+            Self::NotADirectory(home) => {
+                format!("the codex home {} is not a directory", home.display())
+            }
+            Self::NotWritable { path, .. } => format!(
+                "the codex home {} is not writable for this user",
+                path.display()
+            ),
+            Self::NoLogin(home) => format!("nobody is logged in at {}", home.display()),
+        }
+    }
+
+    /// Returns what to do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Missing(_) => "create it, or set `home` under [codex]".to_owned(),
+            Self::NotADirectory(_) => "set `home` under [codex]".to_owned(),
+            Self::NotWritable { .. } => {
+                "give it to the user that runs tieline, or set `home` under [codex]".to_owned()
+            }
+            Self::NoLogin(home) => format!(
+                "run `CODEX_HOME={} codex login`, or configure a model provider that needs no login",
+                home.display()
+            ),
+        }
+    }
+}
+
+impl fmt::Display for HomeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what(), self.remedy())
+    }
 }
 
 /// Looks whether codex can work in a home. `overrides` are the `-c key=value` it will be given.
@@ -58,35 +92,50 @@ pub fn check(home: &Path, overrides: &[String]) -> Result<Home, HomeError> {
             source: error.into(),
         }
     })?;
+    let found = look(home, overrides);
     let config = effective_config(home, overrides);
-    let profile = config.get("profile").and_then(toml::Value::as_str);
-    let profile = profile.and_then(|name| config.get("profiles")?.get(name));
-    let text_at = |key: &str| {
-        profile
-            .and_then(|profile| profile.get(key))
-            .or_else(|| config.get(key))
-            .and_then(toml::Value::as_str)
-            .map(str::to_owned)
-    };
-    let model_provider = text_at("model_provider").filter(|name| name != "openai");
     // With a keyring, or when we are not told, only codex itself can know.
-    let login_is_a_file = text_at("cli_auth_credentials_store").is_none_or(|kind| kind == "file");
-    if model_provider.is_none() && login_is_a_file && !home.join("auth.json").is_file() {
+    let login_is_a_file =
+        text_at(&config, "cli_auth_credentials_store").is_none_or(|kind| kind == "file");
+    if found.model_provider.is_none() && login_is_a_file && !home.join("auth.json").is_file() {
         return Err(HomeError::NoLogin(home.to_owned()));
     }
+    Ok(found)
+}
+
+/// Returns what a home tells, whether codex can work in it or not.
+pub(super) fn look(home: &Path, overrides: &[String]) -> Home {
+    let config = effective_config(home, overrides);
+    let model_provider = text_at(&config, "model_provider").filter(|name| name != "openai");
     let providers = config
         .get("model_providers")
         .and_then(toml::Value::as_table);
+    let key_variable = model_provider
+        .as_deref()
+        .and_then(|name| providers?.get(name)?.get("env_key")?.as_str())
+        .map(str::to_owned);
     let key_variables = providers
         .into_iter()
         .flat_map(toml::Table::values)
         .filter_map(|provider| provider.get("env_key")?.as_str())
         .map(str::to_owned)
         .collect();
-    Ok(Home {
+    Home {
         model_provider,
         key_variables,
-    })
+        key_variable,
+    }
+}
+
+/// Returns a text of the configuration, or of the profile that it chooses.
+fn text_at(config: &toml::Table, key: &str) -> Option<String> {
+    let profile = config.get("profile").and_then(toml::Value::as_str);
+    let profile = profile.and_then(|name| config.get("profiles")?.get(name));
+    profile
+        .and_then(|profile| profile.get(key))
+        .or_else(|| config.get(key))
+        .and_then(toml::Value::as_str)
+        .map(str::to_owned)
 }
 
 /// Reads `config.toml` with the overrides on top. What cannot be read counts as empty: codex
@@ -154,6 +203,7 @@ mod tests {
         let found = check(dir.path(), &[]).unwrap();
         assert_eq!(found.model_provider.as_deref(), Some("gw"));
         assert_eq!(found.key_variables, ["GW_KEY"]);
+        assert_eq!(found.key_variable.as_deref(), Some("GW_KEY"));
     }
 
     #[test]

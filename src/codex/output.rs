@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
+use crate::redact::redactor;
+
 /// The size at which a log file is put aside.
 const ROTATE_AT: u64 = 5 << 20;
 /// How many are kept, the present one included.
@@ -54,13 +56,8 @@ impl LogFile {
     /// Names `<log_dir>/<owner>.<stream>.log`; what no file name should hold becomes `_`. Nothing is
     /// made before the first line.
     pub(super) fn new(log_dir: &Path, owner: &str, stream: &str) -> Self {
-        let is_safe = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_');
-        let owner: String = owner
-            .chars()
-            .map(|c| if is_safe(&c) { c } else { '_' })
-            .collect();
         Self {
-            path: log_dir.join(format!("{owner}.{stream}.log")),
+            path: log_path(log_dir, owner, stream),
             rotate_at: ROTATE_AT,
             file: None,
             has_failed: false,
@@ -131,6 +128,21 @@ impl LogFile {
     }
 }
 
+/// Returns where what a child prints to standard error is kept; what was put aside lies beside it, as
+/// `NAME.1` and so on, the youngest first.
+pub fn error_log(log_dir: &Path, owner: &str) -> PathBuf {
+    log_path(log_dir, owner, "stderr")
+}
+
+fn log_path(log_dir: &Path, owner: &str, stream: &str) -> PathBuf {
+    let is_safe = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    let owner: String = owner
+        .chars()
+        .map(|c| if is_safe(&c) { c } else { '_' })
+        .collect();
+    log_dir.join(format!("{owner}.{stream}.log"))
+}
+
 /// Reads to the end, whatever comes.
 pub(super) async fn drain(mut reader: impl AsyncRead + Unpin, mut log: LogFile, tail: Tail) {
     let mut buffer = vec![0; 8 << 10];
@@ -155,10 +167,10 @@ pub(super) async fn drain(mut reader: impl AsyncRead + Unpin, mut log: LogFile, 
 async fn keep(line: &mut Vec<u8>, log: &mut LogFile, tail: &Tail) {
     let text = without_ansi(&String::from_utf8_lossy(line));
     line.clear();
-    let text = text.trim_end();
+    let text = redactor().redact(text.trim_end());
     if !text.is_empty() {
-        tail.push(text);
-        log.append(text).await;
+        tail.push(&text);
+        log.append(&text).await;
     }
 }
 

@@ -5,6 +5,7 @@
 //! written before the child is made, so that a crash at any moment leaves something to find it by.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
@@ -48,11 +49,10 @@ pub struct Orphan {
     pub killed: usize,
 }
 
-/// The run directory cannot be used.
+/// The run directory cannot be used. What is shown says what to do as well.
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirError {
     /// It cannot be made or looked at.
-    #[error("the run directory {} cannot be used", path.display())]
     Io {
         /// The directory.
         path: PathBuf,
@@ -61,11 +61,37 @@ pub enum RunDirError {
         source: io::Error,
     },
     /// Others could reach our sockets, or put their own in their place.
-    #[error(
-        "the run directory {} must belong to this user and have mode 0700: run `chmod 700 {}`",
-        .0.display(), .0.display()
-    )]
     NotPrivate(PathBuf),
+}
+
+impl RunDirError {
+    /// Returns what is wrong.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Io { path, .. } => format!("the run directory {} cannot be used", path.display()),
+            Self::NotPrivate(path) => format!(
+                "the run directory {} must belong to this user and have mode 0700",
+                path.display()
+            ),
+        }
+    }
+
+    /// Returns what to do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Io { .. } => {
+                "see that `state_dir` under [daemon] is on a disk with room, and this user's"
+                    .to_owned()
+            }
+            Self::NotPrivate(path) => format!("run `chmod 700 {}`", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for RunDirError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what(), self.remedy())
+    }
 }
 
 /// Makes the run directory if need be, and sees that it is private.

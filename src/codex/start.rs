@@ -13,6 +13,7 @@ use super::call::CallError;
 use super::child::{ChildProcess, Pipes};
 use super::connect::{shake_hands, unix_stream, upgrade};
 use super::connection::Connection;
+use super::credentials;
 use super::home;
 use super::launch::{LaunchConfig, Transport};
 use super::process::raw;
@@ -51,6 +52,7 @@ pub(super) async fn start_child(
     path: &Path,
 ) -> Result<(ChildProcess, Option<PathBuf>, Wire), StartError> {
     let home = home::check(&config.home, &config.config)?;
+    credentials::hide(config, &home);
     registry::prepare(&config.run_dir)?;
     let with_socket = config.transport == Transport::Unix;
     let entry = Entry::create(&config.run_dir, &config.owner)?;

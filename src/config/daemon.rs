@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use toml::de::DeValue;
+
 use crate::config::defaults;
 use crate::config::document::{Reading, Value};
 use crate::config::problem::Problem;
@@ -15,6 +17,20 @@ pub struct DaemonConfig {
     pub state_dir: PathBuf,
     /// What is logged, as `tracing_subscriber::EnvFilter` reads it.
     pub log: String,
+    /// Where the log also goes.
+    pub log_file: LogFile,
+}
+
+/// Where the daemon's log goes beside standard error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogFile {
+    /// To `logs/tieline.log` in the state directory.
+    #[default]
+    Standard,
+    /// To a file of this absolute path.
+    At(PathBuf),
+    /// Nowhere.
+    None,
 }
 
 impl DaemonConfig {
@@ -25,6 +41,7 @@ impl DaemonConfig {
         let mut config = Self {
             state_dir: default.unwrap_or_default(),
             log: defaults::LOG.to_owned(),
+            log_file: LogFile::default(),
         };
         let table = value.and_then(|value| value.table("a table of settings of the daemon"));
         let mut state_dir_is_given = false;
@@ -38,6 +55,12 @@ impl DaemonConfig {
             }
             if let Some(log) = table.get("log").and_then(|value| read_log(&value)) {
                 config.log = log;
+            }
+            if let Some(file) = table
+                .get("log_file")
+                .and_then(|value| read_log_file(&value))
+            {
+                config.log_file = file;
             }
             table.finish();
         }
@@ -63,6 +86,15 @@ fn check_state_dir(value: &Value<'_>, path: &Path) {
         value.reading().note(value.objection(&message));
     }
     socket_path::check(value, &path.join("control.sock"));
+}
+
+fn read_log_file(value: &Value<'_>) -> Option<LogFile> {
+    const EXPECTED: &str = "true, false, or the path of a file";
+    match value.raw() {
+        DeValue::Boolean(true) => Some(LogFile::Standard),
+        DeValue::Boolean(false) => Some(LogFile::None),
+        _ => value.path(EXPECTED).map(LogFile::At),
+    }
 }
 
 fn read_log(value: &Value<'_>) -> Option<String> {

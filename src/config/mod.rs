@@ -42,7 +42,7 @@ pub use crate::config::access::{Access, Direct, Groups};
 use crate::config::channel::Declared;
 pub use crate::config::channel::{ChannelConfig, ConsoleConfig};
 pub use crate::config::codex::{CodexConfig, Transport};
-pub use crate::config::daemon::DaemonConfig;
+pub use crate::config::daemon::{DaemonConfig, LogFile};
 pub use crate::config::discover::{Looked, NotFound, Surroundings, discover};
 pub use crate::config::dispatcher::{
     Approvals, DispatcherConfig, OnBusy, OnInterrupted, OnLostThread, Prompts, Reply,
@@ -135,6 +135,15 @@ impl Config {
     /// Returns the socket of the control API.
     pub fn control_socket(&self) -> PathBuf {
         self.daemon.state_dir.join("control.sock")
+    }
+
+    /// Returns the file that the daemon logs to, if it does.
+    pub fn log_file(&self) -> Option<PathBuf> {
+        match &self.daemon.log_file {
+            LogFile::Standard => Some(self.daemon.state_dir.join("logs/tieline.log")),
+            LogFile::At(path) => Some(path.clone()),
+            LogFile::None => None,
+        }
     }
 
     /// Returns the socket of a console channel: the configured one, or

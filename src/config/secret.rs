@@ -3,6 +3,8 @@
 //! The configuration names a secret's source, never the secret itself, so that a configuration
 //! can be shown, kept in version control and pasted into a bug report.
 
+mod permission;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
@@ -19,6 +21,7 @@ use tokio::time::timeout;
 use toml::de::DeValue;
 
 use crate::config::document::Value;
+use crate::redact::{Fitness, MARK, MIN_CHARS, Redactor, redactor};
 
 /// How long a command may take to print a secret: long enough for a person to unlock a keyring.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
@@ -26,7 +29,7 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 const MAX_BYTES: usize = 64 * 1024;
 
 /// A text that is never shown: `Debug` and `Display` write `[secret]`, and memory is wiped when it
-/// is dropped.
+/// is dropped. What was fetched is known to the [`redactor`] as well, which keeps it.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
@@ -36,6 +39,11 @@ impl Secret {
         Self(SecretString::from(text.into()))
     }
 
+    /// Has every way out blank it from now on. Returns how well that works.
+    pub fn hide(&self) -> Fitness {
+        redactor().learn(self.expose())
+    }
+
     /// Returns the text itself, for the one call that sends it to whom it is meant for.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -43,7 +51,9 @@ impl Secret {
 
     /// Takes over what a platform has handed out.
     pub fn from_secrecy(secret: &SecretString) -> Self {
-        Self(secret.clone())
+        let secret = Self(secret.clone());
+        secret.hide();
+        secret
     }
 
     /// Returns a copy for a channel, which is as shy.
@@ -145,7 +155,31 @@ impl SecretSource {
             "" => Err(SecretError::Empty {
                 source_of_it: self.clone(),
             }),
-            trimmed => Ok(Secret::new(trimmed)),
+            trimmed => {
+                let secret = Secret::new(trimmed);
+                self.warn_of(secret.hide());
+                Ok(secret)
+            }
+        }
+    }
+}
+
+impl SecretSource {
+    /// Says what does not become a secret, once for each time that it is fetched.
+    fn warn_of(&self, fitness: Fitness) {
+        let source = self;
+        match fitness {
+            Fitness::Fit => {}
+            Fitness::TooShort => tracing::warn!(
+                %source,
+                "a secret has fewer than {MIN_CHARS} characters and is not blanked where it turns up; \
+                 use a longer one"
+            ),
+            Fitness::Common => tracing::warn!(
+                %source,
+                "a secret looks like a common word, which is blanked now wherever it is written; use \
+                 a random one"
+            ),
         }
     }
 }
@@ -179,6 +213,15 @@ pub enum SecretError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Others can read the file.
+    #[error(
+        "secret unavailable: others on this machine can read {}; run `chmod 600 {}`, and replace the \
+         secret if somebody may have", path.display(), path.display()
+    )]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
     },
     /// The command could not be run.
     #[error("secret unavailable: cannot run {program}")]
@@ -248,11 +291,17 @@ fn read_command(value: &Value<'_>) -> Option<Vec<String>> {
 }
 
 async fn read_file(path: &PathBuf) -> Result<Vec<u8>, SecretError> {
-    let read = async { read_bounded(tokio::fs::File::open(path).await?).await };
-    read.await.map_err(|source| SecretError::File {
+    let failed = |source| SecretError::File {
         path: path.clone(),
         source,
-    })
+    };
+    let file = tokio::fs::File::open(path).await.map_err(failed)?;
+    let file = file.into_std().await;
+    if permission::is_open_to_others(&file, path).map_err(failed)? {
+        return Err(SecretError::OpenToOthers { path: path.clone() });
+    }
+    let file = tokio::fs::File::from_std(file);
+    read_bounded(file).await.map_err(failed)
 }
 
 async fn run(command: &[String]) -> Result<Vec<u8>, SecretError> {
@@ -287,7 +336,17 @@ async fn run(command: &[String]) -> Result<Vec<u8>, SecretError> {
         })?
         .map_err(failed_to_run)?;
     if stdout.len() <= MAX_BYTES && !status.success() {
-        let stderr = String::from_utf8_lossy(&stderr);
+        // What it had printed by then is a secret, and it may say so on its standard error.
+        let printed = String::from_utf8_lossy(&stdout);
+        let printed = printed.trim();
+        let aside = Redactor::default();
+        aside.learn(printed);
+        let stderr = redactor().redact_owned(String::from_utf8_lossy(&stderr).into_owned());
+        let stderr = aside.redact_owned(stderr);
+        let stderr = match printed {
+            "" => stderr,
+            printed => stderr.replace(printed, MARK),
+        };
         let last = stderr.lines().rev().find(|line| !line.trim().is_empty());
         return Err(SecretError::Failed {
             program: program.to_owned(),
@@ -317,6 +376,10 @@ async fn read_bounded(reader: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
     use super::*;
 
     fn nothing(_name: &str) -> Option<OsString> {
@@ -325,6 +388,15 @@ mod tests {
 
     fn command(script: &str) -> SecretSource {
         SecretSource::Command(vec!["sh".into(), "-c".into(), script.into()])
+    }
+
+    fn write(path: &Path, content: impl AsRef<[u8]>) {
+        std::fs::write(path, content).unwrap();
+        set_mode(path, 0o600);
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
     async fn error_of(source: SecretSource) -> String {
@@ -375,7 +447,7 @@ mod tests {
     async fn file_gives_its_content_without_the_last_line_end() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
-        std::fs::write(&path, " xoxb-1\r\n").unwrap();
+        write(&path, " xoxb-1\r\n");
         let secret = SecretSource::File(path).resolve().await.unwrap();
         assert_eq!(secret.expose(), " xoxb-1");
     }
@@ -389,16 +461,70 @@ mod tests {
             error_of(SecretSource::File(path.clone())).await,
             format!("secret unavailable: cannot read {shown}")
         );
-        std::fs::write(&path, b"xoxb-\xff").unwrap();
+        write(&path, b"xoxb-\xff");
         assert_eq!(
             error_of(SecretSource::File(path.clone())).await,
             format!("secret unavailable: file {shown} is not UTF-8 text")
         );
-        std::fs::write(&path, "x".repeat(MAX_BYTES + 1)).unwrap();
+        write(&path, "x".repeat(MAX_BYTES + 1));
         assert_eq!(
             error_of(SecretSource::File(path.clone())).await,
             format!("secret unavailable: file {shown} gives more than 64 KiB")
         );
+    }
+
+    #[tokio::test]
+    async fn file_that_others_can_read_is_refused_also_behind_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, link) = (
+            directory.path().join("token"),
+            directory.path().join("link"),
+        );
+        write(&path, "xoxb-1");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let source = |path: &Path| SecretSource::File(path.to_owned());
+        assert_eq!(source(&link).resolve().await.unwrap().expose(), "xoxb-1");
+        for mode in [0o640, 0o604, 0o644] {
+            set_mode(&path, mode);
+            for path in [&path, &link] {
+                let error = error_of(source(path)).await;
+                let shown = path.display();
+                assert_eq!(
+                    error,
+                    format!(
+                        "secret unavailable: others on this machine can read {shown}; run `chmod 600 \
+                         {shown}`, and replace the secret if somebody may have"
+                    )
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_failing_command_had_printed_is_not_in_what_it_says() {
+        for (secret, shown) in [("xoxb-1", "[secret]"), ("\"hunter2/hunter2\"", "[secret]")] {
+            let script = format!("echo '{secret}'; echo 'got {secret}, then lost it' >&2; exit 3");
+            assert_eq!(
+                error_of(command(&script)).await,
+                format!(
+                    "secret unavailable: sh failed (exit status: 3): got {shown}, then lost it"
+                )
+            );
+        }
+        let script = "echo 'hunter2+hunter2'; echo 'GET /?token=hunter2%2Bhunter2' >&2; exit 3";
+        assert_eq!(
+            error_of(command(script)).await,
+            "secret unavailable: sh failed (exit status: 3): GET /?token=[secret]"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_fetched_is_known_to_every_way_out() {
+        let secret = command("echo fetched-for-every-way-out")
+            .resolve()
+            .await
+            .unwrap();
+        assert_eq!(redactor().redact(secret.expose()), MARK);
     }
 
     #[tokio::test]

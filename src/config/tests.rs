@@ -50,6 +50,7 @@ fn minimal_file_gets_every_default() {
         DaemonConfig {
             state_dir: PathBuf::from("/home/mei/.local/state/tieline"),
             log: "info".into(),
+            log_file: LogFile::Standard,
         }
     );
     let terminal = ChannelId::new("terminal");

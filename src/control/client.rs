@@ -16,10 +16,12 @@ use crate::control::completions::{CompletionReceipt, CompletionReport};
 use crate::control::error::{ErrorBody, ErrorEnvelope};
 use crate::control::key::KEY;
 use crate::control::pairings::{PairedPerson, Pairings};
+use crate::control::restart::{RestartOrder, RestartOrdered};
 use crate::control::sessions::{
     ChangedSession, NewSession, NewTurn, SessionEnded, SessionStatus, TurnInterrupted, TurnReceipt,
 };
 use crate::control::status::Status;
+use crate::control::stream::EventStream;
 use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, TeammateStatus};
 
 /// How long an answer may take.
@@ -134,6 +136,15 @@ impl Client {
     /// When there is no answer, or it is not understood.
     pub async fn status(&self) -> Result<Status, ClientError> {
         self.get("/v1/status").await
+    }
+
+    /// Has the daemon restart.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it would not come up again.
+    pub async fn restart(&self, order: &RestartOrder) -> Result<RestartOrdered, ClientError> {
+        self.request(Method::POST, "/v1/restart", Some(order)).await
     }
 
     /// Asks who waits to be let in, and who was.
@@ -392,23 +403,31 @@ impl Client {
             return serde_json::from_slice(&bytes)
                 .map_err(|source| ClientError::NotUnderstood { source });
         }
-        let ErrorBody {
-            code,
-            message,
-            hint,
-        } = serde_json::from_slice(&bytes)
-            .map(|ErrorEnvelope { error }| error)
-            .unwrap_or_else(|_| ErrorBody {
-                code: String::new(),
-                message: format!("the daemon answered {status}"),
-                hint: None,
-            });
-        Err(ClientError::Refused {
-            status,
-            code,
-            message,
-            hint,
-        })
+        Err(refused(status, &bytes))
+    }
+
+    /// Listens to events as they happen.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it is not a success.
+    pub async fn stream(&self, route: &str) -> Result<EventStream, ClientError> {
+        let client = tieline_net::local_http(&self.socket)
+            .map_err(|source| ClientError::NoClient { source })?;
+        let request = client.get(format!("http://localhost{route}"));
+        let answer = timeout(DEADLINE, request.send())
+            .await
+            .map_err(|_elapsed| ClientError::Slow)?
+            .map_err(|error| self.failed(error))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(EventStream::new(self.clone(), answer));
+        }
+        let bytes = timeout(DEADLINE, answer.bytes())
+            .await
+            .map_err(|_elapsed| ClientError::Slow)?
+            .map_err(|error| self.failed(error))?;
+        Err(refused(status, &bytes))
     }
 
     async fn ask(
@@ -439,7 +458,7 @@ impl Client {
         Ok((answer.status(), bytes))
     }
 
-    fn failed(&self, error: reqwest::Error) -> ClientError {
+    pub(super) fn failed(&self, error: reqwest::Error) -> ClientError {
         let socket = self.socket.clone();
         if !error.is_connect() {
             return ClientError::Broken {
@@ -455,6 +474,27 @@ impl Client {
                 source: kind.map_or_else(|| io::Error::other(error.without_url()), io::Error::from),
             },
         }
+    }
+}
+
+/// Returns what an answer says that is not a success.
+fn refused(status: StatusCode, bytes: &[u8]) -> ClientError {
+    let ErrorBody {
+        code,
+        message,
+        hint,
+    } = serde_json::from_slice(bytes)
+        .map(|ErrorEnvelope { error }| error)
+        .unwrap_or_else(|_| ErrorBody {
+            code: String::new(),
+            message: format!("the daemon answered {status}"),
+            hint: None,
+        });
+    ClientError::Refused {
+        status,
+        code,
+        message,
+        hint,
     }
 }
 

@@ -44,6 +44,8 @@ pub enum Code {
     NameTaken,
     /// There are as many as there may be.
     TooMany,
+    /// As many listen as can.
+    TooManyListeners,
     /// It is closed, and takes nothing more.
     Closed,
     /// The configuration has it turned off.
@@ -68,6 +70,8 @@ pub enum Code {
     CodexUnavailable,
     /// It cannot be done as things are in the workspace.
     WorkspaceConflict,
+    /// A daemon that is started now would not come up.
+    CannotRestart,
     /// The daemon cannot use its disk now; nothing has changed.
     LedgerUnavailable,
     /// The daemon did not come to it in time.
@@ -91,6 +95,7 @@ impl Code {
         Self::Expired,
         Self::NameTaken,
         Self::TooMany,
+        Self::TooManyListeners,
         Self::Closed,
         Self::TurnedOff,
         Self::UnknownSession,
@@ -103,6 +108,7 @@ impl Code {
         Self::CodexRefused,
         Self::CodexUnavailable,
         Self::WorkspaceConflict,
+        Self::CannotRestart,
         Self::LedgerUnavailable,
         Self::Busy,
     ];
@@ -124,6 +130,7 @@ impl Code {
             Self::Expired => "expired",
             Self::NameTaken => "name-taken",
             Self::TooMany => "too-many",
+            Self::TooManyListeners => "too-many-listeners",
             Self::Closed => "closed",
             Self::TurnedOff => "turned-off",
             Self::UnknownSession => "unknown-session",
@@ -136,6 +143,7 @@ impl Code {
             Self::CodexRefused => "codex-refused",
             Self::CodexUnavailable => "codex-unavailable",
             Self::WorkspaceConflict => "workspace-conflict",
+            Self::CannotRestart => "cannot-restart",
             Self::LedgerUnavailable => "ledger-unavailable",
             Self::Busy => "busy",
         }
@@ -168,10 +176,12 @@ impl Code {
             | Self::ThreadTaken
             | Self::TurnMismatch
             | Self::CodexRefused
-            | Self::WorkspaceConflict => StatusCode::CONFLICT,
-            Self::LedgerUnavailable | Self::Busy | Self::CodexUnavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            | Self::WorkspaceConflict
+            | Self::CannotRestart => StatusCode::CONFLICT,
+            Self::LedgerUnavailable
+            | Self::TooManyListeners
+            | Self::Busy
+            | Self::CodexUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

@@ -6,13 +6,16 @@
 //! - [`status`]: what the daemon tells about itself
 //! - [`pairings`]: who asks to be let in, and who was
 //! - [`messages`]: what became of the messages
+//! - [`events`]: what happens
+//! - [`health`], [`metrics`]: for those who watch over it
 //! - [`completions`]: results that are reported from outside
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
 //! - [`sessions`]: conversations of programs, and their turns
+//! - [`restart`]: having the daemon restart
 //! - [`error`]: what is wrong, by name
 //! - `body`, `key`: what a request says, and under which key it can be repeated
 //! - [`server`]: the routes, and who is served
-//! - [`client`]: the other end, for the command line
+//! - [`client`], [`stream`]: the other end, for the command line
 //!
 //! **Invariant**: nothing here keeps state of its own; what is told is asked for when it is told.
 
@@ -20,12 +23,18 @@ mod body;
 pub mod client;
 pub mod completions;
 pub mod error;
+pub mod events;
+pub mod health;
 mod key;
 pub mod messages;
+pub mod metrics;
 pub mod pairings;
+mod redaction;
+pub mod restart;
 pub mod server;
 pub mod sessions;
 pub mod status;
+pub mod stream;
 pub mod teammates;
 #[cfg(test)]
 mod tests;
@@ -35,8 +44,12 @@ pub use crate::control::client::{
 };
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::error::Code;
+pub use crate::control::health::{HealthStatus, Problem};
 pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
+pub use crate::control::restart::{
+    NoRestarts, RestartOrder, RestartOrdered, RestartRefused, Restarts,
+};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
 pub use crate::control::sessions::{
     ChangedSession, Mode, NewSession, NewTurn, SessionEnded, SessionFailure, SessionStatus,
@@ -44,8 +57,9 @@ pub use crate::control::sessions::{
 };
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, OpenTurn, OutboxStatus, Status, TeammateCounts,
+    LedgerStatus, LoginProblem, OpenTurn, OutboxStatus, Status, TeammateCounts,
 };
+pub use crate::control::stream::{EventStream, Streamed};
 pub use crate::control::teammates::{
     DoingStatus, FurtherTask, NewTeammate, TaskDetails, TaskResult, TaskStatus, TeammateDetails,
     TeammateHalted, TeammateStatus, Teammates, WorkspaceStatus,

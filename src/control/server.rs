@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Method, Uri};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -27,19 +27,26 @@ use tokio_util::sync::CancellationToken;
 use crate::control::body::{Asked, MAX_JSON, Wanted};
 use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
+use crate::control::events::{self, Streams};
+use crate::control::health;
 use crate::control::messages::{MAX_MESSAGES, Messages};
-use crate::control::pairings;
+use crate::control::metrics;
+use crate::control::restart::{self, Restarts};
 use crate::control::sessions;
 use crate::control::status::Status;
 use crate::control::teammates;
+use crate::control::{pairings, redaction};
 use crate::dispatcher::Handle;
 use crate::events::Events;
 use crate::id::DispatcherId;
 use crate::intake::PairingDesk;
 use crate::ledger::LedgerError;
+use crate::metrics::Metrics;
 
 /// How many connections are served at a time.
-pub const MAX_CONNECTIONS: usize = 64;
+///
+/// Those that listen to events are among them: [`MAX_STREAMS`](super::events::MAX_STREAMS).
+pub const MAX_CONNECTIONS: usize = 256;
 /// How long a connection may take to send the header of a request, and may idle between two.
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 /// How long the daemon may take to say how it is.
@@ -74,6 +81,10 @@ pub struct Api {
     pub dispatchers: Arc<BTreeMap<DispatcherId, Handle>>,
     /// What happens.
     pub events: Events,
+    /// Who can have the daemon restart.
+    pub restarts: Arc<dyn Restarts>,
+    /// What was counted.
+    pub metrics: Metrics,
 }
 
 impl Api {
@@ -93,7 +104,7 @@ impl Api {
 }
 
 /// Returns every route. A new one is a line here and a function below.
-fn routes(api: Api) -> Router {
+fn routes(api: Api, stop: CancellationToken) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/pairings", get(pairings::list))
@@ -102,6 +113,11 @@ fn routes(api: Api) -> Router {
             post(pairings::confirm).delete(pairings::revoke),
         )
         .route("/v1/messages", get(messages))
+        .route("/v1/restart", post(restart::order))
+        .route("/v1/events", get(events::page))
+        .route("/v1/events/stream", get(events::stream))
+        .route("/healthz", get(health::health))
+        .route("/metrics", get(metrics::metrics))
         .route(
             "/v1/dispatchers/{id}/completions",
             post(completions::report).layer(DefaultBodyLimit::max(MAX_REPORT)),
@@ -144,13 +160,19 @@ fn routes(api: Api) -> Router {
         )
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::map_response(redaction::redact))
+        .layer(Extension(Streams::until(stop)))
         .with_state(api)
 }
 
 async fn status(State(api): State<Api>) -> Result<Json<Status>, ApiError> {
+    status_of(&api).await.map(Json)
+}
+
+/// Returns how the daemon is.
+pub(super) async fn status_of(api: &Api) -> Result<Status, ApiError> {
     timeout(STATUS_DEADLINE, api.status.status())
         .await
-        .map(Json)
         .map_err(|_elapsed| {
             ApiError::new(
                 Code::Busy,
@@ -244,7 +266,7 @@ impl ControlServer {
     /// 3 s, and the socket file is removed. All tasks that this starts have ended when it
     /// returns.
     pub async fn serve(self, api: Api, stop: CancellationToken) {
-        let router = routes(api);
+        let router = routes(api, stop.clone());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {

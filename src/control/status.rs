@@ -53,6 +53,9 @@ pub struct DispatcherStatus {
     /// Its last failure, in one sentence.
     #[serde(default)]
     pub last_error: Option<String>,
+    /// Why Codex cannot sign in to its model, if it cannot: messages are kept until it can.
+    #[serde(default)]
+    pub login_problem: Option<LoginProblem>,
     /// What is wrong with it and does not keep it from working, each in one sentence.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -68,6 +71,20 @@ pub struct DispatcherStatus {
     /// How its teammates are.
     #[serde(default)]
     pub teammates: TeammateCounts,
+}
+
+/// That Codex cannot sign in to its model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoginProblem {
+    /// Since when.
+    #[serde(with = "rfc3339")]
+    pub since: SystemTime,
+    /// The name of the failure: `provider-auth-failed` or `secret-unavailable`.
+    pub kind: String,
+    /// The cause, in Codex's words or the provider's.
+    pub message: String,
+    /// What mends it: a command, or which key to set.
+    pub remedy: String,
 }
 
 /// How many of a dispatcher's teammates are at what; those that have left do not count.

@@ -46,6 +46,7 @@ fn status() -> Status {
             since: at(1_795_166_101, 0),
             last_started_at: None,
             last_error: Some("codex ended".into()),
+            login_problem: None,
             warnings: vec!["a skill is broken".into()],
             restarts: 2,
             child: Some(ChildStatus {
@@ -177,12 +178,14 @@ impl Running {
             status: source,
             pairings: PairingDesk::new(ledger.clone(), Default::default()),
             events: crate::events::Events::none(),
+            metrics: crate::metrics::Metrics::new(),
             dispatchers: Arc::new(
                 make(directory.path(), &ledger)
                     .into_iter()
                     .map(|handle| (handle.id().clone(), handle))
                     .collect(),
             ),
+            restarts: Arc::new(NoRestarts),
         };
         #[expect(clippy::disallowed_methods, reason = "`end` awaits it")]
         let served = tokio::spawn(server.serve(api, stop.clone()));

@@ -31,6 +31,14 @@ impl Secrets {
     ///
     /// When one or more cannot be had.
     pub async fn fetch(config: &Config) -> Result<Self, MissingSecrets> {
+        match Self::gather(config).await {
+            (secrets, missing) if missing.0.is_empty() => Ok(secrets),
+            (_, missing) => Err(missing),
+        }
+    }
+
+    /// Fetches those that can be had, and tells which cannot.
+    pub async fn gather(config: &Config) -> (Self, MissingSecrets) {
         let connected = config
             .channels
             .iter()
@@ -61,21 +69,22 @@ impl Secrets {
                 Err(error) => missing.push(error),
             }
         }
-        if missing.is_empty() {
-            Ok(Self(secrets))
-        } else {
-            Err(MissingSecrets(missing))
-        }
+        (Self(secrets), MissingSecrets(missing))
     }
 
     /// Returns the secret that stands under `key` of a channel.
     pub fn get(&self, channel: &ChannelId, key: &'static str) -> Option<&Secret> {
         self.0.get(&(channel.clone(), key))
     }
+}
 
-    /// Returns every secret.
-    pub fn iter(&self) -> impl Iterator<Item = &Secret> {
-        self.0.values()
+impl MissingSecrets {
+    /// Returns which secrets of a channel are missing, and why, a sentence each.
+    pub fn of_channel(&self, channel: &ChannelId) -> Vec<String> {
+        let of_it = self.0.iter().filter(|missing| missing.channel == *channel);
+        of_it
+            .map(|Missing { key, error, .. }| format!("{key}: {}", WithCauses(error)))
+            .collect()
     }
 }
 
@@ -100,9 +109,15 @@ impl fmt::Display for MissingSecrets {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
     use super::*;
+
+    fn write(path: &Path, secret: &str) {
+        fs::write(path, secret).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
 
     fn config(directory: &Path) -> Config {
         let text = "
@@ -130,14 +145,14 @@ channels = [\"team\"]
     #[tokio::test]
     async fn secrets_of_connected_channels_are_fetched() {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("app"), "xapp-1\n").unwrap();
-        fs::write(directory.path().join("bot"), "xoxb-1\n").unwrap();
+        write(&directory.path().join("app"), "xapp-1\n");
+        write(&directory.path().join("bot"), "xoxb-1\n");
         let secrets = Secrets::fetch(&config(directory.path())).await.unwrap();
         let team = ChannelId::new("team");
         let get = |key| secrets.get(&team, key).map(Secret::expose);
         assert_eq!(get("app_token"), Some("xapp-1"));
         assert_eq!(get("bot_token"), Some("xoxb-1"));
-        assert_eq!(secrets.iter().count(), 2);
+        assert_eq!(secrets.0.len(), 2);
         let shown = format!("{secrets:?}");
         assert!(!shown.contains("xapp-1"), "{shown}");
     }
@@ -145,7 +160,7 @@ channels = [\"team\"]
     #[tokio::test]
     async fn all_that_are_missing_are_told_at_once() {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("app"), "\n").unwrap();
+        write(&directory.path().join("app"), "\n");
         let missing = Secrets::fetch(&config(directory.path())).await.unwrap_err();
         let shown = missing.to_string();
         let shown = shown.replace(&directory.path().display().to_string(), "$DIR");

@@ -34,6 +34,7 @@ pub(super) fn of_dispatcher(
         outgoing: directories.outgoing.clone(),
         worktrees: directories.worktrees.join(id.as_str()),
         events: events.clone(),
+        restart_notice: None,
     })
 }
 
@@ -76,7 +77,7 @@ pub(super) fn launch(
     Ok(launch)
 }
 
-fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
+pub(super) fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
     let mut overrides = Map::new();
     if let Some(effort) = &dispatcher.effort {
         overrides.insert(

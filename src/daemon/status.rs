@@ -14,10 +14,11 @@ use crate::codex::ChildState;
 use crate::config::Config;
 use crate::control::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, Messages, OpenTurn, OutboxStatus, Status, StatusSource, TeammateCounts,
+    LedgerStatus, LoginProblem, Messages, OpenTurn, OutboxStatus, Status, StatusSource,
+    TeammateCounts,
 };
 use crate::daemon::messages;
-use crate::dispatcher::{Condition, Handle, Line};
+use crate::dispatcher::{self, Handle, Line};
 use crate::id::{DispatcherId, SessionId, TeammateId};
 use crate::ledger::{
     Counts, LaneRecord, Ledger, LedgerError, LedgerHealth, MessageState, Owner, SettledTurn,
@@ -40,13 +41,14 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn new(
         config: &Config,
+        started_at: SystemTime,
         ledger: Ledger,
         lines: BTreeMap<ChannelId, Line>,
         handles: BTreeMap<DispatcherId, Handle>,
         histories: BTreeMap<ChannelId, watch::Receiver<backfill::Report>>,
     ) -> Self {
         Self {
-            started_at: SystemTime::now(),
+            started_at,
             config: config.path.clone(),
             state_dir: config.daemon.state_dir.clone(),
             ledger,
@@ -56,7 +58,8 @@ impl Reporter {
         }
     }
 
-    async fn dispatcher(&self, id: &DispatcherId, condition: Condition) -> DispatcherStatus {
+    async fn dispatcher(&self, id: &DispatcherId, handle: &Handle) -> DispatcherStatus {
+        let (condition, login) = (handle.condition(), handle.login_problem());
         let mut lanes = self.ledger.lanes(id).await.unwrap_or_else(|failure| {
             warn!(error = %failure, "the lanes cannot be told");
             Vec::new()
@@ -100,6 +103,7 @@ impl Reporter {
             since: record.changed_at,
             last_started_at: record.last_started_at,
             last_error: record.last_error,
+            login_problem: login.map(login_problem),
             warnings,
             restarts: record.restarts,
             child: condition.child.map(|child| ChildStatus {
@@ -124,7 +128,7 @@ impl StatusSource for Reporter {
         });
         let mut dispatchers = Vec::with_capacity(self.handles.len());
         for (id, handle) in &self.handles {
-            dispatchers.push(self.dispatcher(id, handle.condition()).await);
+            dispatchers.push(self.dispatcher(id, handle).await);
         }
         let channels = self.lines.iter().map(|(id, line)| {
             ChannelStatus::new(
@@ -156,6 +160,15 @@ impl StatusSource for Reporter {
 
     async fn messages(&self, limit: usize) -> Result<Messages, LedgerError> {
         messages::tell(&self.ledger, limit).await
+    }
+}
+
+fn login_problem(problem: dispatcher::LoginProblem) -> LoginProblem {
+    LoginProblem {
+        since: problem.since,
+        kind: problem.kind.as_str().to_owned(),
+        message: problem.message,
+        remedy: problem.remedy,
     }
 }
 

@@ -13,7 +13,7 @@ pub mod model;
 pub mod provision;
 pub mod script;
 
-mod scratch;
+pub(crate) mod scratch;
 mod stage;
 
 use std::env;
@@ -65,7 +65,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<Outcome> {
     let stop = CancellationToken::new();
     let mut signals = Signals::new()?;
     let scratch =
-        Scratch::new().context("cannot make a directory for the demo; is TMPDIR right?")?;
+        Scratch::new("demo").context("cannot make a directory for the demo; is TMPDIR right?")?;
 
     let (stage, model) = if args.login {
         let workspace = env::current_dir().context("cannot tell the current directory")?;
@@ -118,7 +118,11 @@ async fn converse(stage: &Stage, stop: CancellationToken) -> anyhow::Result<Outc
         Ok(())
     };
     stage::together(
-        daemon::run(config.clone(), Secrets::default(), stop.clone()),
+        async {
+            daemon::run(config.clone(), Secrets::default(), stop.clone())
+                .await
+                .map(drop)
+        },
         client,
         &stop,
     )

@@ -21,10 +21,12 @@ use tokio::time::sleep;
 
 pub use self::error::{ProbeError, ProvisionError};
 use crate::codex::Environment;
-use crate::codex::binary::{self, BIN_VARIABLE, BinaryError, MINIMUM_VERSION, Version};
+use crate::codex::binary::{
+    self, BIN_VARIABLE, BinaryError, MINIMUM_VERSION, TESTED_VERSION, Version,
+};
 
 /// The version of Codex that tieline is developed and tested with, and that is fetched.
-pub const PINNED: Version = Version::new(0, 169, 0);
+pub const PINNED: Version = TESTED_VERSION;
 
 /// How often the lock is looked at while another process has it.
 const LOCK_INTERVAL: Duration = Duration::from_millis(100);

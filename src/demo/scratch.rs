@@ -1,4 +1,4 @@
-//! A private directory that goes with the demo.
+//! A private directory that goes with what is tried in it.
 
 use std::env;
 use std::fs::{self, DirBuilder};
@@ -15,38 +15,38 @@ const MAX_PARENT_BYTES: usize = 32;
 /// A private directory under the temporary one. Removed when dropped; [`remove`](Self::remove)
 /// also tells whether that worked.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     path: PathBuf,
 }
 
 impl Scratch {
-    /// Makes a new one, for the user alone.
-    pub(super) fn new() -> io::Result<Self> {
+    /// Makes a new one, for the user alone; `what` is tried there, in few letters.
+    pub(crate) fn new(what: &str) -> io::Result<Self> {
         let mut parent = env::temp_dir();
         if !parent.is_absolute() || parent.as_os_str().as_bytes().len() > MAX_PARENT_BYTES {
             parent = PathBuf::from("/tmp");
         }
         let name = Uuid::now_v7().simple().to_string();
         // The end of the id is its random part.
-        let path = parent.join(format!("tieline-demo-{}", &name[20..]));
+        let path = parent.join(format!("tieline-{what}-{}", &name[20..]));
         private_dir(&path)?;
         Ok(Self { path })
     }
 
     /// Makes a private directory in it.
-    pub(super) fn directory(&self, name: &str) -> io::Result<PathBuf> {
+    pub(crate) fn directory(&self, name: &str) -> io::Result<PathBuf> {
         let path = self.path.join(name);
         private_dir(&path)?;
         Ok(path)
     }
 
     /// Returns where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Removes it with all that is in it.
-    pub(super) fn remove(self) -> io::Result<()> {
+    pub(crate) fn remove(self) -> io::Result<()> {
         fs::remove_dir_all(&self.path)
     }
 }
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn it_is_private_short_enough_for_sockets_and_goes_away() {
-        let scratch = Scratch::new().unwrap();
+        let scratch = Scratch::new("demo").unwrap();
         let path = scratch.path().to_owned();
         let inner = scratch.directory("state").unwrap();
         for directory in [&path, &inner] {
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn two_of_a_moment_differ() {
-        let (one, other) = (Scratch::new().unwrap(), Scratch::new().unwrap());
+        let (one, other) = (Scratch::new("demo").unwrap(), Scratch::new("demo").unwrap());
         assert_ne!(one.path(), other.path());
     }
 }

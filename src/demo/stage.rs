@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn scripted_stage_names_nothing_of_the_users() {
-        let scratch = Scratch::new().unwrap();
+        let scratch = Scratch::new("demo").unwrap();
         let stage = Stage::scripted(&scratch, &codex(), "http://127.0.0.1:1/v1").unwrap();
         let config = stage.config();
         let dispatcher = &config.dispatchers[&DispatcherId::new("demo")];
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn login_stage_takes_the_users_settings_and_says_where_to_log_in() {
-        let scratch = Scratch::new().unwrap();
+        let scratch = Scratch::new("demo").unwrap();
         let (home, workspace) = (
             scratch.directory("h").unwrap(),
             scratch.directory("w").unwrap(),
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn login_without_a_home_says_how_to_log_in() {
-        let scratch = Scratch::new().unwrap();
+        let scratch = Scratch::new("demo").unwrap();
         let (home, workspace) = (scratch.path().join("none"), scratch.directory("w").unwrap());
         let error = Stage::login(&scratch, &codex(), home, workspace).unwrap_err();
         assert!(error.to_string().contains("codex login` first"), "{error}");

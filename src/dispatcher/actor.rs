@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tieline_channel::{Channel, ChannelId, Conversation, Message, Status};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,10 +15,11 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::calls::Calls;
 use super::lane::{Lane, LaneContext};
+use super::login::{Login, LoginProblem};
 use super::outage::Outage;
 use super::status_board::StatusBoard;
 use super::supervisor::{Condition, Link, Supervisor};
-use super::waiting::has_work;
+use super::waiting::{self, has_work};
 use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
@@ -26,9 +27,10 @@ use crate::config::Sessions;
 use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{
-    LaneRecord, Ledger, LedgerError, MessageRecord, MessageState, SessionState, WorktreeFate,
+    LaneRecord, Ledger, LedgerError, Lifecycle, MessageRecord, MessageState, Origin, SessionState,
+    WorktreeFate,
 };
-use crate::sessions::Pulse;
+use crate::sessions::Changes;
 use crate::teammates::{Roster, Rules, WhatTheyDo};
 use tieline_channel::retry::RestartPolicy;
 
@@ -62,17 +64,24 @@ pub struct Handle {
     wakes: Arc<Wakes>,
     board: StatusBoard,
     condition: watch::Receiver<Condition>,
+    login: Login,
     pub(super) link: watch::Receiver<Link>,
     /// Tells that something has happened to a session.
-    pub(super) pulse: Pulse,
+    pub(super) changes: Changes,
     /// Told of what is reported and ordered from outside.
     pub(super) events: Events,
+    pulse: mpsc::Sender<oneshot::Sender<()>>,
 }
 
 impl Handle {
     /// Returns the dispatcher's name.
     pub fn id(&self) -> &DispatcherId {
         &self.settings.id
+    }
+
+    /// Returns whether a channel is one of the dispatcher's.
+    pub fn has_channel(&self, channel: &ChannelId) -> bool {
+        self.settings.config.channels.contains(channel)
     }
 
     /// Returns the lane of a conversation.
@@ -105,9 +114,49 @@ impl Handle {
         );
     }
 
+    /// Returns when the dispatcher has come round to answering: it gives its lanes their work.
+    /// `false` when it has ended.
+    pub async fn pulse(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.pulse.send(answer).await.is_ok() && answered.await.is_ok()
+    }
+
+    /// Returns the conversations that the dispatcher owes an answer, each once.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub async fn waiting_conversations(&self) -> Result<Vec<Origin>, LedgerError> {
+        let mut origins = Vec::new();
+        for lane in self.ledger.lanes(self.id()).await? {
+            if has_work(&lane) {
+                for origin in waiting::origins(&self.ledger, &lane).await? {
+                    if !origins.contains(&origin) {
+                        origins.push(origin);
+                    }
+                }
+            }
+        }
+        Ok(origins)
+    }
+
+    /// Returns when the dispatcher is ready, for the first time or again. Never, when it has ended.
+    pub async fn ready(&self) {
+        let mut condition = self.condition.clone();
+        let is_ready = |condition: &Condition| condition.record.state == Lifecycle::Ready;
+        if condition.wait_for(is_ready).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Returns what there is to show of the dispatcher and its child.
     pub fn condition(&self) -> Condition {
         self.condition.borrow().clone()
+    }
+
+    /// Returns why codex cannot sign in to its model, if it cannot.
+    pub fn login_problem(&self) -> Option<LoginProblem> {
+        self.login.problem()
     }
 }
 
@@ -125,6 +174,7 @@ pub struct Dispatcher {
     supervisor: Supervisor,
     wakes: Arc<Wakes>,
     reports: TaskTracker,
+    pulses: mpsc::Receiver<oneshot::Sender<()>>,
     serve_board: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -177,12 +227,14 @@ impl Dispatcher {
             announces: settings.config.teammates.announce,
             events: events.clone(),
         });
+        let login = Login::new(&settings.launch);
         let (supervisor, supervised) = Supervisor::new(
             settings.id.clone(),
             launch,
             launcher,
             ledger.clone(),
             RestartPolicy::new(restart.base, restart.max),
+            login.clone(),
             events.clone(),
         );
         let channels: BTreeMap<ChannelId, Arc<dyn Channel>> = lines
@@ -191,9 +243,10 @@ impl Dispatcher {
             .collect();
         let (board, serve_board) = StatusBoard::new(channels);
         let parallel = settings.config.teammates.parallel;
-        let pulse = Pulse::new();
+        let changes = Changes::new();
         let settings = Arc::new(settings);
         let reports = TaskTracker::new();
+        let (pulse, pulses) = mpsc::channel(1);
         let handle = Handle {
             settings: Arc::clone(&settings),
             ledger: ledger.clone(),
@@ -202,9 +255,11 @@ impl Dispatcher {
             wakes: Arc::clone(&wakes),
             board: board.clone(),
             condition: supervised.condition.clone(),
+            login: login.clone(),
             link: supervised.link.clone(),
-            pulse: pulse.clone(),
+            changes: changes.clone(),
             events: events.clone(),
+            pulse,
         };
         let context = Arc::new(LaneContext {
             settings,
@@ -214,9 +269,10 @@ impl Dispatcher {
             board,
             loading: Semaphore::new(LOADING),
             turns: Arc::new(Semaphore::new(parallel)),
+            login,
             doing,
             wakes: Arc::clone(&wakes),
-            pulse,
+            changes,
             events,
         });
         (
@@ -225,6 +281,7 @@ impl Dispatcher {
                 supervisor,
                 wakes,
                 reports,
+                pulses,
                 serve_board: Box::pin(serve_board),
             },
             handle,
@@ -239,6 +296,7 @@ impl Dispatcher {
             supervisor,
             wakes,
             reports,
+            mut pulses,
             serve_board,
         } = self;
         let span = info_span!("dispatcher", id = %context.settings.id);
@@ -246,12 +304,15 @@ impl Dispatcher {
         let stop_board = CancellationToken::new();
         let mut helpers = JoinSet::new();
         helpers.spawn(supervisor.run(stop_child.clone()).instrument(span.clone()));
+        let tending = (context.login.clone(), context.supervised.clone());
+        let tending = tending.0.tend(tending.1, stop_child.clone());
+        helpers.spawn(tending.instrument(span.clone()));
         let until = stop_board.clone();
         helpers.spawn(async move {
             until.run_until_cancelled(serve_board).await;
         });
 
-        run_lanes(&context, &wakes, &stop)
+        run_lanes(&context, &wakes, &mut pulses, &stop)
             .instrument(span.clone())
             .await;
 
@@ -268,7 +329,12 @@ impl Dispatcher {
 }
 
 /// Gives the lanes their work until `stop` is cancelled, then drains them.
-async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &CancellationToken) {
+async fn run_lanes(
+    context: &Arc<LaneContext>,
+    wakes: &Wakes,
+    pulses: &mut mpsc::Receiver<oneshot::Sender<()>>,
+    stop: &CancellationToken,
+) {
     let mut lanes = Lanes {
         context: Arc::clone(context),
         drain: CancellationToken::new(),
@@ -284,6 +350,8 @@ async fn run_lanes(context: &Arc<LaneContext>, wakes: &Wakes, stop: &Cancellatio
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
+            // Whoever asked may have gone.
+            Some(answer) = pulses.recv() => drop(answer.send(())),
             () = sleep_until(read_at) => read_at = lanes.wake_unfinished().await,
             woken = wakes.take() => {
                 outage.tell_woken(context, &woken).await;
@@ -520,6 +588,7 @@ mod tests {
             outgoing: root.join("outgoing"),
             worktrees: root.join("worktrees"),
             events: Events::none(),
+            restart_notice: None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod follow;
 mod load;
+mod login;
 mod newcomers;
 mod prepare;
 mod recover;
@@ -30,17 +31,20 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use self::follow::Begin;
+use self::login::Retry;
+pub(super) use self::login::tell_of_trouble;
 use self::session::Conversation as SessionOfLane;
 use self::teammate::Standing;
 use self::trigger::IsNew;
 pub(super) use self::work::Work;
 use super::envelope::{self, RenderContext};
+use super::login::Login;
 use super::status_board::StatusBoard;
 use super::supervisor::{Link, Session, Supervised};
 use super::wakes::Wakes;
 use super::{Line, Settings, TELL_AFTER, waiting, words};
 use crate::codex::protocol::{Role, UserInput};
-use crate::codex::{CallError, HistoryError, Noise, Refusal, Thread};
+use crate::codex::{CallError, FailureKind, HistoryError, Noise, Refusal, Thread};
 use crate::events::{Event, Events};
 use crate::id::{LaneId, TurnKey};
 use crate::ledger::{
@@ -48,7 +52,7 @@ use crate::ledger::{
     NewPost, OpenTurn, Outcome, Owner, TeammateRecord,
 };
 use crate::outbox;
-use crate::sessions::Pulse;
+use crate::sessions::Changes;
 use crate::teammates::WhatTheyDo;
 use tieline_channel::retry::RetryPolicy;
 
@@ -78,12 +82,14 @@ pub(super) struct LaneContext {
     pub(super) loading: Semaphore,
     /// How many teammates may work at the same time.
     pub(super) turns: Arc<Semaphore>,
+    /// Whether codex can sign in.
+    pub(super) login: Login,
     /// What teammates are doing.
     pub(super) doing: WhatTheyDo,
     /// Who has something to do.
     pub(super) wakes: Arc<Wakes>,
     /// Tells programs that something has happened to their sessions.
-    pub(super) pulse: Pulse,
+    pub(super) changes: Changes,
     /// Told of what happens; it says which dispatcher's.
     pub(super) events: Events,
 }
@@ -137,6 +143,10 @@ pub(super) struct Lane {
     odd_refusals: u32,
     /// How often it was tried in vain to remove the worktree of a teammate that was closed.
     leaving: u32,
+    /// Why codex cannot sign in for this lane, as of the last turn.
+    trouble: Option<FailureKind>,
+    /// When the open turn is tried again that failed for that reason.
+    retry: Option<Retry>,
     /// The place among the teammates that work, while a turn of this one is open.
     place: Option<OwnedSemaphorePermit>,
     /// Told of what happens on this lane.
@@ -243,6 +253,8 @@ impl Lane {
             unreadable: 0,
             odd_refusals: 0,
             leaving: 0,
+            trouble: None,
+            retry: None,
             place: None,
         }
     }
@@ -356,9 +368,18 @@ impl Lane {
             self.fail_task(teammate::no_workspace(reason)).await?;
             return Ok(Next::Again);
         }
+        self.remember_trouble(&record);
+        if let Some(next) = self.wait_to_sign_in(&record).await? {
+            return Ok(next);
+        }
+        let is_waiting = matches!(&*self.context.supervised.link.borrow(), Link::Down { .. });
         let Some(session) = self.session().await else {
             return Ok(Next::End);
         };
+        if is_waiting {
+            // Meanwhile more may have come, and people may have been told why it takes so long.
+            return Ok(Next::Again);
+        }
         match self.attach(&session, &record).await {
             Ok(true) => {}
             Ok(false) => return Ok(Next::Again),

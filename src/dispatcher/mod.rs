@@ -21,6 +21,7 @@ pub mod envelope;
 #[cfg(test)]
 mod fake_channel;
 mod lane;
+mod login;
 mod outage;
 mod patience;
 mod recovery;
@@ -41,6 +42,7 @@ use std::time::Duration;
 use tieline_channel::{Capabilities, Channel, ChannelId, Conversation, Language};
 
 pub use self::actor::{Dispatcher, Handle};
+pub use self::login::LoginProblem;
 pub use self::report::{Report, ReportError};
 pub use self::sessions::{Beginning, SessionTurn, SessionWish, SessionWishError};
 pub use self::supervisor::Condition;
@@ -75,6 +77,8 @@ pub struct Settings {
     pub worktrees: PathBuf,
     /// Where it tells what happens.
     pub events: Events,
+    /// What whoever ordered the restart has to say about it to the models.
+    pub restart_notice: Option<String>,
 }
 
 impl Settings {

@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::lane::LaneContext;
+use super::lane::{LaneContext, tell_of_trouble};
 use super::supervisor::Link;
 use super::waiting::{self, has_work};
 use super::{TELL_AFTER, words};
+use crate::codex::FailureKind;
 use crate::id::LaneId;
-use crate::ledger::{LedgerError, Origin};
+use crate::ledger::{LaneRecord, LedgerError, Origin};
 
 /// An outage of the child, and whom it has been told to.
 #[derive(Debug)]
@@ -85,12 +86,20 @@ async fn tell_waiting(
     told: &mut HashSet<Origin>,
     lanes: Option<&HashSet<LaneId>>,
 ) {
-    let text = match &*context.supervised.link.borrow() {
-        Link::Down {
-            failure: Some(kind),
-            ..
-        } => words::not_starting(*kind),
-        Link::Down { failure: None, .. } | Link::Up(_) | Link::Stopped => words::RESTARTING,
+    let kind = match &*context.supervised.link.borrow() {
+        Link::Down { failure, .. } => *failure,
+        Link::Up(_) | Link::Stopped => None,
+    };
+    let text = match kind {
+        // That is told over restarts, too, and it is over only when the model has answered.
+        Some(kind) if context.login.problem().is_some() => {
+            if let Err(failure) = tell_of_login(context, lanes, kind).await {
+                warn!(error = %failure, "the chats that wait were not told");
+            }
+            return;
+        }
+        Some(kind) => words::not_starting(kind),
+        None => words::RESTARTING,
     };
     let new = match waiting_origins(context, lanes).await {
         Ok(origins) => origins.difference(told).cloned().collect::<Vec<_>>(),
@@ -112,12 +121,35 @@ async fn tell_waiting(
     }
 }
 
+async fn tell_of_login(
+    context: &LaneContext,
+    lanes: Option<&HashSet<LaneId>>,
+    kind: FailureKind,
+) -> Result<(), LedgerError> {
+    for lane in waiting_lanes(context, lanes).await? {
+        tell_of_trouble(context, &lane, kind).await?;
+    }
+    Ok(())
+}
+
 async fn waiting_origins(
     context: &LaneContext,
     lanes: Option<&HashSet<LaneId>>,
 ) -> Result<HashSet<Origin>, LedgerError> {
+    let mut origins = HashSet::new();
+    for lane in waiting_lanes(context, lanes).await? {
+        origins.extend(waiting::origins(&context.ledger, &lane).await?);
+    }
+    Ok(origins)
+}
+
+/// Returns those of these lanes, or of all, that have something to do.
+async fn waiting_lanes(
+    context: &LaneContext,
+    lanes: Option<&HashSet<LaneId>>,
+) -> Result<Vec<LaneRecord>, LedgerError> {
     let ledger = &context.ledger;
-    let records = match lanes {
+    let mut records = match lanes {
         None => ledger.lanes(&context.settings.id).await?,
         Some(lanes) => {
             let mut records = Vec::with_capacity(lanes.len());
@@ -127,9 +159,6 @@ async fn waiting_origins(
             records
         }
     };
-    let mut origins = HashSet::new();
-    for lane in records.iter().filter(|lane| has_work(lane)) {
-        origins.extend(waiting::origins(ledger, lane).await?);
-    }
-    Ok(origins)
+    records.retain(has_work);
+    Ok(records)
 }

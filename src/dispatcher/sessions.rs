@@ -187,12 +187,12 @@ impl Handle {
         wait: Duration,
     ) -> Result<SessionRecord, LedgerError> {
         let until = Instant::now() + wait;
-        let mut pulse = self.pulse.watch();
+        let mut changes = self.changes.watch();
         loop {
-            pulse.mark_unchanged();
+            changes.mark_unchanged();
             let session = self.known_session(id).await?;
             if session.state != SessionState::Opening
-                || timeout_at(until, pulse.changed()).await.is_err()
+                || timeout_at(until, changes.changed()).await.is_err()
             {
                 return Ok(session);
             }
@@ -231,7 +231,7 @@ impl Handle {
             if session.began != Began::Registered {
                 handle.wake(session.lane.clone());
             }
-            handle.pulse.beat();
+            handle.changes.tell();
             Ok(closed)
         });
         closed.await.unwrap_or(Err(LedgerError::Closed))
@@ -302,14 +302,14 @@ impl Handle {
         wait: Duration,
     ) -> Result<SessionTurn, LedgerError> {
         let until = Instant::now() + wait;
-        let mut pulse = self.pulse.watch();
+        let mut changes = self.changes.watch();
         loop {
-            pulse.mark_unchanged();
+            changes.mark_unchanged();
             let record = self.ledger.task(turn).await?;
             let record = record.filter(|record| record.lane == session.lane);
             let id = session.id;
             let record = record.ok_or(SessionError::UnknownTurn { id, turn })?;
-            if record.state.is_settled() || timeout_at(until, pulse.changed()).await.is_err() {
+            if record.state.is_settled() || timeout_at(until, changes.changed()).await.is_err() {
                 let lane = self.ledger.lane(&session.lane).await?;
                 let open = lane.and_then(|lane| lane.open);
                 return self.whole_turn(record, open.as_ref()).await;
@@ -331,7 +331,7 @@ impl Handle {
         let stopped = self.reports.spawn(async move {
             let stopped = handle.ledger.interrupt_turn(id, turn).await?;
             handle.wake(lane);
-            handle.pulse.beat();
+            handle.changes.tell();
             Ok(stopped)
         });
         stopped.await.unwrap_or(Err(LedgerError::Closed))
@@ -353,9 +353,9 @@ impl Handle {
         let options = TurnOptions::default();
         let request = TurnRequest::checked(input, options, self.session_rules()).await?;
         let until = Instant::now() + STEERABLE_WITHIN;
-        let mut pulse = self.pulse.watch();
+        let mut changes = self.changes.watch();
         loop {
-            pulse.mark_unchanged();
+            changes.mark_unchanged();
             let session = self.known_session(id).await?;
             let Some(thread) = steerable(&session)? else {
                 return Err(SessionError::NoThread { id }.into());
@@ -402,7 +402,7 @@ impl Handle {
                     }),
                 };
             }
-            if timeout_at(until, pulse.changed()).await.is_err() {
+            if timeout_at(until, changes.changed()).await.is_err() {
                 return Err(SessionWishError::NotYet);
             }
         }

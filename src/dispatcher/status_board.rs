@@ -9,6 +9,8 @@ use tieline_channel::{Channel, ChannelId, Conversation, Status, WireId};
 use tokio::sync::Notify;
 use tracing::debug;
 
+use crate::redact::redactor;
+
 /// Of how many messages of a channel a change may wait; what comes beyond is dropped.
 const WAITING: usize = 256;
 
@@ -67,6 +69,12 @@ impl StatusBoard {
         status: Status,
     ) {
         if let Some(changes) = self.0.get(channel) {
+            let status = match status {
+                Status::Working { progress } => Status::Working {
+                    progress: progress.map(|text| redactor().redact_owned(text)),
+                },
+                Status::Received | Status::Done | Status::Failed => status,
+            };
             changes.add(Change {
                 at,
                 message,

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::login::{Login, is_login_trouble};
 use crate::codex::{
     AppServer, ChildSnapshot, Client, CloseReason, FailureKind, Launch, LaunchConfig, ServerFacts,
     StartError,
@@ -82,10 +83,13 @@ pub(super) struct Supervisor {
     launcher: Arc<dyn Launch>,
     ledger: Ledger,
     policy: RestartPolicy,
+    login: Login,
     link: watch::Sender<Link>,
     condition: watch::Sender<Condition>,
     /// Children up to this number are to be replaced.
     unwanted: watch::Receiver<u64>,
+    /// What codex signs in with has changed.
+    refreshed: watch::Receiver<u64>,
     connections: u64,
     children: u64,
     refusals: Refusals,
@@ -107,9 +111,15 @@ pub(super) struct Supervised {
     /// What there is to show.
     pub(super) condition: watch::Receiver<Condition>,
     unwanted: Arc<watch::Sender<u64>>,
+    refreshed: Arc<watch::Sender<u64>>,
 }
 
 impl Supervised {
+    /// Asks for another child, as soon as can be: what it signs in with has changed.
+    pub(super) fn refresh(&self) {
+        self.refreshed.send_modify(|count| *count += 1);
+    }
+
     /// Asks for another child in place of this one, which does not do what it is told.
     pub(super) fn replace_child(&self, child: u64) {
         self.unwanted.send_if_modified(|unwanted| {
@@ -135,6 +145,7 @@ impl Supervisor {
         launcher: Arc<dyn Launch>,
         ledger: Ledger,
         policy: RestartPolicy,
+        login: Login,
         events: Events,
     ) -> (Self, Supervised) {
         let (link, link_seen) = watch::channel(Link::Down {
@@ -155,10 +166,12 @@ impl Supervisor {
             facts: None,
         });
         let (unwanted, unwanted_seen) = watch::channel(0);
+        let (refreshed, refreshed_seen) = watch::channel(0);
         let supervised = Supervised {
             link: link_seen,
             condition: condition_seen,
             unwanted: Arc::new(unwanted),
+            refreshed: Arc::new(refreshed),
         };
         let supervisor = Self {
             id,
@@ -166,9 +179,11 @@ impl Supervisor {
             launcher,
             ledger,
             policy,
+            login,
             link,
             condition,
             unwanted: unwanted_seen,
+            refreshed: refreshed_seen,
             connections: 0,
             children: 0,
             refusals: Refusals::default(),
@@ -182,6 +197,7 @@ impl Supervisor {
         while !stop.is_cancelled() {
             self.events.emit(Event::ChildStarting);
             self.enter(Lifecycle::Starting, None).await;
+            self.refreshed.mark_unchanged();
             let started = tokio::select! {
                 () = stop.cancelled() => break,
                 started = self.launcher.launch(&self.launch) => started,
@@ -190,6 +206,7 @@ impl Supervisor {
                 Ok(mut server) => {
                     let ready_at = Instant::now();
                     self.refusals = Refusals::default();
+                    self.login.started();
                     self.children += 1;
                     self.show_child(server.snapshot());
                     let end = self.tend(&mut server, &stop).await;
@@ -199,6 +216,12 @@ impl Supervisor {
                 Err(failure) => {
                     let reason = WithCauses(&failure).to_string();
                     self.refusals.log(&reason);
+                    let cause = failure.to_failure();
+                    if is_login_trouble(&cause) {
+                        self.login.start_failed(&cause);
+                    } else {
+                        self.login.started();
+                    }
                     self.events.emit(Event::ChildDegraded {
                         failure: failure.to_failure().kind,
                         reason: reason.clone(),
@@ -206,7 +229,7 @@ impl Supervisor {
                     self.show_child(ChildSnapshot::of_failure(&failure));
                     self.link.send_modify(|link| {
                         if let Link::Down { failure: last, .. } = link {
-                            *last = Some(failure.to_failure().kind);
+                            *last = Some(cause.kind);
                         }
                     });
                     self.enter(Lifecycle::Degraded, Some(reason)).await;
@@ -226,6 +249,7 @@ impl Supervisor {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(delay) => {}
+                Ok(()) = self.refreshed.changed() => {}
             }
         }
         self.link.send_replace(Link::Stopped);
@@ -256,6 +280,9 @@ impl Supervisor {
                 reason = client.closed() => reason,
                 Ok(_) = self.unwanted.wait_for(|unwanted| *unwanted >= self.children) => {
                     return End::Lost("codex did not do what it was told".to_owned());
+                }
+                Ok(()) = self.refreshed.changed() => {
+                    return End::Lost("what codex signs in with has changed".to_owned());
                 }
             };
             self.link.send_replace(Link::Down {

@@ -159,6 +159,29 @@ pub(super) fn not_starting(kind: FailureKind) -> Text {
     }
 }
 
+/// Codex cannot sign in to its model. The message is kept, so nobody has to send it again.
+pub(super) fn cannot_sign_in(kind: FailureKind) -> Text {
+    match kind {
+        FailureKind::SecretUnavailable => Text {
+            en: "🔑 Codex has no credential for its model. Set the key on the machine; `tieline status` \
+                 there says which. Your message is kept and runs as soon as that is done.",
+            zh: "🔑 Codex 缺少访问模型的凭证。请在机器上设置密钥；在那里运行 `tieline status` 可以查看是哪一个。你的消息已保存，设置好后会立即处理。",
+        },
+        _ => Text {
+            en: "🔑 Codex cannot sign in to its model: the login has expired, or the key is not accepted. \
+                 Run `codex login` on the machine (or mend the API key); `tieline status` there says \
+                 how. Your message is kept and runs as soon as that is done.",
+            zh: "🔑 Codex 无法登录模型服务：登录已过期，或密钥未被接受。请在机器上执行 `codex login`（或修正 API key）；在那里运行 `tieline status` 可以查看具体做法。你的消息已保存，处理好之后会立即执行。",
+        },
+    }
+}
+
+/// The model has answered after people were told that codex cannot sign in.
+pub(super) const SIGNED_IN: Text = Text {
+    en: "✅ Codex is signed in again. Working on your message now.",
+    zh: "✅ Codex 已重新登录，正在处理你的消息。",
+};
+
 /// Codex is there and does not take this one conversation up. The message is kept.
 pub(super) fn held_up(refusal: &Refusal) -> Text {
     match refusal {
@@ -319,6 +342,7 @@ mod tests {
             UNCLEAR,
             RESTARTING,
             BACK,
+            SIGNED_IN,
             RESUMED,
             NOTHING_SENT,
             THREAD_LOST,
@@ -335,6 +359,7 @@ mod tests {
         let all = fixed
             .into_iter()
             .chain(failures.clone().map(failure))
+            .chain(failures.clone().map(cannot_sign_in))
             .chain(failures.map(not_starting))
             .chain(refusals.iter().map(held_up));
         for text in all {

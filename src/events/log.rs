@@ -22,6 +22,9 @@ pub(super) const CURRENT: &str = "events.jsonl";
 /// How many events go to disk together.
 pub(super) const BATCH: usize = 256;
 
+/// How much they take together at most, in bytes.
+const MAX_BATCH: u64 = 16 * 1024 * 1024;
+
 /// Where events are kept, and how much of them.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -66,6 +69,23 @@ impl Place {
         self.directory.join(CURRENT)
     }
 
+    /// Returns the most that a file of ours can have, in bytes.
+    pub(super) fn longest(&self) -> u64 {
+        self.file_size + MAX_BATCH
+    }
+
+    /// Reads a file; nothing when it is none, or cannot be read.
+    fn read(&self, path: &Path) -> Vec<u8> {
+        let mut text = Vec::new();
+        if fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
+            && let Ok(file) = File::open(path)
+        {
+            // What was read before it fails is as good as any that was cut off.
+            file.take(self.longest()).read_to_end(&mut text).ok();
+        }
+        text
+    }
+
     /// Returns the full files, oldest first, each with the number of its last event.
     pub(super) fn full_files(&self) -> io::Result<Vec<(u64, PathBuf)>> {
         let mut files = Vec::new();
@@ -84,12 +104,12 @@ impl Place {
         let mut left = Left::default();
         let mut files = self.full_files().unwrap_or_default();
         let named = files.last().map_or(0, |(last, _)| *last);
-        let text = fs::read(self.current()).unwrap_or_default();
+        let text = self.read(&self.current());
         let (mut events, ends_well) = parse(&text);
         let ended = events.last().is_some_and(|it| it.kind == "daemon.stopped");
         left.is_clean = ends_well && (ended || (text.is_empty() && named == 0));
         left.oldest = match files.first() {
-            Some((_, path)) => parse(&fs::read(path).unwrap_or_default())
+            Some((_, path)) => parse(&self.read(path))
                 .0
                 .first()
                 .and_then(|it| it.seq)
@@ -99,7 +119,7 @@ impl Place {
         if events.len() < recent
             && let Some((_, path)) = files.pop()
         {
-            let (mut earlier, _) = parse(&fs::read(path).unwrap_or_default());
+            let (mut earlier, _) = parse(&self.read(&path));
             earlier.append(&mut events);
             events = earlier;
         }

@@ -20,6 +20,8 @@ mod log;
 mod output;
 mod page;
 mod record;
+#[cfg(test)]
+mod tests;
 
 pub use self::event::{Count, Event, Level, MethodCount};
 pub use self::handle::{Events, EventsSettings, EventsThread, Heard, Subscriber};

@@ -1,6 +1,10 @@
 //! Events of before, by their numbers.
 
+use std::io;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt as _;
 use tokio::task::yield_now;
 
 use super::event::Level;
@@ -134,8 +138,8 @@ impl Events {
                 page.events.push(EventRecord::clone(&event));
             }
         }
-        // Those that are left out are passed over, too.
-        page.next_after = page.next_after.max(last);
+        // Those that are left out are passed over, too; a number that nobody has is not waited for.
+        page.next_after = last;
         page
     }
 
@@ -163,7 +167,7 @@ impl Events {
                 Some((_, path)) => (path, false),
                 None => (place.current(), true),
             };
-            let text = tokio::fs::read(&path).await.unwrap_or_default();
+            let text = read(&path, place.longest()).await.unwrap_or_default();
             if is_current
                 && place
                     .full_files()
@@ -209,4 +213,14 @@ impl Events {
             }
         }
     }
+}
+
+/// Reads a file of ours.
+async fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    if tokio::fs::metadata(path).await?.is_file() {
+        let file = tokio::fs::File::open(path).await?;
+        file.take(longest).read_to_end(&mut text).await?;
+    }
+    Ok(text)
 }

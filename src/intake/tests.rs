@@ -71,6 +71,7 @@ impl Gatehouse {
             outgoing: dir.path().join("outgoing"),
             worktrees: dir.path().join("worktrees"),
             events: crate::events::Events::none(),
+            restart_notice: None,
             thread: ThreadSettings::default(),
         };
         let access = settings.config.access.clone();

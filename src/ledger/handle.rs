@@ -13,7 +13,7 @@ use crate::ledger::counts::Counts;
 use crate::ledger::dispatcher::DispatcherRecord;
 use crate::ledger::error::{LedgerError, OpenError};
 use crate::ledger::health::LedgerHealth;
-use crate::ledger::lane::{LaneRecord, LostThread, OpenTurn, Reach, TurnEvent};
+use crate::ledger::lane::{LaneRecord, LostThread, OpenTurn, Origin, Reach, Trouble, TurnEvent};
 use crate::ledger::message::{Accepted, MessageRecord, NewMessage, Outcome, Revised};
 use crate::ledger::operation::Expired;
 use crate::ledger::post::{NewPost, OutboxEntry, PostEvent};
@@ -202,6 +202,39 @@ impl Ledger {
     pub async fn set_reach(&self, lane: &LaneId, reach: Reach) -> Result<(), LedgerError> {
         let lane = lane.clone();
         self.call(move |transaction| transaction.set_reach(&lane, reach))
+            .await
+    }
+
+    /// Notes that the turns of a lane do not get through, and tells the conversations that have not
+    /// been told, in one commit.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on disk, or there is no such lane.
+    pub async fn tell_of_trouble(
+        &self,
+        lane: &LaneId,
+        trouble: Trouble,
+        notices: Vec<(Origin, NewPost)>,
+    ) -> Result<(), LedgerError> {
+        let lane = lane.clone();
+        self.call(move |transaction| transaction.tell_of_trouble(&lane, trouble, notices))
+            .await
+    }
+
+    /// Notes that the turns of a lane get through again, and tells the conversations that were told
+    /// of the trouble, in one commit; nothing happens without any.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on disk.
+    pub async fn end_trouble(
+        &self,
+        lane: &LaneId,
+        notice: impl Fn(&Origin) -> NewPost + Send + 'static,
+    ) -> Result<(), LedgerError> {
+        let lane = lane.clone();
+        self.call(move |transaction| transaction.end_trouble(&lane, notice))
             .await
     }
 

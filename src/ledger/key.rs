@@ -16,7 +16,8 @@ const MAX_PART: usize = 512;
 /// The trees of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Table {
-    /// `schema` → its version; `state` → counters.
+    /// `schema` → its version; `state` → counters; `restart` → the last that was ordered; `told`,
+    /// channel, chat, thread → a conversation that waits for the end of one.
     Meta,
     /// Message id → message.
     Messages,
@@ -68,6 +69,8 @@ pub(super) enum Table {
     Assigned,
     /// Task id → what came of it.
     Results,
+    /// Lane → why its turns do not get through, and who was told.
+    Troubles,
     /// Dispatcher, operation, idempotency key → what was made under it.
     Keyed,
     /// Session id → session.
@@ -76,7 +79,7 @@ pub(super) enum Table {
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 28] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -103,6 +106,7 @@ impl Table {
         Self::Tasks,
         Self::Assigned,
         Self::Results,
+        Self::Troubles,
         Self::Keyed,
         Self::Sessions,
     ];
@@ -136,6 +140,7 @@ impl Table {
             Self::Tasks => "tasks",
             Self::Assigned => "assigned",
             Self::Results => "results",
+            Self::Troubles => "troubles",
             Self::Keyed => "keyed",
             Self::Sessions => "sessions",
         }
@@ -198,6 +203,24 @@ pub(super) fn schema() -> Key {
 /// Returns the key of the counters.
 pub(super) fn state() -> Key {
     Key::first().bytes(b"state")
+}
+
+/// Returns the key of the restart that was ordered last.
+pub(super) fn restart() -> Key {
+    Key::first().bytes(b"restart")
+}
+
+/// Returns the beginning of the keys of a channel's conversations that wait for the end of a restart.
+pub(super) fn told_in(channel: &ChannelId) -> Result<Key, LedgerError> {
+    Ok(Key::first()
+        .bytes(b"told")
+        .bytes(self::channel(channel)?.as_bytes()))
+}
+
+/// Returns the key of a conversation that waits for the end of a restart.
+pub(super) fn told(channel: &ChannelId, conversation: &Conversation) -> Result<Key, LedgerError> {
+    let key = self::conversation(channel, conversation)?;
+    Ok(Key::first().bytes(b"told").bytes(key.as_bytes()))
 }
 
 /// Returns the key of a message.

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, Conversation};
 
+use crate::failure::FailureKind;
 use crate::id::{
     CompletionId, DispatcherId, LaneId, MessageId, SessionId, TaskId, TeammateId, ThreadId, TurnId,
     TurnKey,
@@ -54,6 +55,9 @@ pub struct LaneRecord {
     /// Why completions wait although nothing runs.
     #[serde(default)]
     pub hold: Option<Hold>,
+    /// Why its turns do not get through, if they do not.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
     /// Where the newest accepted message came from: where notices go.
     pub last_from: Option<Origin>,
     /// When a message was last accepted or a turn opened or settled.
@@ -97,6 +101,21 @@ impl LaneRecord {
     pub fn inputs(&self) -> usize {
         self.waiting + self.arrived + self.assigned
     }
+}
+
+/// How many conversations are told that the turns of a lane do not get through.
+pub const MAX_TOLD: usize = 64;
+
+/// That the turns of a lane do not get through until an operator has done something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What went wrong.
+    pub kind: FailureKind,
+    /// Since when.
+    #[serde(with = "time::millis")]
+    pub since: SystemTime,
+    /// Who was told, and is to be told when it is over; at most [`MAX_TOLD`].
+    pub told: Vec<Origin>,
 }
 
 /// How a model reaches people, as its thread was told.
@@ -229,6 +248,9 @@ pub enum TurnEvent {
     /// It was interrupted and goes on in a new Codex turn: the thread has the messages, so it
     /// counts as delivered.
     Continued,
+    /// It failed for a reason that somebody has mended, or will, and is tried again in a new Codex
+    /// turn: the thread has the messages. However often that is, it does not count.
+    Retried,
     /// Codex does not have it, so it starts from the beginning. Whether that is so is for the
     /// caller to know: it is allowed in every phase.
     Resubmitted,
@@ -278,6 +300,11 @@ impl OpenTurn {
                 phase: TurnPhase::Delivered,
                 codex_turn: None,
                 continuations: self.continuations.saturating_add(1),
+                ..self
+            }),
+            (_, TurnEvent::Retried) => Ok(Self {
+                phase: TurnPhase::Delivered,
+                codex_turn: None,
                 ..self
             }),
             (_, TurnEvent::Resubmitted) => Ok(Self {

@@ -56,6 +56,28 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// Fails if another process has the lock of `dir`; changes nothing.
+    pub(super) fn is_free(dir: &Path) -> Result<(), OpenError> {
+        let path = dir.join("lock");
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(io_error("open", &path, source)),
+        };
+        match file.try_lock() {
+            Ok(()) => file
+                .unlock()
+                .map_err(|source| io_error("unlock", &path, source)),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Locked {
+                dir: dir.to_owned(),
+                holder: holder(&path),
+            }),
+            Err(TryLockError::Error(source)) => Err(io_error("lock", &path, source)),
+        }
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing alone would leave it locked while another thread is just starting a process.

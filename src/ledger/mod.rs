@@ -9,17 +9,20 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `teammate`, `task`, `session`, `keyed`, `admission`, `pairing`, `lane`, `post`, `history`, `dispatcher`, `counts`,
+//! - `message`, `completion`, `call`, `teammate`, `task`, `session`, `keyed`, `admission`, `pairing`, `lane`, `post`,
+//!   `history`, `dispatcher`, `restart`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
-//! - `lock`, `store`, `watchdog`, `spool`, `opening`, `migration`: the files
+//! - `lock`, `store`, `watchdog`, `spool`, `opening`, `migration`: the files; `copy` backs them up,
+//!   `inspection` looks at them
 //! - `key`, `value`, `time`: the encoding
 
 mod admission;
 mod call;
 mod command;
 mod completion;
+mod copy;
 mod counts;
 mod dispatcher;
 mod door;
@@ -29,6 +32,7 @@ pub(crate) mod flaky;
 mod handle;
 mod health;
 mod history;
+mod inspection;
 mod key;
 mod keyed;
 mod lane;
@@ -39,6 +43,7 @@ mod opening;
 mod operation;
 mod pairing;
 mod post;
+mod restart;
 mod session;
 mod settings;
 mod spool;
@@ -66,10 +71,11 @@ pub use self::error::{IllegalTransition, LedgerError, OpenError};
 pub use self::handle::Ledger;
 pub use self::health::LedgerHealth;
 pub use self::history::HistoryMark;
+pub use self::inspection::{Inspection, inspect};
 pub use self::keyed::{IdempotencyKey, MAX_IDEMPOTENCY_KEY, Once, RequestDigest};
 pub use self::lane::{
-    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TURN_MESSAGES, OpenTurn, Origin, Owner, Reach,
-    SettledTurn, Stop, TurnEvent, TurnPhase,
+    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TOLD, MAX_TURN_MESSAGES, OpenTurn, Origin, Owner,
+    Reach, SettledTurn, Stop, Trouble, TurnEvent, TurnPhase,
 };
 pub use self::message::{
     Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, Revised,
@@ -80,6 +86,7 @@ pub use self::pairing::{
     NotACode, Paired, PairingCode, PairingError,
 };
 pub use self::post::{NewPost, OutboxEntry, PostEvent, PostState, Reaction, SentFile};
+pub use self::restart::{MAX_NOTICE, Restart};
 pub use self::session::{
     Began, Effective, MAX_METADATA, MAX_PURPOSE, MAX_SESSIONS, MAX_WAITING_TURNS, NewSession,
     NewTurn, SessionChange, SessionClosed, SessionError, SessionRecord, SessionState, TurnAccepted,

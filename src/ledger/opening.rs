@@ -2,16 +2,18 @@
 
 use std::io;
 use std::path::Path;
+use std::time::SystemTime;
 
 use tieline_channel::WithCauses;
 
-use crate::ledger::counts::State;
+use crate::ledger::copy;
+use crate::ledger::counts::{Counts, State};
 use crate::ledger::error::{LedgerError, OpenError};
 use crate::ledger::key::{self, Table};
-use crate::ledger::migration::{self, Migration};
+use crate::ledger::migration::{self, MIGRATIONS, Migration};
 use crate::ledger::operation;
 use crate::ledger::spool::Spool;
-use crate::ledger::store::{Barrier, Change, Store, io_error};
+use crate::ledger::store::{Barrier, Change, Fsync, Store, io_error};
 use crate::ledger::transaction::Transaction;
 
 /// Opens the store in `dir`, whose lock the caller holds, brings it to the newest schema and
@@ -22,11 +24,33 @@ pub(super) fn open(
     barrier: &mut dyn Barrier,
 ) -> Result<(Store, Spool, State), OpenError> {
     let spool = open_spool(dir)?;
-    let store = open_store(dir, barrier)?;
-    migrate(dir, &store, &spool, migrations, barrier)?;
+    let mut store = open_store(dir, barrier)?;
+    let found = schema(dir, &store, &spool, migrations)?;
+    // One that was just made has nothing that could be lost.
+    if found > 0 && found < migration::newest(migrations) {
+        // What is copied must be closed.
+        drop(store);
+        copy::back_up(dir, found, SystemTime::now())?;
+        store = open_store(dir, barrier)?;
+    }
+    migrate(dir, &store, &spool, (found, migrations), barrier)?;
     let state = read_state(dir, &store, &spool)?;
     sweep(dir, &store, &spool)?;
     Ok((store, spool, state))
+}
+
+/// Returns the schema, the newest that there is, and the counts of the ledger in `dir`, a copy that
+/// nobody else uses.
+pub(super) fn look(dir: &Path) -> Result<(u32, u32, Counts), OpenError> {
+    let spool = open_spool(dir)?;
+    let store = open_store(dir, &mut Fsync)?;
+    let schema = schema(dir, &store, &spool, MIGRATIONS)?;
+    let state = read_state(dir, &store, &spool)?;
+    let counts = Counts {
+        size_on_disk: Transaction::new(&store, &spool, State::default()).size_on_disk(),
+        ..state.counts
+    };
+    Ok((schema, migration::newest(MIGRATIONS), counts))
 }
 
 /// Opens a store that has failed, takes back what its last group may have changed after all, and
@@ -61,14 +85,13 @@ fn open_store(dir: &Path, barrier: &mut dyn Barrier) -> Result<Store, OpenError>
     Store::open(dir, &[first], barrier)
 }
 
-/// Brings the store to the newest schema.
-fn migrate(
+/// Returns the schema of the store, if it is none of a newer version.
+fn schema(
     dir: &Path,
     store: &Store,
     spool: &Spool,
     migrations: &[Migration],
-    barrier: &mut dyn Barrier,
-) -> Result<(), OpenError> {
+) -> Result<u32, OpenError> {
     let known = migration::newest(migrations);
     let mut transaction = Transaction::new(store, spool, State::default());
     let found = migration::current(&mut transaction)
@@ -81,6 +104,17 @@ fn migrate(
             known,
         });
     }
+    Ok(found)
+}
+
+/// Brings the store from the schema that was found to the newest.
+fn migrate(
+    dir: &Path,
+    store: &Store,
+    spool: &Spool,
+    (found, migrations): (u32, &[Migration]),
+    barrier: &mut dyn Barrier,
+) -> Result<(), OpenError> {
     for migration in migrations.iter().filter(|migration| migration.to > found) {
         let state = read_state(dir, store, spool)?;
         let mut transaction = Transaction::new(store, spool, state);

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use tieline_channel::{
-    Channel, File, FileContent, Language, Post, PostKey, Posted, Repeat, SendError, TextLimit,
-    with_choices,
+    Button, Channel, File, FileContent, Language, Post, PostKey, Posted, Repeat, SendError,
+    TextLimit, with_choices,
 };
 use tracing::{debug, error, warn};
 
@@ -13,6 +13,7 @@ use crate::id::OutboxId;
 use crate::ledger::{Ledger, LedgerError, NewPost, OutboxEntry, PostEvent, PostState, Reaction};
 use crate::outbox::pace::Pace;
 use crate::outbox::{doubt_about, instead_of_file, split, words};
+use crate::redact::redactor;
 
 /// What comes after an attempt.
 #[derive(Debug, PartialEq, Eq)]
@@ -346,18 +347,25 @@ fn fitting(post: Post, limit: TextLimit) -> Vec<Post> {
 
 fn as_post(entry: &OutboxEntry) -> Post {
     let post = &entry.post;
+    // Whoever composed it, and whenever: the secret may have been learnt since.
+    let shown = |text: &str| redactor().redact(text).into_owned();
+    let text = shown(&post.text);
     let (text, file) = match (&post.as_file, &post.file) {
-        (None, None) => (post.text.clone(), None),
+        (None, None) => (text, None),
         (Some(name), _) => {
-            let name = file_name(name, entry.id);
-            let content = FileContent::Text(post.text.clone());
+            let name = file_name(&shown(name), entry.id);
+            let content = FileContent::Text(text);
             (String::new(), Some(File { name, content }))
         }
         (None, Some(sent)) => {
-            let name = file_name(&sent.name, entry.id);
+            let name = file_name(&shown(&sent.name), entry.id);
             let content = FileContent::Path(sent.path.clone());
-            (post.text.clone(), Some(File { name, content }))
+            (text, Some(File { name, content }))
         }
+    };
+    let button = |button: &Button| Button {
+        label: shown(&button.label),
+        ..button.clone()
     };
     Post {
         key: PostKey::new(entry.id.to_string()),
@@ -366,7 +374,7 @@ fn as_post(entry: &OutboxEntry) -> Post {
         settles: post.settles.clone(),
         kind: post.kind,
         text,
-        buttons: post.buttons.clone(),
+        buttons: post.buttons.iter().map(button).collect(),
         file,
     }
 }

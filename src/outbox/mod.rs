@@ -16,6 +16,7 @@ use tieline_channel::{
 
 pub use self::worker::Worker;
 use crate::ledger::{NewPost, Reaction};
+use crate::redact::redactor;
 
 /// What a text answers, and where it goes.
 #[derive(Clone, Debug)]
@@ -63,6 +64,8 @@ const ANSWER_FILE: &str = "answer.md";
 /// A text that would take more than four posts goes as its beginning and a file, where the channel
 /// has files. Without capabilities (the channel is no longer configured) it stays whole.
 pub fn compose(reply: &Reply, text: &str, capabilities: Option<&Capabilities>) -> Vec<NewPost> {
+    // Before it is cut: of a secret in two parts neither would be recognised.
+    let text = &*redactor().redact(text);
     let template = reply.template(text);
     let Some(capabilities) = capabilities else {
         return vec![template];

@@ -17,12 +17,16 @@ use tokio::io::AsyncReadExt as _;
 use crate::id::OutboxId;
 use crate::ledger::{Ledger, SentFile};
 use crate::leftovers;
+use crate::redact::redactor;
 
 /// How many characters the name of a file may have that people see.
 const MAX_NAME: usize = 120;
 
 /// How many of them may be its extension.
 const MAX_EXTENSION: usize = 16;
+
+/// How many bytes are looked through at once.
+const PIECE: u64 = 1 << 20;
 
 /// How old a copy is at least that is removed because no post has it: the post may be about to be
 /// enqueued.
@@ -76,6 +80,15 @@ pub enum FileError {
         /// Why not.
         reason: io::Error,
     },
+    /// It has something in it that must not be seen.
+    #[error(
+        "{path:?} has a secret in it that nobody may see, such as a token or a key; take it out and \
+         send the rest"
+    )]
+    Secret {
+        /// What was asked for.
+        path: String,
+    },
     /// There is no copy of it.
     #[error("the file could not be made ready: {0}; try again in a minute, or say where it lies")]
     NotCopied(io::Error),
@@ -98,6 +111,9 @@ pub async fn stage(
     let unfinished = outgoing.join(format!(".{owner}.part"));
     let copied = copy(file, limit, &unfinished).await;
     let failure = match copied {
+        Ok(bytes) if bytes <= limit && has_secret(&unfinished).await => FileError::Secret {
+            path: wanted.to_owned(),
+        },
         Ok(bytes) if bytes <= limit => match keep(&unfinished, &path, outgoing).await {
             Ok(()) => return Ok(SentFile { owner, name, path }),
             Err(failure) => FileError::NotCopied(failure),
@@ -111,6 +127,27 @@ pub async fn stage(
     // What stays is removed later, as abandoned.
     drop(fs::remove_file(&unfinished).await);
     Err(failure)
+}
+
+/// Returns whether a file has something in it that must not be seen; one that cannot be read counts
+/// as one that has.
+async fn has_secret(path: &Path) -> bool {
+    let Some(overlap) = redactor().longest() else {
+        return false;
+    };
+    let Ok(mut file) = File::open(path).await else {
+        return true;
+    };
+    let mut bytes = Vec::new();
+    loop {
+        match (&mut file).take(PIECE).read_to_end(&mut bytes).await {
+            Ok(_) if redactor().finds_in(&bytes) => return true,
+            Ok(0) => return false,
+            // One may begin in this piece and end in the next.
+            Ok(_) => drop(bytes.drain(..bytes.len().saturating_sub(overlap))),
+            Err(_unreadable) => return true,
+        }
+    }
 }
 
 /// Removes a copy that nobody needs. One that stays is removed later, as abandoned.

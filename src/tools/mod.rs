@@ -210,6 +210,12 @@ const CHAT: &[Tool] = &[
     },
 ];
 
+/// Returns the name of a tool, if it is one of ours.
+pub fn known(name: &str) -> Option<&'static str> {
+    let mut tools = Set::Dispatching.tools();
+    tools.find(|tool| tool.name == name).map(|tool| tool.name)
+}
+
 impl Set {
     /// Returns the tools as Codex is given them when a thread is begun.
     pub fn declaration(self) -> Vec<Value> {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use pretty_assertions::assert_eq;
 use tieline::control::{
-    Api, ControlServer, LedgerStatus, Messages, OutboxStatus, Status, StatusSource,
+    Api, ControlServer, LedgerStatus, Messages, NoRestarts, OutboxStatus, Status, StatusSource,
 };
 use tieline::dispatcher::Handle;
 use tieline::id::{DispatcherId, LaneId};
@@ -295,7 +295,9 @@ pub(super) async fn with_dispatchers<T: Send + 'static>(
         status: Arc::new(Quiet),
         pairings: PairingDesk::new(ledger, Default::default()),
         events: tieline::events::Events::none(),
+        metrics: tieline::metrics::Metrics::new(),
         dispatchers: Arc::new(handles.map(|it| (it.id().clone(), it)).collect()),
+        restarts: Arc::new(NoRestarts),
     };
     serving.spawn(server.serve(api, stop.clone()));
     let result = std::thread::spawn(move || scene(&workbench));

@@ -27,6 +27,7 @@ fn dispatcher(workbench: &Workbench, ledger: &Ledger) -> Handle {
         outgoing: state.join("outgoing"),
         worktrees: state.join("worktrees"),
         events: tieline::events::Events::none(),
+        restart_notice: None,
         thread: ThreadSettings::default(),
         id,
     };

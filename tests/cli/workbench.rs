@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -44,6 +45,9 @@ impl Workbench {
     /// Writes a file in the directory.
     pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).expect("a file");
+        // It may be a secret.
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(self.path(name), private).expect("a private file");
     }
 
     /// Returns the program, ready to run in the directory.

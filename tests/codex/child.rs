@@ -11,7 +11,7 @@ use tieline::codex::binary::{self, BinaryError};
 use tieline::codex::protocol::ServerDiagnostics;
 use tieline::codex::{
     AppServer, ChildSnapshot, ChildState, CloseReason, FailureKind, LaunchConfig, Lost, LostReason,
-    Spawner, StartError, Transport, TurnEnd, TurnEvent, diagnose,
+    Spawner, StartError, Transport, TurnEnd, TurnEvent, diagnose, try_out,
 };
 
 use super::stage::{Stage, answered, config_in, finish, options, text, until};
@@ -199,8 +199,10 @@ async fn bad_checks(config: &LaunchConfig) -> Vec<(&'static str, String)> {
     let checks = within("the diagnosis", diagnose(config)).await;
     checks
         .into_iter()
-        .filter(|check| !check.is_ok)
-        .map(|check| (check.name, check.detail))
+        .filter_map(|check| {
+            let problem = check.failed()?;
+            Some((check.name, format!("{}: {}", problem.what, problem.remedy)))
+        })
         .collect()
 }
 
@@ -209,9 +211,16 @@ async fn the_doctor_finds_nothing_wrong_with_what_works() {
     let stage = Stage::new().await;
     let checks = diagnose(&stage.config).await;
     let names: Vec<_> = checks.iter().map(|check| check.name).collect();
-    assert_eq!(names, ["bin", "version", "home", "socket"]);
-    assert!(checks.iter().all(|check| check.is_ok), "{checks:#?}");
-    assert_eq!(checks[1].detail, "0.169.0");
+    assert_eq!(names, ["bin", "version", "home", "login", "socket"]);
+    assert!(
+        checks.iter().all(|check| check.failed().is_none()),
+        "{checks:#?}"
+    );
+    assert_eq!(checks[1].found.as_deref(), Ok("0.169.0"));
+    let tried = within("the trial", try_out(&stage.config, true)).await;
+    let names: Vec<_> = tried.iter().map(|check| check.name).collect();
+    assert_eq!(names, ["config", "sandbox"]);
+    assert!(tried.iter().all(|check| check.found.is_ok()), "{tried:#?}");
 }
 
 #[tokio::test]
@@ -222,7 +231,7 @@ async fn the_doctor_names_what_is_wrong_and_what_to_do() {
         ("bin", "npm install", |config| {
             config.bin = Some("/no/such/codex".into());
         }),
-        ("home", "codex login", |config| config.config.clear()),
+        ("login", "codex login", |config| config.config.clear()),
         ("home", "create it", |config| config.home.push("nowhere")),
         ("socket", "shorter path", |config| {
             config.run_dir.push("x".repeat(100));

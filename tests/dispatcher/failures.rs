@@ -10,12 +10,6 @@ use crate::support::model::Fault;
 async fn each_failure_of_the_model_has_its_sentence_and_the_lane_goes_on() {
     let cases: &[(&str, Fault, &str, &str)] = &[
         (
-            "401",
-            Fault::Status(401, "{}", None),
-            "provider-auth-failed",
-            "codex login",
-        ),
-        (
             "403",
             Fault::Status(403, "{}", None),
             "provider-auth-failed",

@@ -169,7 +169,7 @@ async fn status_tells_how_the_last_turn_of_a_lane_ended() {
     let mut world = running(&echo, &Choices::standard()).await;
     let one = world.platform.write("a", "hello");
     world.platform.settled(&one).await;
-    echo.once("refuse me", Fault::Status(401, "{}", None));
+    echo.once("refuse me", Fault::Status(403, "{}", None));
     let two = world.platform.write("b", "refuse me");
     world.platform.settled(&two).await;
     let status = world.status().await;
@@ -182,6 +182,6 @@ async fn status_tells_how_the_last_turn_of_a_lane_ended() {
     assert_eq!(last("a").failure, None);
     assert_eq!(last("b").outcome, "failed");
     assert_eq!(last("b").failure.as_deref(), Some("provider-auth-failed"));
-    assert!(last("b").cause.unwrap().contains("401"));
+    assert!(last("b").cause.unwrap().contains("403"));
     world.finish().await;
 }

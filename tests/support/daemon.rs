@@ -20,6 +20,7 @@ use super::codex::codex_bin;
 use super::feishu::{self, MockFeishu};
 use super::model::within;
 use super::platform::Platform;
+use super::scan::{MARKED, Scanner};
 use super::slack::{self, MockSlack};
 
 /// Where the daemon of a world finds the bot token.
@@ -152,7 +153,8 @@ impl World {
         let transport = choices.transport.as_deref().unwrap_or("unix");
         let config = format!(
             "[daemon]\nstate_dir = {state:?}\nlog = \"info,tieline=debug\"\n\n\
-             [codex]\nbin = {bin:?}\nhome = {home:?}\ntransport = {transport:?}\nconfig = [{settings}]\n\n\
+             [codex]\nbin = {bin:?}\nhome = {home:?}\ntransport = {transport:?}\nconfig = [{settings}]\n\
+             env = {{ MARKED_TOKEN = {MARKED:?} }}\n\n\
              [channels.term]\nkind = \"console\"\n{console}\n\
              [dispatchers.test]\nworkspace = {work:?}\nchannels = {channels:?}\nsandbox = {sandbox:?}\n{more}\n{tables}",
             state = at.join("state"),
@@ -194,6 +196,11 @@ impl World {
     pub(crate) fn lose_threads(&self) {
         fs::remove_dir_all(self.home()).unwrap();
         fs::create_dir(self.home()).unwrap();
+    }
+
+    /// Sets a variable of the environment that the daemon is started in.
+    pub(crate) fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts the daemon.
@@ -334,10 +341,24 @@ impl World {
 
     /// Asks the daemon how it is.
     pub(crate) async fn status(&self) -> Status {
-        Client::new(&self.path().join("state/control.sock"))
-            .status()
-            .await
-            .unwrap()
+        let client = Client::new(&self.path().join("state/control.sock"));
+        let status = client.status().await.unwrap();
+        let told = serde_json::to_vec(&status).unwrap();
+        assert!(!Scanner::new().finds_in(&told), "a secret in the status");
+        status
+    }
+
+    /// Returns where a secret has come out: in what was logged, told as an event, or said to people.
+    pub(crate) fn leaks(&self) -> Vec<String> {
+        let scanner = Scanner::new();
+        let mut leaks = Vec::new();
+        for name in ["daemon.log", "state/logs", "state/events"] {
+            leaks.extend(scanner.files_with_secrets(&self.path().join(name)));
+        }
+        if scanner.finds_in(self.platform.everything_seen().as_bytes()) {
+            leaks.push("a post".to_owned());
+        }
+        leaks
     }
 
     /// Returns the codex processes of this world, by their `CODEX_HOME`.
@@ -520,7 +541,9 @@ impl Drop for World {
         for pid in self.codex_pids() {
             let _ended = kill_process(pid, Signal::KILL);
         }
-        if std::thread::panicking() {
+        if !std::thread::panicking() {
+            assert_eq!(self.leaks(), Vec::<String>::new(), "secrets have come out");
+        } else {
             let mut error = std::io::stderr();
             let _shown = std::io::Write::write_all(&mut error, self.log().as_bytes());
         }

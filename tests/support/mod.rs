@@ -15,5 +15,6 @@ pub(crate) mod proxied;
 pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod running;
+pub(crate) mod scan;
 pub(crate) mod service;
 pub(crate) mod slack;

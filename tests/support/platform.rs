@@ -84,6 +84,18 @@ impl Platform {
         id
     }
 
+    /// Returns everything that people have seen, in all chats.
+    pub(crate) fn everything_seen(&self) -> String {
+        let chats = self.shared.lock();
+        let seen = chats.values().flat_map(|chat| &chat.seen);
+        let mut all = seen.cloned().collect::<Vec<_>>().join("\n");
+        for post in chats.values().flat_map(|chat| &chat.posts) {
+            all.push_str(&post.text);
+            all.push('\n');
+        }
+        all
+    }
+
     /// While withheld, posts are shown and not confirmed: the daemon cannot know.
     pub(crate) fn withhold_confirmations(&self, withhold: bool) {
         self.shared.withhold.send_replace(withhold);

@@ -36,6 +36,7 @@ fn dispatcher(directory: &FsPath, ledger: &Ledger, name: &str, more: &str) -> Ha
         outgoing: directory.join("outgoing"),
         worktrees: directory.join("worktrees"),
         events: crate::events::Events::none(),
+        restart_notice: None,
         thread: ThreadSettings::default(),
         id,
     };

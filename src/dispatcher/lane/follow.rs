@@ -188,6 +188,7 @@ impl Lane {
         // Whether the model has done anything yet, and the history was shortened before it did.
         let (mut is_at_work, mut is_blind) = (false, self.blind == Some(open.key));
         let mut has_forgotten = false;
+        let mut in_trouble = self.trouble.is_some();
         let mut joining = Joining::default();
         let mut ending = match turn.id() {
             // It runs already, and nothing else will say so.
@@ -211,6 +212,13 @@ impl Lane {
             let Some(event) = event else {
                 return Err(StepError::NotNow("the turn has no end".to_owned()));
             };
+            let is_sign_of_the_model = matches!(
+                event,
+                TurnEvent::Message { .. } | TurnEvent::MessageDelta { .. } | TurnEvent::Tool(_)
+            );
+            if is_sign_of_the_model && std::mem::take(&mut in_trouble) {
+                self.signed_in().await?;
+            }
             match event {
                 TurnEvent::Started { turn_id } => {
                     teller.tell(Event::TurnStarted {
@@ -339,6 +347,10 @@ impl Lane {
         match end {
             TurnEnd::Completed { answer } => {
                 self.blinds = 0;
+                self.retry = None;
+                if self.trouble.take().is_some() {
+                    self.signed_in().await?;
+                }
                 if self.context.settings.config.on_busy == OnBusy::Steer {
                     let open = self.current(&open).await?;
                     self.return_lost(&open, self.work(&open).await?).await?;
@@ -351,7 +363,16 @@ impl Lane {
                 self.compacted = Some(open.key);
                 return self.make_room(open, failure).await;
             }
-            TurnEnd::Failed(failure) => self.settle_failed(&open, &failure).await?,
+            // A program is told, and decides by itself.
+            TurnEnd::Failed(failure)
+                if self.session.is_none() && Self::is_kept(&open, &failure) =>
+            {
+                return self.keep(&open, &failure).await;
+            }
+            TurnEnd::Failed(failure) => {
+                self.retry = None;
+                self.settle_failed(&open, &failure).await?;
+            }
             TurnEnd::TimedOut { failure, .. } => self.settle_failed(&open, &failure).await?,
             TurnEnd::Refused { refusal, failure } => match refusal {
                 Refusal::Draining
@@ -444,7 +465,7 @@ impl Lane {
     ) -> Result<OpenTurn, StepError> {
         let ledger = &self.context.ledger;
         let advanced = ledger.advance_turn(&self.id, open.key, event).await?;
-        self.context.pulse.beat();
+        self.context.changes.tell();
         Ok(advanced)
     }
 

@@ -52,8 +52,13 @@ impl Lane {
         if let Some(attached) = &self.attached
             && !attached.is_new
         {
-            let told = &self.context.settings.config.prompts.restarted;
-            if attached.tell("restarted", told).await? {
+            let settings = &self.context.settings;
+            let mut told = settings.config.prompts.restarted.clone();
+            if let Some(notice) = &settings.restart_notice {
+                told.push_str("\n\n");
+                told.push_str(notice);
+            }
+            if attached.tell("restarted", &told).await? {
                 info!("the thread was told of the restart");
             }
             self.noticed = true;

@@ -88,7 +88,8 @@ impl Lane {
         let delivered = open.phase == TurnPhase::Delivered;
         let step = recovery::next_step(trace, delivered, open.continuations, policy);
         info!(step = step.name(), turn = %open.key, "an open turn is taken up");
-        if self.first_turn && step.takes_time() {
+        // In trouble, they know already that it is kept.
+        if self.first_turn && step.takes_time() && self.trouble.is_none() {
             self.tell_resumed(&work.messages).await?;
             self.first_turn = false;
         }
@@ -120,6 +121,14 @@ impl Lane {
                 self.settle_completed(&open, Some(&answer)).await?;
             }
             Step::Conclude => self.settle_completed(&open, None).await?,
+            // That it failed is why it was kept, and now it is time.
+            Step::Fail(failure)
+                if open.stop.is_none()
+                    && self.session.is_none()
+                    && (Self::is_kept(&open, &failure) || self.trouble.is_some()) =>
+            {
+                return self.try_again(open, work).await;
+            }
             Step::Fail(failure) => return self.end(open, TurnEnd::Failed(failure)).await,
             Step::Ask => {
                 let outcome = Outcome::Unclear {

@@ -184,7 +184,7 @@ impl Lane {
                 Began::Created | Began::Registered => Event::SessionCreated,
             });
         }
-        self.context.pulse.beat();
+        self.context.changes.tell();
         Ok(Next::Again)
     }
 
@@ -221,7 +221,7 @@ impl Lane {
             let events = self.events.session(session.id);
             events.emit(Event::SessionFailed { failure, reason });
         }
-        self.context.pulse.beat();
+        self.context.changes.tell();
         Ok(())
     }
 

@@ -186,7 +186,7 @@ impl Lane {
             is_given_back,
         };
         self.tell_settled(open, &work, &settled);
-        self.context.pulse.beat();
+        self.context.changes.tell();
         self.show(&work.messages, &status);
         Ok(())
     }

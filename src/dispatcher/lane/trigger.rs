@@ -470,6 +470,7 @@ mod tests {
                 failures: 1,
                 until: SystemTime::now() + Duration::from_secs(seconds),
             }),
+            trouble: None,
             last_from: None,
             used_at: SystemTime::now(),
             reach: Default::default(),

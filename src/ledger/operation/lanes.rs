@@ -248,6 +248,7 @@ impl Transaction<'_> {
         for (lost, _) in self.scan(Table::Lost, &key, &key, usize::MAX)? {
             self.remove(Table::Lost, lost);
         }
+        self.remove(Table::Troubles, key.clone());
         if let Some(thread) = &stored.thread {
             self.let_go(lane, thread)?;
         }
@@ -308,6 +309,7 @@ impl Transaction<'_> {
             .into_iter()
             .map(|(_, value)| value.decode("lost thread"))
             .collect::<Result<_, _>>()?;
+        let trouble = self.get("trouble", Table::Troubles, &key)?;
         Ok(LaneRecord {
             id: lane.id,
             dispatcher: lane.dispatcher,
@@ -326,6 +328,7 @@ impl Transaction<'_> {
                 (None, None) => Owner::Chat,
             },
             hold: lane.hold,
+            trouble,
             last_from: lane.last_from,
             used_at: lane.used_at,
         })

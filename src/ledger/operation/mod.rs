@@ -14,9 +14,11 @@ mod lanes;
 mod messages;
 mod outbox;
 mod pairings;
+mod restarts;
 mod sessions;
 mod tasks;
 mod teammates;
+mod troubles;
 mod turns;
 
 pub use self::expiry::Expired;

@@ -1,8 +1,10 @@
 //! What is refused at the start, and how it is said.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use insta::assert_snapshot;
 use tempfile::TempDir;
@@ -11,7 +13,7 @@ use super::fixture::accept;
 use crate::ledger::migration::{MIGRATIONS, Migration};
 use crate::ledger::store::{Fsync, io_error};
 use crate::ledger::writer::Parts;
-use crate::ledger::{Ledger, LedgerError, LedgerSettings, OpenError};
+use crate::ledger::{Ledger, LedgerError, LedgerSettings, OpenError, inspect};
 
 const TWO: &[Migration] = &[
     MIGRATIONS[0],
@@ -117,24 +119,111 @@ async fn newer_schema_is_refused() {
     open_and_close(dir.path(), TWO).await.unwrap();
 }
 
+/// Returns the copies of a ledger that lie beside it.
+fn backups(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir.parent().unwrap()).unwrap();
+    entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path != dir)
+        .collect()
+}
+
 #[tokio::test]
-async fn older_schema_is_migrated_whole_or_not_at_all() {
-    let dir = TempDir::new().unwrap();
-    let (ledger, thread) = Ledger::open(dir.path(), LedgerSettings::standard()).unwrap();
+async fn older_schema_is_migrated_whole_or_not_at_all_and_was_copied_before() {
+    let parent = TempDir::new().unwrap();
+    let dir = parent.path().join("ledger");
+    let (ledger, thread) = Ledger::open(&dir, LedgerSettings::standard()).unwrap();
     let id = accept(&ledger, "1").await.unwrap();
     thread.close().await;
+    open_and_close(&dir, MIGRATIONS).await.unwrap();
+    assert_eq!(backups(&dir), Vec::<PathBuf>::new());
 
-    let error = open_and_close(dir.path(), FAILING).await.unwrap_err();
+    let error = open_and_close(&dir, FAILING).await.unwrap_err();
     assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
-    open_and_close(dir.path(), MIGRATIONS).await.unwrap();
+    open_and_close(&dir, MIGRATIONS).await.unwrap();
 
-    open_and_close(dir.path(), TWO).await.unwrap();
+    open_and_close(&dir, TWO).await.unwrap();
     let parts = Parts {
         barrier: Box::new(Fsync),
         migrations: TWO,
     };
-    let (ledger, _thread) =
-        Ledger::open_with(dir.path(), LedgerSettings::standard(), parts).unwrap();
+    let (ledger, thread) = Ledger::open_with(&dir, LedgerSettings::standard(), parts).unwrap();
     assert!(ledger.message(id).await.unwrap().is_some());
     assert_eq!(ledger.counts().await.unwrap().messages.queued, 1);
+    thread.close().await;
+
+    // One is left of the two attempts; it is private, and what was there before.
+    let backups = backups(&dir);
+    let [backup] = backups.as_slice() else {
+        panic!("{backups:?}");
+    };
+    let name = backup.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with("ledger.backup-v1-"), "{name}");
+    let mode = fs::metadata(backup).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let (ledger, thread) = Ledger::open(backup, LedgerSettings::standard()).unwrap();
+    assert!(ledger.message(id).await.unwrap().is_some());
+    thread.close().await;
+}
+
+#[tokio::test]
+async fn ledger_that_cannot_be_copied_is_not_migrated() {
+    let parent = TempDir::new().unwrap();
+    let dir = parent.path().join("ledger");
+    open_and_close(&dir, MIGRATIONS).await.unwrap();
+    // What is in the way and no directory is not ours to remove.
+    fs::write(parent.path().join("ledger.backup.new"), "").unwrap();
+    let error = open_and_close(&dir, TWO).await.unwrap_err();
+    assert!(error.to_string().starts_with("cannot back up"), "{error}");
+    open_and_close(&dir, MIGRATIONS).await.unwrap();
+}
+
+#[tokio::test]
+async fn looking_at_a_ledger_tells_what_is_there_and_changes_nothing() {
+    let parent = TempDir::new().unwrap();
+    let dir = parent.path().join("ledger");
+    let scratch = || tempfile::tempdir_in(parent.path()).unwrap();
+    assert!(inspect(&dir, scratch().path()).unwrap().is_none());
+    let (ledger, thread) = Ledger::open(&dir, LedgerSettings::standard()).unwrap();
+    accept(&ledger, "1").await.unwrap();
+    let error = inspect(&dir, scratch().path()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            OpenError::Locked {
+                holder: Some(_),
+                ..
+            }
+        ),
+        "{error}"
+    );
+    drop(ledger);
+    thread.close().await;
+
+    let before = contents(&dir);
+    let found = inspect(&dir, scratch().path()).unwrap().unwrap();
+    assert_eq!((found.schema, found.newest), (1, 1));
+    assert_eq!(found.counts.messages.queued, 1);
+    assert_eq!(contents(&dir), before);
+
+    open_and_close(&dir, TWO).await.unwrap();
+    let error = inspect(&dir, scratch().path()).unwrap_err();
+    assert!(matches!(error, OpenError::NewerSchema { .. }), "{error}");
+    fs::write(dir.join("store/db"), "no database").unwrap();
+    let error = inspect(&dir, scratch().path()).unwrap_err();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+}
+
+/// Returns every file below a directory with its content.
+fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
 }

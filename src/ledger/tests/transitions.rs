@@ -167,6 +167,7 @@ fn turn_transitions() {
         },
         TurnEvent::Delivered { turn: None },
         TurnEvent::Continued,
+        TurnEvent::Retried,
         TurnEvent::Resubmitted,
     ];
     let phases = [
@@ -183,6 +184,7 @@ fn turn_transitions() {
             Some((delivered, new)),
             Some((delivered, old)),
             Some((delivered, no)),
+            Some((delivered, no)),
             Some((opened, no)),
         ],
         [
@@ -190,12 +192,14 @@ fn turn_transitions() {
             Some((delivered, new)),
             Some((delivered, old)),
             Some((delivered, no)),
+            Some((delivered, no)),
             Some((opened, no)),
         ],
         [
             Some((delivered, new)),
             Some((delivered, new)),
             Some((delivered, old)),
+            Some((delivered, no)),
             Some((delivered, no)),
             Some((opened, no)),
         ],

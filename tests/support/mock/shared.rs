@@ -11,10 +11,14 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::super::scan::Scanner;
 use super::connections::Connections;
 use super::delivery::Push;
 use super::faults::Rule;
 use super::{EventId, Request};
+
+/// What a client signs in with.
+const SIGNING_IN: [&str; 2] = ["token", "endpoint"];
 
 /// A mock of a platform. It ends when it is dropped.
 pub(crate) struct Mock<K: Knowledge> {
@@ -144,8 +148,21 @@ impl<K: Knowledge> Default for Common<K> {
 }
 
 impl<K: Knowledge> Drop for Mock<K> {
+    /// What clients said is looked through for secrets, but for how they signed in.
     fn drop(&mut self) {
         self.shared.stop.cancel();
+        if std::thread::panicking() {
+            return;
+        }
+        let scanner = Scanner::new();
+        let leaks: Vec<_> = self
+            .requests()
+            .into_iter()
+            .filter(|it| !it.method().is_some_and(|name| SIGNING_IN.contains(&name)))
+            .filter(|it| scanner.finds_in(&it.body) || scanner.finds_in(it.path.as_bytes()))
+            .map(|it| it.method.unwrap_or(it.path))
+            .collect();
+        assert_eq!(leaks, Vec::<String>::new(), "a secret was sent");
     }
 }
 

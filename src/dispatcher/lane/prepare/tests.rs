@@ -9,6 +9,7 @@ use crate::codex::protocol::ThreadSettings;
 use crate::codex::{AppServer, Launch, LaunchConfig, StartError};
 use crate::config::Config;
 use crate::dispatcher::fake_channel::{Answer, FakeChannel, again, record};
+use crate::dispatcher::login::Login;
 use crate::dispatcher::status_board::StatusBoard;
 use crate::dispatcher::supervisor::Supervisor;
 use crate::ledger::{LedgerSettings, LedgerThread};
@@ -47,12 +48,14 @@ impl Bench {
         let (id, config) = config.config.dispatchers.into_iter().next().unwrap();
         let launch = LaunchConfig::new(id.as_str(), root, root, root, root);
         let second = Duration::from_secs(1);
+        let login = Login::new(&launch);
         let (_, supervised) = Supervisor::new(
             id.clone(),
             launch.clone(),
             Arc::new(Never),
             ledger.clone(),
             RestartPolicy::new(second, second),
+            login.clone(),
             crate::events::Events::none(),
         );
         let line = Line {
@@ -71,6 +74,7 @@ impl Bench {
                 outgoing: dir.path().join("outgoing"),
                 worktrees: dir.path().join("worktrees"),
                 events: crate::events::Events::none(),
+                restart_notice: None,
             }),
             ledger,
             lines: [(ChannelId::new("team"), line)].into(),
@@ -81,6 +85,7 @@ impl Bench {
             doing: WhatTheyDo::default(),
             wakes: Arc::default(),
             events: crate::events::Events::none(),
+            login,
         };
         let lane = Lane::new(
             Arc::new(context),

@@ -6,9 +6,9 @@ use tokio::sync::watch;
 
 /// Tells everybody who waits that they may look again. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Pulse(Arc<watch::Sender<u64>>);
+pub struct Changes(Arc<watch::Sender<u64>>);
 
-impl Pulse {
+impl Changes {
     /// Makes one.
     #[expect(clippy::new_without_default, reason = "each is another one")]
     pub fn new() -> Self {
@@ -16,11 +16,11 @@ impl Pulse {
     }
 
     /// Says that something has happened, after it is on disk.
-    pub fn beat(&self) {
-        self.0.send_modify(|beats| *beats = beats.wrapping_add(1));
+    pub fn tell(&self) {
+        self.0.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Returns what changes with each beat from now on: to be had before one looks.
+    /// Returns what changes with each change from now on: to be had before one looks.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
     }
