@@ -39,11 +39,20 @@ impl Program {
     /// Opens a session, which is active at once.
     async fn open(&self, wanted: Value) -> SessionStatus {
         let session = self.try_open(wanted).await.unwrap();
-        assert_eq!(session.state, "active", "{session:#?}\n{}", self.world.log());
+        assert_eq!(
+            session.state,
+            "active",
+            "{session:#?}\n{}",
+            self.world.log()
+        );
         session
     }
 
-    async fn try_give(&self, session: &SessionStatus, turn: Value) -> Result<TurnReceipt, ClientError> {
+    async fn try_give(
+        &self,
+        session: &SessionStatus,
+        turn: Value,
+    ) -> Result<TurnReceipt, ClientError> {
         let turn: NewTurn = serde_json::from_value(turn).unwrap();
         let id = session.id.to_string();
         if turn.expected_turn.is_some() {
@@ -132,7 +141,10 @@ impl Program {
 fn code<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> String {
     match answer {
         Err(ClientError::Refused { code, hint, .. }) => {
-            assert!(hint.is_some_and(|hint| !hint.is_empty()), "{code} has no hint");
+            assert!(
+                hint.is_some_and(|hint| !hint.is_empty()),
+                "{code} has no hint"
+            );
             code
         }
         other => panic!("not refused: {other:?}"),

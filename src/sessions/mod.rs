@@ -8,14 +8,14 @@
 //! **Invariants.** Nobody may do more than the dispatcher. What Codex does not know is refused here,
 //! for it would pass over it in silence. Knows nothing of lanes.
 
+mod changes;
 mod input;
 mod options;
 mod overrides;
-mod changes;
 
+pub use self::changes::Changes;
 pub use self::input::{Input, InputError, MAX_INPUT, Marks};
 pub use self::options::{
     OptionsError, Rules, SessionOptions, TurnOptions, TurnRequest, sandbox_of, working_directory,
 };
 pub use self::overrides::overrides;
-pub use self::changes::Changes;

@@ -52,7 +52,12 @@ async fn dies_at(victim: Victim, point: Point) {
     hold.release();
     for receipt in [&fragile, &next] {
         let turn = program.end(receipt).await;
-        assert_eq!(turn.status, "completed", "{turn:#?}\n{}", program.world.log());
+        assert_eq!(
+            turn.status,
+            "completed",
+            "{turn:#?}\n{}",
+            program.world.log()
+        );
         assert_eq!(turn.reply.as_deref(), Some("echo: go on"));
     }
     assert_told(&program, &["go on"; 3]);
@@ -101,7 +106,12 @@ async fn dies_after(victim: Victim, delays: impl IntoIterator<Item = u64>) {
         tokio::time::sleep(Duration::from_millis(delay)).await;
         kill(&mut program, victim).await;
         let turn = program.end(&receipt).await;
-        assert_eq!(turn.status, "completed", "{turn:#?}\n{}", program.world.log());
+        assert_eq!(
+            turn.status,
+            "completed",
+            "{turn:#?}\n{}",
+            program.world.log()
+        );
         assert_told(&program, &vec!["the same again"; n_turns]);
     }
     program.world.finish().await;

@@ -12,7 +12,10 @@ async fn a_session_is_opened_given_turns_and_closed_and_is_there_after_a_restart
     let mut program = Program::start(&echo, &Choices::standard()).await;
     let wanted = json!({ "purpose": "nightly", "metadata": { "job": "7" } });
     let session = program.open(wanted).await;
-    assert_eq!((session.began.as_str(), &session.failure), ("created", &None));
+    assert_eq!(
+        (session.began.as_str(), &session.failure),
+        ("created", &None)
+    );
     assert!(session.thread.is_some());
 
     let receipt = program.give(&session, "hello <there>").await;
@@ -100,7 +103,9 @@ async fn turns_run_one_after_the_other_and_too_many_are_refused() {
         }
         receipts.push(receipt);
     }
-    let refused = program.try_give(&session, json!({ "input": "one more" })).await;
+    let refused = program
+        .try_give(&session, json!({ "input": "one more" }))
+        .await;
     assert_eq!(code(refused), "too-many");
     assert_eq!(program.look(&receipts[1], "0s").await.status, "waiting");
     let dropped = receipts.remove(5);
@@ -151,7 +156,10 @@ async fn a_running_turn_is_interrupted_or_ends_with_its_session() {
     assert_eq!((closed.was_running, closed.withdrawn), (true, 1));
     assert_eq!(program.end(&two).await.status, "interrupted");
     assert_eq!(program.end(&three).await.status, "interrupted");
-    assert_eq!(crate::support::model::times_told(&program.world.model, "third"), 0);
+    assert_eq!(
+        crate::support::model::times_told(&program.world.model, "third"),
+        0
+    );
     first.release();
     second.release();
     program.world.finish().await;
@@ -188,7 +196,10 @@ async fn what_is_added_reaches_the_turn_that_is_expected_and_no_other() {
     assert_eq!(program.end(&running).await.status, "completed");
     assert_eq!(program.end(&waiting).await.status, "completed");
     let late = steer(running.turn.to_string(), "never said");
-    assert_eq!(code(program.try_give(&session, late).await), "turn-mismatch");
+    assert_eq!(
+        code(program.try_give(&session, late).await),
+        "turn-mismatch"
+    );
     let told = |text| crate::support::model::times_told(&program.world.model, text);
     assert_eq!(
         ["and mind the gap", "and the door", "never said"].map(told),
@@ -263,10 +274,15 @@ async fn a_thread_that_is_there_is_taken_up_by_one_session_at_a_time() {
         .await
         .unwrap();
     let second = program.open(wanted).await;
-    assert_eq!((second.began.as_str(), second.thread), ("resumed", Some(thread)));
+    assert_eq!(
+        (second.began.as_str(), second.thread),
+        ("resumed", Some(thread))
+    );
     // The same words as before: they are another turn all the same.
     let second = program.session(&second_of(&program).await).await;
-    let reply = program.ask(&second, json!({ "input": "remember me" })).await;
+    let reply = program
+        .ask(&second, json!({ "input": "remember me" }))
+        .await;
     assert_eq!(reply, "echo: remember me");
     let requests = program.world.model.requests();
     let texts = requests.last().unwrap().user_texts();
@@ -276,7 +292,11 @@ async fn a_thread_that_is_there_is_taken_up_by_one_session_at_a_time() {
 }
 
 async fn second_of(program: &Program) -> SessionStatus {
-    let listed: Sessions = program.client.get("/v1/sessions?state=active").await.unwrap();
+    let listed: Sessions = program
+        .client
+        .get("/v1/sessions?state=active")
+        .await
+        .unwrap();
     listed.sessions[0].clone()
 }
 
@@ -288,9 +308,15 @@ async fn each_mistake_has_its_own_code() {
     let registered = program.open(registered).await;
     assert_eq!(registered.lane, None);
     let input = json!({ "input": "x" });
-    assert_eq!(code(program.try_give(&registered, input.clone()).await), "wrong-mode");
+    assert_eq!(
+        code(program.try_give(&registered, input.clone()).await),
+        "wrong-mode"
+    );
     let steer = json!({ "input": "x", "expected_turn": "t" });
-    assert_eq!(code(program.try_give(&registered, steer).await), "wrong-mode");
+    assert_eq!(
+        code(program.try_give(&registered, steer).await),
+        "wrong-mode"
+    );
     let mode = json!({ "mode": "registered" });
     assert_eq!(code(program.try_open(mode).await), "bad-request");
     let eternal = json!({ "thread": "t", "ephemeral": true });
@@ -320,14 +346,20 @@ async fn each_mistake_has_its_own_code() {
     let id = session.id;
     for (route, expected) in [
         ("/v1/sessions/nothing".to_owned(), "unknown-session"),
-        (format!("/v1/sessions/{}", tieline::id::SessionId::new()), "unknown-session"),
+        (
+            format!("/v1/sessions/{}", tieline::id::SessionId::new()),
+            "unknown-session",
+        ),
         (format!("/v1/sessions/{id}/turns/nothing"), "unknown-turn"),
         (
             format!("/v1/sessions/{id}/turns/{}", tieline::id::TaskId::new()),
             "unknown-turn",
         ),
         ("/v1/sessions?state=lost".to_owned(), "bad-request"),
-        ("/v1/sessions?dispatcher=other".to_owned(), "unknown-dispatcher"),
+        (
+            "/v1/sessions?dispatcher=other".to_owned(),
+            "unknown-dispatcher",
+        ),
     ] {
         assert_eq!(get(&route).await, expected, "{route}");
     }
@@ -338,7 +370,10 @@ async fn each_mistake_has_its_own_code() {
         body: "green".to_owned(),
         lane: session.lane.clone(),
     };
-    assert_eq!(code(program.client.complete("test", &report).await), "wrong-mode");
+    assert_eq!(
+        code(program.client.complete("test", &report).await),
+        "wrong-mode"
+    );
     program.world.finish().await;
 }
 
@@ -357,20 +392,28 @@ async fn an_ephemeral_session_leaves_nothing_and_is_over_with_its_child() {
     let running = program.give(&session, "three").await;
     let waiting = program.give(&session, "four").await;
     hold.reached().await;
-    program.world.signal_app_server(rustix::process::Signal::KILL);
+    program
+        .world
+        .signal_app_server(rustix::process::Signal::KILL);
     for receipt in [&running, &waiting] {
         let turn = program.end(receipt).await;
         assert_eq!(turn.status, "failed", "{turn:#?}");
         assert_eq!(turn.failure_kind.unwrap().as_str(), "session-store-evicted");
     }
     let failed = program.until(&session, "failed").await;
-    assert_eq!(failed.failure.unwrap().kind.as_str(), "session-store-evicted");
+    assert_eq!(
+        failed.failure.unwrap().kind.as_str(),
+        "session-store-evicted"
+    );
     hold.release();
 
     let idle = program.open(json!({ "ephemeral": true })).await;
     program.world.stop_daemon().await;
     program.world.start();
     let failed = program.until(&idle, "failed").await;
-    assert_eq!(failed.failure.unwrap().kind.as_str(), "session-store-evicted");
+    assert_eq!(
+        failed.failure.unwrap().kind.as_str(),
+        "session-store-evicted"
+    );
     program.world.finish().await;
 }

@@ -13,7 +13,7 @@ fn latest(program: &Program) -> Arc<Request> {
 }
 
 fn body(request: &Request, pointer: &str) -> Value {
-    request.body().pointer(pointer).cloned().unwrap_or(Value::Null)
+    request.setting(pointer).cloned().unwrap_or(Value::Null)
 }
 
 #[tokio::test]
@@ -33,8 +33,14 @@ async fn what_one_turn_has_another_way_the_next_one_has_not() {
     let plain = latest(&program);
     assert!(plain.developer_texts().concat().contains("SAY WHY"));
     let own = |request: &Request| {
-        ["/model", "/reasoning/effort", "/reasoning/summary", "/service_tier", "/text/format"]
-            .map(|pointer| body(request, pointer))
+        [
+            "/model",
+            "/reasoning/effort",
+            "/reasoning/summary",
+            "/service_tier",
+            "/text/format",
+        ]
+        .map(|pointer| body(request, pointer))
     };
     for restart in [false, true] {
         let schema = json!({
@@ -62,7 +68,10 @@ async fn what_one_turn_has_another_way_the_next_one_has_not() {
             program.world.kill_daemon().await;
             program.world.start();
         }
-        echo.once("ordinary", Fault::Command("pwd; touch written && echo wrote"));
+        echo.once(
+            "ordinary",
+            Fault::Command("pwd; touch written && echo wrote"),
+        );
         let reply = program.ask(&session, json!({ "input": "ordinary" })).await;
         assert!(!reply.contains("other"), "{reply}");
         assert!(reply.contains("wrote"), "{reply}");
