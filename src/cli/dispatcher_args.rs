@@ -31,6 +31,11 @@ impl DispatcherArgs {
         }
     }
 
+    /// Returns the dispatcher that was named, if one was.
+    pub(crate) fn named(&self) -> Option<String> {
+        self.dispatcher.clone()
+    }
+
     /// Returns what to add to a command so that it means the same one.
     pub(crate) fn flags(&self) -> String {
         let name = self.dispatcher.as_deref();

@@ -26,6 +26,7 @@ mod platform;
 mod restart;
 mod run;
 mod service;
+mod sessions;
 mod slack;
 mod status;
 mod table;
@@ -47,6 +48,7 @@ Exit codes:
    0  done
    1  a message came to no answer (console, demo); no such code or person (pair);
       the result was not taken (complete); the order was not (teammates);
+      a session or a turn of it came to nothing (sessions);
       a check failed (doctor)
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
@@ -79,6 +81,7 @@ enum Verb {
     Pair(pair::Args),
     Complete(complete::Args),
     Teammates(teammates::Args),
+    Sessions(sessions::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -99,6 +102,7 @@ impl Verb {
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,
             Self::Teammates(args) => teammates::run(args).await,
+            Self::Sessions(args) => sessions::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }

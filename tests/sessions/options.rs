@@ -67,6 +67,7 @@ async fn what_one_turn_has_another_way_the_next_one_has_not() {
         if restart {
             program.world.kill_daemon().await;
             program.world.start();
+            program.world.ready(0).await;
         }
         echo.once(
             "ordinary",

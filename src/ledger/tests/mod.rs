@@ -8,6 +8,7 @@ mod healing;
 mod keyed;
 mod opening;
 mod power;
+mod sessions;
 mod store;
 mod teammates;
 mod transitions;
