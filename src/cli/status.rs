@@ -366,6 +366,7 @@ mod tests {
                         LaneStatus {
                             id: LaneId::new("flow"),
                             teammate: None,
+                            session: None,
                             thread: Some(ThreadId::new("01a1b2c3")),
                             state: "running".into(),
                             waiting: 2,
@@ -384,6 +385,7 @@ mod tests {
                         LaneStatus {
                             id: LaneId::new("flow/@docs"),
                             teammate: Some("docs".into()),
+                            session: None,
                             thread: None,
                             state: "idle".into(),
                             waiting: 0,

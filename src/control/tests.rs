@@ -58,6 +58,7 @@ fn status() -> Status {
             lanes: vec![LaneStatus {
                 id: LaneId::new("flow"),
                 teammate: None,
+                session: None,
                 thread: Some(ThreadId::new("t1")),
                 state: "running".into(),
                 waiting: 3,
