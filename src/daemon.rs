@@ -36,15 +36,17 @@ use crate::tools::file;
 
 mod channels;
 mod health;
-mod messages;
 mod notify;
+mod profile;
 mod restart;
+mod sandbox;
 mod secrets;
 mod settings;
 mod skills;
 mod status;
 
 use self::restart::Restarter;
+pub(crate) use self::sandbox::Sandboxed;
 pub use self::secrets::{MissingSecrets, Secrets};
 
 /// How often what has outlived its retention is removed.
@@ -111,6 +113,7 @@ impl Daemon {
     ///
     /// As [`run`].
     pub async fn build(config: Config, secrets: &Secrets) -> anyhow::Result<Self> {
+        let (config, sandboxes) = sandbox::narrow(config)?;
         let state_dir = config.daemon.state_dir.clone();
         let directories = Directories::create(&state_dir)?;
         // The ledger's lock is the daemon's: whoever has it may reap what an earlier one left.
@@ -196,6 +199,7 @@ impl Daemon {
         let (restarter, orders) = Restarter::new(config.path.clone(), started_at);
         let status = Arc::new(status::Reporter::new(
             &config,
+            &sandboxes,
             started_at,
             ledger.clone(),
             lines.clone(),
@@ -276,6 +280,7 @@ impl Daemon {
         let mut rest = JoinSet::new();
         let api = Api {
             status,
+            ledger: ledger.clone(),
             pairings: PairingDesk::new(ledger.clone(), languages),
             dispatchers: Arc::clone(&handles),
             events: events.clone(),
@@ -386,8 +391,9 @@ pub(crate) fn launch_config(
 }
 
 /// Returns how the threads of a dispatcher's conversations are set up.
-pub(crate) fn thread_settings(dispatcher: &DispatcherConfig) -> ThreadSettings {
-    settings::thread(dispatcher)
+pub(crate) fn thread_settings(config: &Config, dispatcher: &DispatcherConfig) -> ThreadSettings {
+    let profile = config.profile_of(dispatcher).map(|(_, profile)| profile);
+    settings::thread(dispatcher, profile)
 }
 
 /// Where things are below the state directory; all of it private.
@@ -408,6 +414,8 @@ pub(crate) struct Directories {
     pub(crate) outgoing: PathBuf,
     /// Git worktrees of teammates.
     pub(crate) worktrees: PathBuf,
+    /// Homes of codex that profiles have for themselves.
+    pub(crate) homes: PathBuf,
     /// What happened.
     pub(crate) events: PathBuf,
 }
@@ -423,6 +431,7 @@ impl Directories {
             skills: state_dir.join("skills"),
             outgoing: state_dir.join("outgoing"),
             worktrees: state_dir.join("worktrees"),
+            homes: state_dir.join("homes"),
             events: state_dir.join("events"),
         }
     }
@@ -440,6 +449,7 @@ impl Directories {
             &directories.skills,
             &directories.outgoing,
             &directories.worktrees,
+            &directories.homes,
             &directories.events,
         ] {
             fs::DirBuilder::new()

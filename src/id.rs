@@ -99,6 +99,10 @@ uuid_id! {
     SessionId
 }
 uuid_id! {
+    /// Something that is wanted of a lane's thread.
+    OrderId
+}
+uuid_id! {
     /// An entry of the outbox. Its text is the [`PostKey`](tieline_channel::PostKey).
     OutboxId
 }

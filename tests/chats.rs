@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 pub(crate) mod calls;
+pub(crate) mod commands;
 pub(crate) mod connections;
 pub(crate) mod disk;
 pub(crate) mod events;

@@ -5,4 +5,4 @@ mod feishu;
 mod invalid;
 mod slack;
 mod teammates;
-mod workbench;
+pub(crate) mod workbench;

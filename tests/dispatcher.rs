@@ -3,11 +3,13 @@
 
 mod busy;
 mod children;
+mod commands;
 mod failures;
 mod input;
 mod login;
 mod odd;
 mod privacy;
+mod profiles;
 mod prompts;
 mod secrets;
 mod skills;

@@ -12,6 +12,7 @@ mod events;
 mod faults;
 mod feishu;
 mod ledger;
+mod operate;
 mod sessions;
 mod slack;
 mod support;

@@ -1,14 +1,16 @@
 //! `tieline check`: whether the configuration can be used, and what it means.
 
+use std::path::Path;
+
 use anyhow::anyhow;
 use tieline_channel::setup::Problem;
 
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::failure::{Exit, Failure, count};
 use crate::cli::{findings, output, platform, table};
-use crate::codex;
-use crate::config::{Access, ChannelConfig, Config, DispatcherConfig, Transport};
-use crate::daemon::{self, Secrets};
+use crate::codex::{self, LaunchConfig};
+use crate::config::{Access, ChannelConfig, Config, DispatcherConfig, Sandbox, Transport};
+use crate::daemon::{self, Sandboxed, Secrets};
 use crate::id::DispatcherId;
 
 /// Check the configuration and say what would run
@@ -33,9 +35,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         summary.push_str(&ask_platforms(&config).await?);
     }
     for (id, dispatcher) in &config.dispatchers {
-        let codex = find_codex(&config, id, dispatcher).await?;
+        let launch = daemon::launch_config(&config, id, dispatcher).map_err(Failure::of)?;
+        let codex = find_codex(&launch, id, dispatcher).await?;
         summary.push('\n');
-        summary.push_str(&describe(id.as_str(), dispatcher, &codex));
+        summary.push_str(&describe(id.as_str(), dispatcher, &codex, &launch.home)?);
     }
     output::print(&summary)
 }
@@ -69,13 +72,12 @@ async fn ask_platforms(config: &Config) -> Result<String, Failure> {
 /// Says which Codex a dispatcher has. Without a program there is nothing to run; what else is not
 /// in order may be by the time it is started, so it is only warned of.
 async fn find_codex(
-    config: &Config,
+    launch: &LaunchConfig,
     id: &DispatcherId,
     dispatcher: &DispatcherConfig,
 ) -> Result<String, Failure> {
-    let launch = daemon::launch_config(config, id, dispatcher).map_err(Failure::of)?;
     let (mut program, mut version) = (String::new(), String::new());
-    for check in codex::diagnose(&launch).await {
+    for check in codex::diagnose(launch).await {
         let is_failed = check.failed().is_some();
         match (check.name, check.found) {
             ("bin" | "version", Err(problem)) if is_failed => {
@@ -126,7 +128,12 @@ fn summarise(config: &Config) -> String {
     format!("{path} is valid\n{}", table::indented(&rows))
 }
 
-fn describe(id: &str, dispatcher: &DispatcherConfig, codex: &str) -> String {
+fn describe(
+    id: &str,
+    dispatcher: &DispatcherConfig,
+    codex: &str,
+    home: &Path,
+) -> Result<String, Failure> {
     let channels: Vec<_> = dispatcher.channels.iter().map(|id| id.as_str()).collect();
     let duration = |duration| humantime::format_duration(duration).to_string();
     let mut rows = table::rows();
@@ -137,7 +144,10 @@ fn describe(id: &str, dispatcher: &DispatcherConfig, codex: &str) -> String {
     row("channels", &channels.join(", "));
     row("access", &describe_access(&dispatcher.access));
     row("sessions", dispatcher.sessions.as_str());
-    row("sandbox", dispatcher.sandbox.as_str());
+    row("sandbox", &describe_sandbox(dispatcher.sandbox)?);
+    if let Some(profile) = &dispatcher.profile {
+        row("profile", profile);
+    }
     row("approvals", dispatcher.approvals.as_str());
     row("reply", dispatcher.reply.as_str());
     row("on_busy", dispatcher.on_busy.as_str());
@@ -162,8 +172,25 @@ fn describe(id: &str, dispatcher: &DispatcherConfig, codex: &str) -> String {
         dispatcher.effort.as_deref().unwrap_or("as Codex chooses"),
     );
     row("codex", codex);
-    row("codex home", &dispatcher.codex.home.display().to_string());
-    format!("dispatcher {id}\n{}", table::indented(&rows))
+    row("codex home", &home.display().to_string());
+    Ok(format!("dispatcher {id}\n{}", table::indented(&rows)))
+}
+
+/// Says what holds, and who said so where that is not the configuration.
+fn describe_sandbox(requested: Sandbox) -> Result<String, Failure> {
+    let sandboxed = Sandboxed::of(requested).map_err(|error| Failure::new(Exit::Config, error))?;
+    let Sandboxed {
+        requested,
+        effective,
+    } = sandboxed;
+    Ok(if requested == effective {
+        effective.to_string()
+    } else {
+        format!(
+            "{effective}, narrowed from {requested} by {}",
+            sandboxed.source()
+        )
+    })
 }
 
 fn describe_access(access: &Access) -> String {

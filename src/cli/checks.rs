@@ -236,7 +236,17 @@ mod tests {
     fn checks_read_well() {
         let checks = checks();
         let lines: String = checks.told.iter().map(|it| checks.render(it)).collect();
-        insta::assert_snapshot!(format!("{lines}\n{}", checks.sum()), @"");
+        insta::assert_snapshot!(format!("{lines}\n{}", checks.sum()), @r"
+        ok       configuration            /etc/tieline.toml
+        failed   team: slack              the token is refused  [31m
+                                          hint: make a new token
+        warning  flow: version            it is old
+                                          hint: update it
+        skipped  flow: turn               --no-turn
+        ok       other: turn              answered (3.2 s)
+
+        2 ok, 1 warning, 1 failed, 1 skipped
+        ");
     }
 
     #[test]

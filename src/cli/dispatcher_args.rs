@@ -16,19 +16,7 @@ pub(crate) struct DispatcherArgs {
 impl DispatcherArgs {
     /// Returns the dispatcher that is meant.
     pub(crate) fn choose(&self, config: &Config) -> Result<String, Failure> {
-        let inherited = || std::env::var("TIELINE_DISPATCHER").ok();
-        if let Some(name) = self.dispatcher.clone().or_else(inherited) {
-            return Ok(name);
-        }
-        let mut all = config.dispatchers.keys();
-        match (all.next(), all.next()) {
-            (Some(only), None) => Ok(only.to_string()),
-            _ => {
-                let names: Vec<&str> = config.dispatchers.keys().map(|id| id.as_str()).collect();
-                let error = anyhow!("which dispatcher is meant? There are {}", names.join(", "));
-                Err(Failure::new(Exit::Usage, error).hint("name it with --dispatcher"))
-            }
-        }
+        choose(self.dispatcher.as_deref(), config)
     }
 
     /// Returns the dispatcher that was named, if one was.
@@ -41,4 +29,32 @@ impl DispatcherArgs {
         let name = self.dispatcher.as_deref();
         name.map_or(String::new(), |name| format!(" --dispatcher {name}"))
     }
+}
+
+/// Returns the dispatcher of that name, else the one that is inherited, else the only one there is.
+fn choose(name: Option<&str>, config: &Config) -> Result<String, Failure> {
+    let inherited = || std::env::var("TIELINE_DISPATCHER").ok();
+    if let Some(name) = name.map(str::to_owned).or_else(inherited) {
+        return Ok(name);
+    }
+    let mut all = config.dispatchers.keys();
+    match (all.next(), all.next()) {
+        (Some(only), None) => Ok(only.to_string()),
+        _ => {
+            let names: Vec<&str> = config.dispatchers.keys().map(|id| id.as_str()).collect();
+            let error = anyhow!("which dispatcher is meant? There are {}", names.join(", "));
+            Err(Failure::new(Exit::Usage, error).hint("name it with --dispatcher"))
+        }
+    }
+}
+
+/// As [`choose`], of those that are in this configuration.
+pub(crate) fn choose_dispatcher(name: Option<&str>, config: &Config) -> Result<String, Failure> {
+    let name = choose(name, config)?;
+    if config.dispatchers.keys().any(|id| id.as_str() == name) {
+        return Ok(name);
+    }
+    let known: Vec<_> = config.dispatchers.keys().map(|id| id.as_str()).collect();
+    let error = anyhow!("there is no dispatcher `{name}`");
+    Err(Failure::new(Exit::Usage, error).hint(format!("one of {}", known.join(", "))))
 }

@@ -225,7 +225,7 @@ impl From<ClientError> for Failure {
         let exit = match &error {
             ClientError::NotRunning { .. }
             | ClientError::Connect { .. }
-            | ClientError::Slow
+            | ClientError::Slow { .. }
             | ClientError::Broken { .. }
             | ClientError::TooLong => Exit::Unreachable,
             ClientError::NoClient { .. }

@@ -10,6 +10,7 @@ mod config_args;
 mod console;
 mod demo;
 mod dispatcher_args;
+mod dispatchers;
 mod doctor;
 mod events;
 mod failure;
@@ -17,6 +18,8 @@ mod feishu;
 mod findings;
 mod init;
 mod input;
+mod lane;
+mod lanes;
 mod logging;
 mod logs;
 mod messages;
@@ -28,6 +31,7 @@ mod run;
 mod service;
 mod sessions;
 mod slack;
+mod smoke;
 mod status;
 mod table;
 mod teammates;
@@ -47,9 +51,9 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
    1  a message came to no answer (console, demo); no such code or person (pair);
-      the result was not taken (complete); the order was not (teammates);
+      the result was not taken (complete); the order was not (teammates, lane);
       a session or a turn of it came to nothing (sessions);
-      a check failed (doctor)
+      a check failed (doctor, smoke); service: it cannot be installed
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
@@ -71,17 +75,21 @@ enum Verb {
     Run(run::Args),
     Check(check::Args),
     Doctor(doctor::Args),
+    Smoke(smoke::Args),
     Init(init::Args),
     Status(status::Args),
     Logs(logs::Args),
     Restart(restart::Args),
     Service(service::Args),
     Messages(messages::Args),
+    Lanes(lanes::Args),
+    Dispatchers(dispatchers::Args),
     Events(events::Args),
     Pair(pair::Args),
     Complete(complete::Args),
     Teammates(teammates::Args),
     Sessions(sessions::Args),
+    Lane(lane::Args),
     Console(console::Args),
     Demo(demo::Args),
 }
@@ -92,17 +100,21 @@ impl Verb {
             Self::Run(args) => run::run(args).await,
             Self::Check(args) => check::run(args).await,
             Self::Doctor(args) => doctor::run(args).await,
+            Self::Smoke(args) => smoke::run(args).await,
             Self::Init(args) => init::run(args).await,
             Self::Status(args) => status::run(args).await,
             Self::Logs(args) => logs::run(args).await,
             Self::Restart(args) => restart::run(args).await,
             Self::Service(args) => service::run(args).await,
             Self::Messages(args) => messages::run(args).await,
+            Self::Lanes(args) => lanes::run(args).await,
+            Self::Dispatchers(args) => dispatchers::run(args).await,
             Self::Events(args) => events::run(args).await,
             Self::Pair(args) => pair::run(args).await,
             Self::Complete(args) => complete::run(args).await,
             Self::Teammates(args) => teammates::run(args).await,
             Self::Sessions(args) => sessions::run(args).await,
+            Self::Lane(args) => lane::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
         }

@@ -11,7 +11,7 @@ use crate::cli::output::{self, plain};
 use crate::cli::table::{right_align, since, table, write};
 use crate::control::{
     ChannelStatus, ChildStatus, Client, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    OutboxStatus, Status, TeammateCounts,
+    OutboxStatus, ProfileStatus, Status, TeammateCounts,
 };
 
 /// Say how a running daemon is
@@ -88,6 +88,21 @@ fn render_dispatchers(dispatchers: &[DispatcherStatus], now: SystemTime) -> Stri
         .map(|dispatcher| (dispatcher.id.as_str(), dispatcher.last_error.as_deref()));
     let mut text = section(&table, errors);
     for dispatcher in dispatchers {
+        if let Some(profile) = &dispatcher.profile {
+            let described = describe_profile(profile);
+            text.push_str(&format!("  {}: {}\n", dispatcher.id, plain(&described)));
+        }
+        if let Some(sandbox) = &dispatcher.sandbox
+            && sandbox.requested != sandbox.effective
+        {
+            text.push_str(&format!(
+                "  {}: sandbox {}, narrowed from {} by {}\n",
+                dispatcher.id,
+                plain(&sandbox.effective),
+                plain(&sandbox.requested),
+                plain(&sandbox.source),
+            ));
+        }
         if let Some(login) = &dispatcher.login_problem {
             text.push_str(&format!(
                 "! {}: Codex cannot sign in since {} ({}): {}\n  mend it: {}; messages are kept until then\n",
@@ -106,6 +121,27 @@ fn render_dispatchers(dispatchers: &[DispatcherStatus], now: SystemTime) -> Stri
         }
     }
     text
+}
+
+/// Says what a profile is, without any value that must not be seen.
+fn describe_profile(profile: &ProfileStatus) -> String {
+    let mut parts = vec![format!("profile {}", profile.name)];
+    parts.extend(profile.provider.as_ref().map(|it| format!("provider {it}")));
+    parts.extend(profile.model.as_ref().map(|it| format!("model {it}")));
+    let tokens = profile.context_window;
+    parts.extend(tokens.map(|it| format!("{it} tokens in view")));
+    if let Some(storage) = &profile.storage {
+        let directory = storage
+            .subdir
+            .as_ref()
+            .map_or_else(|| storage.path.clone(), |subdir| storage.path.join(subdir));
+        parts.push(format!(
+            "rollouts in {} ({})",
+            storage.name,
+            directory.display()
+        ));
+    }
+    parts.join(", ")
 }
 
 /// Says what teammates are at, if there are any.
@@ -340,6 +376,8 @@ mod tests {
             since: ago(11_540),
             last_started_at: None,
             last_error: None,
+            sandbox: None,
+            profile: None,
             login_problem: None,
             warnings: Vec::new(),
             restarts: 0,
@@ -399,6 +437,8 @@ mod tests {
                         idle: 1,
                     },
                     waiting: 2,
+                    sandbox: None,
+                    profile: None,
                     login_problem: None,
                     warnings: vec!["the skill /s/x/SKILL.md is left out: no name".into()],
                     ..dispatcher("flow", Lifecycle::Ready)

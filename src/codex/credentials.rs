@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::failure::{Failure, FailureKind};
 use super::home::{self, Home};
 use super::launch::LaunchConfig;
+use super::profile::Profile;
 use crate::redact::redactor;
 
 /// The tokens of a login, in `auth.json`.
@@ -49,11 +50,10 @@ pub struct Credentials {
 /// Looks where a child of these settings takes its credentials from.
 pub fn credentials_of(config: &LaunchConfig) -> Credentials {
     let home = home::look(&config.home, &config.config);
+    let profile = config.profile.iter().flat_map(Profile::files);
+    let own = ["auth.json", "config.toml"].map(|name| config.home.join(name));
     Credentials {
-        files: vec![
-            config.home.join("auth.json"),
-            config.home.join("config.toml"),
-        ],
+        files: own.into_iter().chain(profile).collect(),
         home: config.home.clone(),
         model_provider: home.model_provider,
         variables: home.key_variables,
@@ -64,8 +64,14 @@ impl Credentials {
     /// Returns what the operator does about a failure to sign in.
     pub fn remedy(&self, failure: &Failure) -> String {
         let home = self.home.display();
-        let Some(provider) = &self.model_provider else {
-            return format!("run `CODEX_HOME={home} codex login` as the user that runs tieline");
+        let provider = match &self.model_provider {
+            Some(provider) => provider.as_str(),
+            None if failure.kind == FailureKind::SecretUnavailable => "openai",
+            None => {
+                return format!(
+                    "run `CODEX_HOME={home} codex login` as the user that runs tieline"
+                );
+            }
         };
         // Codex names the variable that it misses.
         let missing = failure.message.split('`').nth(1);
@@ -79,7 +85,7 @@ impl Credentials {
                 )
             }
             (FailureKind::SecretUnavailable, _, _) => {
-                "see that the secret is where the configuration says".to_owned()
+                "see that it is where the profile in the configuration says".to_owned()
             }
             (_, _, []) => format!(
                 "see how the model provider `{provider}` is signed in to in {home}/config.toml"

@@ -16,6 +16,7 @@ use super::binary::{self, BinaryError, TESTED_VERSION, Version};
 use super::connect::connect;
 use super::home::{self, HomeError};
 use super::launch::{LaunchConfig, Transport};
+use super::profile::Profile;
 use super::registry;
 
 /// How long the name of a socket in the run directory is: a slash, the mark and its ending.
@@ -27,8 +28,8 @@ const QUOTED: usize = 300;
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What: `bin`, `version`, `home`, `login`, `socket` or `endpoint`; when it was tried, `config`
-    /// or `sandbox`.
+    /// What: `bin`, `version`, `profile`, `home`, `login`, `socket` or `endpoint`; when it was tried,
+    /// `config` or `sandbox`.
     pub name: &'static str,
     /// What was found, or what is wrong and what to do about it. No secret is in it.
     pub found: Result<String, Problem>,
@@ -54,7 +55,21 @@ pub async fn diagnose(config: &LaunchConfig) -> Vec<Check> {
     let bin = found.map(|path| path.display().to_string());
     let mut checks = vec![Check::new("bin", bin.map_err(|error| no_binary(&error)))];
     checks.extend(version.map(|version| Check::new("version", judge_version(version))));
-    checks.extend(check_home(config));
+    if let Some(profile) = &config.profile {
+        let found = profile.check().await;
+        let found = found.map(|()| profile.name.clone()).map_err(|error| {
+            wrong(
+                WithCauses(&error).to_string(),
+                "mend [profiles] in the configuration, or what it refers to",
+            )
+        });
+        checks.push(Check::new("profile", found));
+    }
+    // Looking makes nothing: a private home is made at the start.
+    let is_made_later = |profile: &Profile| profile.has_private_home && !config.home.exists();
+    if !config.profile.as_ref().is_some_and(is_made_later) {
+        checks.extend(check_home(config));
+    }
     checks.push(Check::new("socket", check_socket(config)));
     checks
 }

@@ -127,6 +127,24 @@ pub(super) fn look(home: &Path, overrides: &[String]) -> Home {
     }
 }
 
+/// Returns the setting that keeps variables from the commands of the model, beside those that the
+/// configuration keeps from them; none for no variable.
+pub(super) fn kept_from_commands<'a>(
+    home: &Path,
+    overrides: &[String],
+    variables: impl Iterator<Item = &'a String>,
+) -> Option<String> {
+    const KEY: &str = "shell_environment_policy.exclude";
+    let config = effective_config(home, overrides);
+    let policy = config.get("shell_environment_policy");
+    let mut kept: Vec<toml::Value> = policy
+        .and_then(|policy| policy.get("exclude")?.as_array().cloned())
+        .unwrap_or_default();
+    let before = kept.len();
+    kept.extend(variables.map(|name| toml::Value::from(name.as_str())));
+    (kept.len() > before).then(|| format!("{KEY}={}", toml::Value::from(kept)))
+}
+
 /// Returns a text of the configuration, or of the profile that it chooses.
 fn text_at(config: &toml::Table, key: &str) -> Option<String> {
     let profile = config.get("profile").and_then(toml::Value::as_str);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::{DeclineAll, Liveness, ServerRequests};
+use super::profile::Profile;
 
 /// Marks a child and everything it starts; the value is random and belongs to one start.
 pub(super) const MARK_VARIABLE: &str = "TIELINE_CHILD";
@@ -30,6 +31,8 @@ pub struct LaunchConfig {
     pub env: BTreeMap<String, String>,
     /// The environment that the minimal one is taken from: usually the daemon's own.
     pub inherited: Environment,
+    /// What is made ready before it is started.
+    pub profile: Option<Profile>,
     /// Its working directory.
     pub cwd: PathBuf,
     /// Directories that hold directories of skills, absolute, on top of those it finds by itself.
@@ -141,6 +144,7 @@ impl LaunchConfig {
             args: Vec::new(),
             env: BTreeMap::new(),
             inherited: Environment::of_this_process(),
+            profile: None,
             cwd: cwd.into(),
             skills: Vec::new(),
             transport: Transport::Unix,
@@ -152,7 +156,12 @@ impl LaunchConfig {
     }
 
     /// Returns the arguments for a child. They show in the list of processes: no secrets here.
-    pub(super) fn arguments(&self, mark: &str, socket: Option<&Path>) -> Vec<OsString> {
+    pub(super) fn arguments(
+        &self,
+        mark: &str,
+        socket: Option<&Path>,
+        more: &[String],
+    ) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["app-server".into(), "--listen".into()];
         arguments.push(match socket {
             Some(path) => {
@@ -164,7 +173,7 @@ impl LaunchConfig {
         });
         // So that commands carry the mark whatever the user's policy lets through.
         let marked = format!("shell_environment_policy.set.{MARK_VARIABLE}=\"{mark}\"");
-        for assignment in self.config.iter().chain([&marked]) {
+        for assignment in self.config.iter().chain(more).chain([&marked]) {
             arguments.push("-c".into());
             arguments.push(assignment.into());
         }
@@ -372,7 +381,7 @@ mod tests {
         config.config = vec!["model_provider=\"gw\"".to_owned()];
         config.args = vec!["--disable".to_owned(), "plugins".to_owned()];
         assert_eq!(
-            config.arguments("m1", Some(Path::new("/run/t/m1.sock"))),
+            config.arguments("m1", Some(Path::new("/run/t/m1.sock")), &[]),
             [
                 "app-server",
                 "--listen",
@@ -385,7 +394,7 @@ mod tests {
                 "plugins",
             ]
         );
-        assert_eq!(config.arguments("m1", None)[2], "stdio://");
+        assert_eq!(config.arguments("m1", None, &[])[2], "stdio://");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::credentials;
 use super::home;
 use super::launch::{LaunchConfig, Transport};
 use super::process::raw;
+use super::profile::Prepared;
 use super::protocol::InitializeResponse;
 use super::registry::{self, Entry};
 use super::skills::{self, SkillsWarning};
@@ -51,7 +52,13 @@ pub(super) async fn start_child(
     spawner: &Spawner,
     path: &Path,
 ) -> Result<(ChildProcess, Option<PathBuf>, Wire), StartError> {
+    let prepared = match &config.profile {
+        Some(profile) => profile.prepare(&config.home).await?,
+        None => Prepared::default(),
+    };
     let home = home::check(&config.home, &config.config)?;
+    let kept_from_commands =
+        home::kept_from_commands(&config.home, &config.config, prepared.credentials.keys());
     credentials::hide(config, &home);
     registry::prepare(&config.run_dir)?;
     let with_socket = config.transport == Transport::Unix;
@@ -67,8 +74,12 @@ pub(super) async fn start_child(
     let spawned = spawner
         .spawn(Program {
             path: path.to_owned(),
-            arguments: config.arguments(unmade.mark(), socket.as_deref()),
-            environment: config.environment(unmade.mark(), &home.key_variables),
+            arguments: config.arguments(
+                unmade.mark(),
+                socket.as_deref(),
+                kept_from_commands.as_slice(),
+            ),
+            environment: prepared.add_to(config.environment(unmade.mark(), &home.key_variables)),
             cwd: config.cwd.clone(),
             with_stdin: !with_socket,
         })

@@ -12,6 +12,7 @@ use super::child::ExitReport;
 use super::connect::ConnectError;
 use super::failure::{Failure, FailureKind};
 use super::home::HomeError;
+use super::profile::ProfileError;
 use super::registry::RunDirError;
 use super::spawner::SpawnerGone;
 
@@ -24,6 +25,9 @@ pub enum StartError {
     /// Its home is not in order.
     #[error("codex's home is not in order")]
     Home(#[from] HomeError),
+    /// Its profile cannot be used now.
+    #[error("codex's profile is not in order")]
+    Profile(#[from] ProfileError),
     /// The run directory is not in order.
     #[error("no place for codex's socket")]
     RunDir(#[from] RunDirError),
@@ -90,6 +94,10 @@ impl StartError {
             | Self::UpgradeTimedOut(_)
             | Self::Handshake(CallError::TimedOut { .. })
             | Self::Skills(CallError::TimedOut { .. }) => FailureKind::BackendTimeout,
+            Self::Profile(ProfileError::Credential { .. } | ProfileError::File { .. }) => {
+                FailureKind::SecretUnavailable
+            }
+            Self::Profile(ProfileError::Storage { .. }) => FailureKind::SessionStoreEvicted,
             Self::Home(HomeError::NoLogin(_)) => FailureKind::ProviderAuthFailed,
             Self::Handshake(CallError::Response { .. } | CallError::Refused { .. })
             | Self::Skills(CallError::Response { .. } | CallError::Refused { .. }) => {
@@ -103,7 +111,7 @@ impl StartError {
     /// Returns whether trying again without a change by the operator is hopeless.
     pub fn needs_operator(&self) -> bool {
         match self {
-            Self::Binary(_) | Self::Home(_) | Self::SocketPathTooLong(_) => true,
+            Self::Binary(_) | Self::Home(_) | Self::Profile(_) | Self::SocketPathTooLong(_) => true,
             Self::RunDir(error) => matches!(error, RunDirError::NotPrivate(_)),
             Self::Spawn { .. }
             | Self::Exited(_)

@@ -6,8 +6,9 @@ use super::call::CallError;
 use super::client::{Client, ThreadEvent, ThreadEvents};
 use super::protocol::{
     InjectItems, InjectItemsParams, InjectedItem, ThreadBackgroundTerminalsClean,
-    ThreadCompactStart, ThreadNameSet, ThreadNameSetParams, ThreadOpened, ThreadRef, ThreadResume,
-    ThreadSettings, ThreadStart, ThreadUnsubscribe, TurnStart, TurnStartParams, UserInput,
+    ThreadCompactStart, ThreadFork, ThreadNameSet, ThreadNameSetParams, ThreadOpened, ThreadRef,
+    ThreadResume, ThreadSettings, ThreadStart, ThreadUnsubscribe, TurnStart, TurnStartParams,
+    UserInput,
 };
 use super::turn::{Turn, TurnOptions};
 use crate::id::{ThreadId, TurnId};
@@ -53,6 +54,25 @@ impl Thread {
         // Subscribed before: codex may say something before it answers.
         let events = client.events(id);
         let opened = client.call::<ThreadResume>(&settings.to_resume(id)).await?;
+        Ok(Self {
+            client: client.clone(),
+            events,
+            opened,
+            last_turn: None,
+        })
+    }
+
+    /// Makes a copy of a stored thread, which goes on by itself. Asked twice, codex makes two.
+    ///
+    /// # Errors
+    /// Codex refused, or the connection ended.
+    pub async fn fork(
+        client: &Client,
+        id: &ThreadId,
+        settings: &ThreadSettings,
+    ) -> Result<Self, CallError> {
+        let opened = client.call::<ThreadFork>(&settings.to_fork(id)).await?;
+        let events = client.events(&opened.thread.id);
         Ok(Self {
             client: client.clone(),
             events,

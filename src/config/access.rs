@@ -35,6 +35,19 @@ choice! {
     }
 }
 
+/// What somebody who is let in may do: each everything that those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Asks how things are, and has nothing done.
+    Viewer,
+    /// Has turns, and orders what concerns their own conversation.
+    User,
+    /// Decides what the model may do beyond its sandbox, and about threads that several chats share.
+    Approver,
+    /// May do everything.
+    Admin,
+}
+
 /// The greatest `max_per_minute`; whoever is allowed more may as well have no limit.
 const MAX_PER_MINUTE: usize = 240;
 
@@ -53,6 +66,10 @@ pub struct Access {
     pub chats: BTreeSet<(ChannelId, ChatId)>,
     /// The people who may let others in, approve, and use every command.
     pub admins: BTreeSet<(ChannelId, UserId)>,
+    /// The people who may approve, and change threads that several chats share.
+    pub approvers: BTreeSet<(ChannelId, UserId)>,
+    /// The people who may ask how things are, and have no turns.
+    pub viewers: BTreeSet<(ChannelId, UserId)>,
     /// The programs that may speak, each time with a mention.
     pub bots: BTreeSet<(ChannelId, UserId)>,
     /// How many messages one sender may write in a minute; as many as they like without.
@@ -68,9 +85,35 @@ impl Access {
             users: BTreeSet::new(),
             chats: BTreeSet::new(),
             admins: BTreeSet::new(),
+            approvers: BTreeSet::new(),
+            viewers: BTreeSet::new(),
             bots: BTreeSet::new(),
             max_per_minute: None,
         }
+    }
+
+    /// Returns what somebody may do who is let in. Of several lists that name them the one that gives
+    /// most counts, but for this: whoever is a viewer is no user, for being named as one would say
+    /// nothing else.
+    pub fn role(&self, channel: &ChannelId, user: &UserId) -> Role {
+        let who = (channel.clone(), user.clone());
+        if self.admins.contains(&who) {
+            Role::Admin
+        } else if self.approvers.contains(&who) {
+            Role::Approver
+        } else if self.viewers.contains(&who) {
+            Role::Viewer
+        } else {
+            Role::User
+        }
+    }
+
+    /// Returns whether somebody is let in by name.
+    pub fn is_listed(&self, channel: &ChannelId, user: &UserId) -> bool {
+        let who = (channel.clone(), user.clone());
+        [&self.users, &self.admins, &self.approvers, &self.viewers]
+            .iter()
+            .any(|list| list.contains(&who))
     }
 
     /// Reads the table; `channels` are those of its dispatcher, `declared` those of the file.
@@ -99,6 +142,8 @@ impl Access {
             users: read_entries(table.get("users"), channels, declared, UserId::new),
             chats: read_entries(table.get("chats"), channels, declared, ChatId::new),
             admins: read_entries(table.get("admins"), channels, declared, UserId::new),
+            approvers: read_entries(table.get("approvers"), channels, declared, UserId::new),
+            viewers: read_entries(table.get("viewers"), channels, declared, UserId::new),
             bots: read_entries(table.get("bots"), channels, declared, UserId::new),
             max_per_minute: table.get("max_per_minute").as_ref().and_then(read_rate),
         };

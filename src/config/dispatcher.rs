@@ -136,6 +136,8 @@ pub struct DispatcherConfig {
     pub sessions: Sessions,
     /// What commands of the model may do.
     pub sandbox: Sandbox,
+    /// The file says so: else it is the default.
+    pub sandbox_is_given: bool,
     /// What happens when the model wants more than that.
     pub approvals: Approvals,
     /// What is posted to the chat.
@@ -170,7 +172,7 @@ pub struct DispatcherConfig {
     pub skills: Vec<PathBuf>,
     /// MCP servers as Codex's own configuration has them: a table by name, each a table.
     pub mcp_servers: Option<Json>,
-    /// The profile of Codex's configuration.
+    /// The profile that its app-server has: one of `[profiles]`.
     pub profile: Option<String>,
     /// Who may speak to it.
     pub access: Access,
@@ -200,6 +202,7 @@ impl fmt::Debug for DispatcherConfig {
             channels,
             sessions,
             sandbox,
+            sandbox_is_given,
             approvals,
             reply,
             on_busy,
@@ -230,6 +233,7 @@ impl fmt::Debug for DispatcherConfig {
             .field("channels", channels)
             .field("sessions", sessions)
             .field("sandbox", sandbox)
+            .field("sandbox_is_given", sandbox_is_given)
             .field("approvals", approvals)
             .field("reply", reply)
             .field("on_busy", on_busy)

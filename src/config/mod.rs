@@ -21,6 +21,7 @@ mod feishu;
 pub(crate) mod id;
 mod language;
 mod problem;
+mod profile;
 mod secret;
 mod slack;
 pub(crate) mod socket_path;
@@ -38,7 +39,7 @@ use thiserror::Error;
 use tieline_channel::ChannelId;
 use toml::de::DeTable;
 
-pub use crate::config::access::{Access, Direct, Groups};
+pub use crate::config::access::{Access, Direct, Groups, Role};
 use crate::config::channel::Declared;
 pub use crate::config::channel::{ChannelConfig, ConsoleConfig};
 pub use crate::config::codex::{CodexConfig, Transport};
@@ -52,6 +53,9 @@ use crate::config::document::{Reading, Table, Value};
 pub use crate::config::feishu::FeishuConfig;
 pub use crate::config::language::Languages;
 pub use crate::config::problem::{Problem, Report, Severity};
+pub use crate::config::profile::{
+    HomeConfig, Preset, ProfileConfig, ProviderConfig, StorageConfig,
+};
 pub use crate::config::secret::{Secret, SecretError, SecretSource};
 pub use crate::config::slack::SlackConfig;
 use crate::id::DispatcherId;
@@ -68,6 +72,8 @@ pub struct Config {
     pub daemon: DaemonConfig,
     /// The channels by name. One that no dispatcher has is not connected.
     pub channels: BTreeMap<ChannelId, ChannelConfig>,
+    /// The profiles by name.
+    pub profiles: BTreeMap<String, ProfileConfig>,
     /// The dispatchers by name; at least one.
     pub dispatchers: BTreeMap<DispatcherId, DispatcherConfig>,
 }
@@ -167,6 +173,12 @@ impl Config {
         self.channels.iter().map(language).collect()
     }
 
+    /// Returns the profile of a dispatcher, with its name.
+    pub fn profile_of(&self, dispatcher: &DispatcherConfig) -> Option<(&str, &ProfileConfig)> {
+        let (name, profile) = self.profiles.get_key_value(dispatcher.profile.as_ref()?)?;
+        Some((name, profile))
+    }
+
     /// Returns the dispatcher that a channel belongs to.
     pub fn dispatcher_of(&self, channel: &ChannelId) -> Option<&DispatcherId> {
         self.dispatchers
@@ -216,6 +228,7 @@ fn read_document(
     let codex = CodexConfig::read(root.get("codex"), &CodexConfig::default_in(&reading));
     let channels = Declared::read(root.get("channels"));
     check_apps(&reading, &channels);
+    let (profiles, profile_names) = profile::read_all(root.get("profiles"));
     let dispatchers = root.get("dispatchers");
     root.finish();
     let is_empty = |value: &Value<'_>| value.raw().as_table().is_some_and(|table| table.is_empty());
@@ -225,7 +238,7 @@ fn read_document(
                 .hint("a dispatcher is [dispatchers.NAME] with `workspace` and `channels`"),
         );
     }
-    let dispatchers = dispatcher::read_all(dispatchers, &channels, &codex);
+    let dispatchers = dispatcher::read_all(dispatchers, &channels, &profile_names, &codex);
     for id in channels.channels.keys() {
         check_default_socket(&reading, &daemon, &channels, id);
     }
@@ -240,6 +253,7 @@ fn read_document(
             path: absolute,
             daemon,
             channels: channels.channels,
+            profiles,
             dispatchers,
         },
         warnings: report,

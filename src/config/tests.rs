@@ -76,6 +76,7 @@ fn minimal_file_gets_every_default() {
         channels: vec![terminal],
         sessions: Sessions::Shared,
         sandbox: Sandbox::WorkspaceWrite,
+        sandbox_is_given: false,
         approvals: Approvals::Deny,
         reply: Reply::Final,
         on_busy: OnBusy::Queue,
@@ -108,6 +109,8 @@ fn minimal_file_gets_every_default() {
             users: BTreeSet::new(),
             chats: BTreeSet::new(),
             admins: BTreeSet::new(),
+            approvers: BTreeSet::new(),
+            viewers: BTreeSet::new(),
             bots: BTreeSet::new(),
             max_per_minute: None,
         },
@@ -560,6 +563,10 @@ fn example_holds_the_defaults() {
         language: Language::English,
     });
     expected.channels.insert(terminal, console);
+    // It says what the default is.
+    for dispatcher in expected.dispatchers.values_mut() {
+        dispatcher.sandbox_is_given = true;
+    }
     assert_eq!(config_at(EXAMPLE, home.path()), expected);
 }
 
@@ -596,7 +603,10 @@ fn example_has_every_key() {
         // The keys of [codex] need not all be shown twice.
         .filter(|key| !key.starts_with("dispatchers.flow.codex."))
         // A secret has one source of the three.
-        .filter(|key| !key.contains("_token.") && !key.contains("_secret."))
+        .filter(|key| {
+            let secrets = ["_token.", "_secret.", ".credentials."];
+            !secrets.iter().any(|it| key.contains(it))
+        })
         .collect();
     assert_eq!(missing, Vec::<&String>::new());
 }

@@ -13,8 +13,10 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::control::completions::{CompletionReceipt, CompletionReport};
+use crate::control::dispatchers::DispatcherDetails;
 use crate::control::error::{ErrorBody, ErrorEnvelope};
 use crate::control::key::KEY;
+use crate::control::lane_orders::{LaneOrderTaken, LaneStopped, NewLaneOrder};
 use crate::control::pairings::{PairedPerson, Pairings};
 use crate::control::restart::{RestartOrder, RestartOrdered};
 use crate::control::sessions::{
@@ -28,6 +30,8 @@ use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, Teamma
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The same where the daemon waits for codex.
 const OPENING_DEADLINE: Duration = Duration::from_secs(25);
+/// How long a dispatcher may take to stop or start: turns in flight get a while to end.
+const SWITCH_DEADLINE: Duration = Duration::from_secs(40);
 /// How long an order is repeated whose answer was lost.
 const REPEAT_FOR: Duration = Duration::from_secs(15);
 /// How long it rests before it is repeated: a daemon that is restarted takes a moment.
@@ -65,8 +69,11 @@ pub enum ClientError {
         source: tieline_net::NetError,
     },
     /// The answer takes too long.
-    #[error("the daemon did not answer within {} s", DEADLINE.as_secs())]
-    Slow,
+    #[error("the daemon did not answer within {seconds} s")]
+    Slow {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// The connection failed under way.
     #[error("the daemon broke off")]
     Broken {
@@ -108,7 +115,9 @@ impl ClientError {
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("only the user who runs the daemon may ask it".to_owned())
             }
-            Self::Slow => Some("it may be very busy: try again, and look at its log".to_owned()),
+            Self::Slow { .. } => {
+                Some("it may be very busy: try again, and look at its log".to_owned())
+            }
             Self::Refused { hint, .. } => hint.clone(),
             Self::NotUnderstood { .. } => Some(
                 "the daemon may be of another version: compare `tieline --version` with what runs"
@@ -144,7 +153,8 @@ impl Client {
     ///
     /// When there is no answer, or it would not come up again.
     pub async fn restart(&self, order: &RestartOrder) -> Result<RestartOrdered, ClientError> {
-        self.request(Method::POST, "/v1/restart", Some(order)).await
+        self.request(Method::POST, "/v1/restart", Some(order), None, DEADLINE)
+            .await
     }
 
     /// Asks who waits to be let in, and who was.
@@ -163,7 +173,7 @@ impl Client {
     /// When there is no answer, or nobody was let in.
     pub async fn pair(&self, code: &str) -> Result<PairedPerson, ClientError> {
         let route = format!("/v1/pairings/{}", segment(code));
-        self.request(Method::POST, &route, None::<&()>).await
+        self.ask(Method::POST, &route).await
     }
 
     /// Lets somebody, `CHANNEL:USER`, in no longer; returns who they were, once for each
@@ -174,7 +184,7 @@ impl Client {
     /// When there is no answer, or they were not let in.
     pub async fn unpair(&self, who: &str) -> Result<Vec<PairedPerson>, ClientError> {
         let route = format!("/v1/pairings/{}", segment(who));
-        self.request(Method::DELETE, &route, None::<&()>).await
+        self.ask(Method::DELETE, &route).await
     }
 
     /// Reports a result to a dispatcher.
@@ -189,6 +199,22 @@ impl Client {
     ) -> Result<CompletionReceipt, ClientError> {
         let route = format!("/v1/dispatchers/{}/completions", segment(dispatcher));
         self.order(&route, report).await
+    }
+
+    /// Switches a dispatcher: `start`, `stop` or `restart`. Returns when it is so, or takes long.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn switch(
+        &self,
+        dispatcher: &str,
+        action: &str,
+    ) -> Result<DispatcherDetails, ClientError> {
+        let route = format!("{}/{action}", dispatcher_route(dispatcher));
+        let (method, body) = (Method::POST, None::<&()>);
+        self.request(method, &route, body, None, SWITCH_DEADLINE)
+            .await
     }
 
     /// Has a teammate join a dispatcher.
@@ -226,7 +252,7 @@ impl Client {
     /// As [`spawn`](Self::spawn).
     pub async fn stop(&self, dispatcher: &str, name: &str) -> Result<TeammateHalted, ClientError> {
         let route = format!("{}/stop", teammate_route(dispatcher, name));
-        self.request(Method::POST, &route, None::<&()>).await
+        self.ask(Method::POST, &route).await
     }
 
     /// Has a teammate leave. `discard`: its worktree goes also when something would be lost by that,
@@ -243,7 +269,31 @@ impl Client {
     ) -> Result<TeammateHalted, ClientError> {
         let route = teammate_route(dispatcher, name);
         let route = format!("{route}?discard={discard}");
-        self.request(Method::DELETE, &route, None::<&()>).await
+        self.ask(Method::DELETE, &route).await
+    }
+
+    /// Orders something of a lane's thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub async fn order_lane(
+        &self,
+        lane: &str,
+        order: &NewLaneOrder,
+    ) -> Result<LaneOrderTaken, ClientError> {
+        self.order(&format!("{}/orders", lane_route(lane)), order)
+            .await
+    }
+
+    /// Has a lane end its turn; with `all`, what waits is withdrawn as well.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub async fn stop_lane(&self, lane: &str, all: bool) -> Result<LaneStopped, ClientError> {
+        let route = format!("{}/stop?all={all}", lane_route(lane));
+        self.ask(Method::POST, &route).await
     }
 
     /// Has a session opened.
@@ -281,7 +331,7 @@ impl Client {
     /// As [`open_session`](Self::open_session).
     pub async fn steer(&self, session: &str, turn: &NewTurn) -> Result<TurnReceipt, ClientError> {
         let route = format!("{}/turns", session_route(session));
-        self.request_within(Method::POST, &route, Some(turn), OPENING_DEADLINE)
+        self.request(Method::POST, &route, Some(turn), None, OPENING_DEADLINE)
             .await
     }
 
@@ -296,7 +346,8 @@ impl Client {
         turn: &str,
     ) -> Result<TurnInterrupted, ClientError> {
         let route = format!("{}/interrupt", session_turn_route(session, turn));
-        self.request(Method::POST, &route, None::<&()>).await
+        self.request(Method::POST, &route, None::<&()>, None, DEADLINE)
+            .await
     }
 
     /// Changes what a session is for, and what its program remembers.
@@ -310,7 +361,8 @@ impl Client {
         change: &ChangedSession,
     ) -> Result<SessionStatus, ClientError> {
         let route = session_route(session);
-        self.request(Method::PATCH, &route, Some(change)).await
+        self.request(Method::PATCH, &route, Some(change), None, DEADLINE)
+            .await
     }
 
     /// Closes a session.
@@ -320,7 +372,8 @@ impl Client {
     /// As [`open_session`](Self::open_session).
     pub async fn close_session(&self, session: &str) -> Result<SessionEnded, ClientError> {
         let route = session_route(session);
-        self.request(Method::DELETE, &route, None::<&()>).await
+        self.request(Method::DELETE, &route, None::<&()>, None, DEADLINE)
+            .await
     }
 
     /// Asks any route. As [`serde_json::Value`] the answer keeps what this version does not know.
@@ -329,7 +382,7 @@ impl Client {
     ///
     /// When there is no answer, it is not a success, or it is not a `T`.
     pub async fn get<T: DeserializeOwned>(&self, route: &str) -> Result<T, ClientError> {
-        self.request(Method::GET, route, None::<&()>).await
+        self.ask(Method::GET, route).await
     }
 
     /// Has something made. An order whose answer is lost is repeated under the same idempotency key,
@@ -352,11 +405,11 @@ impl Client {
         let until = Instant::now() + REPEAT_FOR;
         let mut lost = None;
         loop {
-            match self
-                .keyed(Method::POST, route, Some(body), Some(&key), deadline)
-                .await
-            {
-                Err(error @ (ClientError::Broken { .. } | ClientError::Slow)) => lost = Some(error),
+            let given = self.request(Method::POST, route, Some(body), Some(&key), deadline);
+            match given.await {
+                Err(error @ (ClientError::Broken { .. } | ClientError::Slow { .. })) => {
+                    lost = Some(error);
+                }
                 Err(ClientError::NotRunning { .. }) if lost.is_some() => {}
                 answer => return answer,
             }
@@ -369,36 +422,29 @@ impl Client {
         }
     }
 
+    /// Asks without a body.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+    ) -> Result<T, ClientError> {
+        self.request(method, route, None::<&()>, None, DEADLINE)
+            .await
+    }
+
     async fn request<T: DeserializeOwned>(
         &self,
         method: Method,
         route: &str,
         body: Option<&impl Serialize>,
-    ) -> Result<T, ClientError> {
-        self.request_within(method, route, body, DEADLINE).await
-    }
-
-    async fn request_within<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        route: &str,
-        body: Option<&impl Serialize>,
-        deadline: Duration,
-    ) -> Result<T, ClientError> {
-        self.keyed(method, route, body, None, deadline).await
-    }
-
-    async fn keyed<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        route: &str,
-        body: Option<&impl Serialize>,
         key: Option<&str>,
-        deadline: Duration,
+        within: Duration,
     ) -> Result<T, ClientError> {
-        let (status, bytes) = timeout(deadline, self.ask(method, route, body, key))
+        let (status, bytes) = timeout(within, self.send(method, route, body, key))
             .await
-            .map_err(|_elapsed| ClientError::Slow)??;
+            .map_err(|_elapsed| ClientError::Slow {
+                seconds: within.as_secs(),
+            })??;
         if status.is_success() {
             return serde_json::from_slice(&bytes)
                 .map_err(|source| ClientError::NotUnderstood { source });
@@ -417,7 +463,7 @@ impl Client {
         let request = client.get(format!("http://localhost{route}"));
         let answer = timeout(DEADLINE, request.send())
             .await
-            .map_err(|_elapsed| ClientError::Slow)?
+            .map_err(|_elapsed| slow())?
             .map_err(|error| self.failed(error))?;
         let status = answer.status();
         if status.is_success() {
@@ -425,12 +471,12 @@ impl Client {
         }
         let bytes = timeout(DEADLINE, answer.bytes())
             .await
-            .map_err(|_elapsed| ClientError::Slow)?
+            .map_err(|_elapsed| slow())?
             .map_err(|error| self.failed(error))?;
         Err(refused(status, &bytes))
     }
 
-    async fn ask(
+    async fn send(
         &self,
         method: Method,
         route: &str,
@@ -477,6 +523,35 @@ impl Client {
     }
 }
 
+/// Returns the route of a dispatcher.
+pub fn dispatcher_route(dispatcher: &str) -> String {
+    format!("/v1/dispatchers/{}", segment(dispatcher))
+}
+
+/// Returns the route of a lane.
+pub fn lane_route(lane: &str) -> String {
+    format!("/v1/lanes/{}", segment(lane))
+}
+
+/// Returns a route with a query of the values that are there.
+pub fn with_query(route: &str, query: &[(&str, Option<String>)]) -> String {
+    let mut route = route.to_owned();
+    let mut sign = '?';
+    for (name, value) in query {
+        if let Some(value) = value {
+            route.push_str(&format!("{sign}{name}={}", segment(value)));
+            sign = '&';
+        }
+    }
+    route
+}
+
+fn slow() -> ClientError {
+    ClientError::Slow {
+        seconds: DEADLINE.as_secs(),
+    }
+}
+
 /// Returns what an answer says that is not a success.
 fn refused(status: StatusCode, bytes: &[u8]) -> ClientError {
     let ErrorBody {
@@ -500,7 +575,7 @@ fn refused(status: StatusCode, bytes: &[u8]) -> ClientError {
 
 /// Returns the route of a dispatcher's teammates.
 pub fn teammates_route(dispatcher: &str) -> String {
-    format!("/v1/dispatchers/{}/teammates", segment(dispatcher))
+    format!("{}/teammates", dispatcher_route(dispatcher))
 }
 
 /// Returns the route of a teammate.

@@ -36,6 +36,8 @@ pub enum Code {
     UnknownLane,
     /// No such teammate.
     UnknownTeammate,
+    /// No such message.
+    UnknownMessage,
     /// No such code of a newcomer, or no such person.
     UnknownPairing,
     /// The code of a newcomer was good once.
@@ -68,6 +70,8 @@ pub enum Code {
     CodexRefused,
     /// There is no answer of Codex.
     CodexUnavailable,
+    /// It is about the lane of a teammate, of which that cannot be ordered.
+    OfTeammate,
     /// It cannot be done as things are in the workspace.
     WorkspaceConflict,
     /// A daemon that is started now would not come up.
@@ -91,6 +95,7 @@ impl Code {
         Self::UnknownDispatcher,
         Self::UnknownLane,
         Self::UnknownTeammate,
+        Self::UnknownMessage,
         Self::UnknownPairing,
         Self::Expired,
         Self::NameTaken,
@@ -107,6 +112,7 @@ impl Code {
         Self::TurnMismatch,
         Self::CodexRefused,
         Self::CodexUnavailable,
+        Self::OfTeammate,
         Self::WorkspaceConflict,
         Self::CannotRestart,
         Self::LedgerUnavailable,
@@ -126,6 +132,7 @@ impl Code {
             Self::UnknownDispatcher => "unknown-dispatcher",
             Self::UnknownLane => "unknown-lane",
             Self::UnknownTeammate => "unknown-teammate",
+            Self::UnknownMessage => "unknown-message",
             Self::UnknownPairing => "unknown-pairing",
             Self::Expired => "expired",
             Self::NameTaken => "name-taken",
@@ -142,6 +149,7 @@ impl Code {
             Self::TurnMismatch => "turn-mismatch",
             Self::CodexRefused => "codex-refused",
             Self::CodexUnavailable => "codex-unavailable",
+            Self::OfTeammate => "of-teammate",
             Self::WorkspaceConflict => "workspace-conflict",
             Self::CannotRestart => "cannot-restart",
             Self::LedgerUnavailable => "ledger-unavailable",
@@ -159,6 +167,7 @@ impl Code {
             | Self::UnknownTeammate
             | Self::UnknownSession
             | Self::UnknownTurn
+            | Self::UnknownMessage
             | Self::UnknownPairing => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -176,6 +185,7 @@ impl Code {
             | Self::ThreadTaken
             | Self::TurnMismatch
             | Self::CodexRefused
+            | Self::OfTeammate
             | Self::WorkspaceConflict
             | Self::CannotRestart => StatusCode::CONFLICT,
             Self::LedgerUnavailable

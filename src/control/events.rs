@@ -10,8 +10,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse as SseResponse};
@@ -22,11 +21,10 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::control::body::{Asked, Wanted};
 use crate::control::error::{ApiError, Code};
 use crate::control::server::Api;
-use crate::events::{
-    EventRecord, Events, Filter, Heard, Level, MAX_PAGE, Page, Query as Asked, Subscriber,
-};
+use crate::events::{EventRecord, Events, Filter, Heard, Level, MAX_PAGE, Page, Query, Subscriber};
 
 /// How many listen at a time; half of the connections that are served are for everybody else.
 pub const MAX_STREAMS: usize = 128;
@@ -53,7 +51,8 @@ impl Streams {
 
 /// What can be asked.
 #[derive(Deserialize)]
-pub(super) struct Wanted {
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
     after: Option<u64>,
     limit: Option<usize>,
     dispatcher: Option<String>,
@@ -63,7 +62,12 @@ pub(super) struct Wanted {
     level: Option<Level>,
 }
 
-impl Wanted {
+impl Wanted for Which {
+    const HINT: &'static str = "`after` is the number of an event, `limit` a number from 1 to 1000, `level` \
+                                one of info, warn and error; `dispatcher`, `lane` and `type` are names";
+}
+
+impl Which {
     fn filter(self) -> Filter {
         Filter {
             dispatcher: self.dispatcher,
@@ -74,31 +78,24 @@ impl Wanted {
     }
 }
 
-fn not_understood(route: &str) -> ApiError {
-    ApiError::new(
-        Code::BadRequest,
-        format!("the query of {route} is not understood"),
-        format!(
-            "`after` is the number of an event, `limit` a number from 1 to {MAX_PAGE}, `level` one of \
-             info, warn and error; `dispatcher`, `lane` and `type` are names"
-        ),
-    )
-}
-
 /// Tells a page of events.
 pub(super) async fn page(
     State(api): State<Api>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    which: Result<Asked<Which>, ApiError>,
 ) -> Result<Json<Page>, ApiError> {
-    let Query(wanted) = wanted.map_err(|_| not_understood("/v1/events"))?;
-    let limit = wanted.limit.unwrap_or(100);
+    let Asked(which) = which?;
+    let limit = which.limit.unwrap_or(100);
     if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(not_understood("/v1/events"));
+        return Err(ApiError::new(
+            Code::BadRequest,
+            format!("{limit} events cannot be told at once"),
+            Which::HINT,
+        ));
     }
-    let asked = Asked {
-        after: wanted.after,
+    let asked = Query {
+        after: which.after,
         limit,
-        filter: wanted.filter(),
+        filter: which.filter(),
     };
     Ok(Json(api.events.page(&asked).await))
 }
@@ -108,12 +105,19 @@ pub(super) async fn stream(
     State(api): State<Api>,
     Extension(streams): Extension<Streams>,
     headers: HeaderMap,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    which: Result<Asked<Which>, ApiError>,
 ) -> Result<Response, ApiError> {
-    let Query(mut wanted) = wanted.map_err(|_| not_understood("/v1/events/stream"))?;
+    let Asked(mut which) = which?;
     if let Some(last) = headers.get("last-event-id") {
         let last = last.to_str().ok().and_then(|last| last.parse().ok());
-        wanted.after = Some(last.ok_or_else(|| not_understood("/v1/events/stream"))?);
+        let last = last.ok_or_else(|| {
+            ApiError::new(
+                Code::BadRequest,
+                "the header Last-Event-ID is no number of an event",
+                "leave it out, or ask with `after`",
+            )
+        })?;
+        which.after = Some(last);
     }
     let place = streams.places.try_acquire_owned().map_err(|_full| {
         ApiError::new(
@@ -125,9 +129,9 @@ pub(super) async fn stream(
     let stream = Stream {
         // From now on, so that nothing is lost between what was and what comes.
         live: api.events.subscribe(),
-        catching_up: wanted.after,
+        catching_up: which.after,
         events: api.events,
-        filter: wanted.filter(),
+        filter: which.filter(),
         ready: VecDeque::new(),
         stop: streams.stop,
         _place: place,
@@ -184,7 +188,7 @@ impl Stream {
 
     /// Reads a page of what was before.
     async fn read(&mut self, after: u64) {
-        let asked = Asked {
+        let asked = Query {
             after: Some(after),
             limit: MAX_PAGE / 4,
             filter: self.filter.clone(),

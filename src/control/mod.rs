@@ -5,6 +5,8 @@
 //!
 //! - [`status`]: what the daemon tells about itself
 //! - [`pairings`]: who asks to be let in, and who was
+//! - [`lane_orders`]: what is ordered about a lane
+//! - [`dispatchers`], [`lanes`]: who works, and on what
 //! - [`messages`]: what became of the messages
 //! - [`events`]: what happens
 //! - [`health`], [`metrics`]: for those who watch over it
@@ -22,13 +24,23 @@
 mod body;
 pub mod client;
 pub mod completions;
+#[cfg(test)]
+mod described;
+pub mod dispatchers;
 pub mod error;
 pub mod events;
 pub mod health;
+#[cfg(test)]
+mod hostile;
 mod key;
+pub mod lane_orders;
+pub mod lanes;
+#[cfg(test)]
+mod looks;
 pub mod messages;
 pub mod metrics;
 pub mod pairings;
+mod patient;
 mod redaction;
 pub mod restart;
 pub mod server;
@@ -40,12 +52,26 @@ pub mod teammates;
 mod tests;
 
 pub use crate::control::client::{
-    Client, ClientError, session_route, session_turn_route, teammate_route, teammates_route,
+    Client, ClientError, dispatcher_route, lane_route, session_route, session_turn_route,
+    teammate_route, teammates_route, with_query,
 };
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
+pub use crate::control::dispatchers::{
+    DispatcherCapabilities, DispatcherDetails, DispatcherOverview, Dispatchers, LaneCounts,
+    ModelStatus,
+};
 pub use crate::control::error::Code;
 pub use crate::control::health::{HealthStatus, Problem};
-pub use crate::control::messages::{MAX_MESSAGES, MessageStatus, Messages};
+pub use crate::control::lane_orders::{
+    LaneAction, LaneOrderTaken, LaneStopped, LaneThreadsStatus, NewLaneOrder, ThreadStatus,
+};
+pub use crate::control::lanes::{
+    ConversationStatus, LaneDetails, LaneOverview, Lanes, LostThreadStatus, QueuedMessage,
+};
+pub use crate::control::messages::{
+    BroughtUp, MAX_MESSAGES, MessageStatus, MessageStory, Messages, PostStatus, StateStatus,
+    TurnStatus,
+};
 pub use crate::control::pairings::{OpenCode, PairedPerson, Pairings, Person};
 pub use crate::control::restart::{
     NoRestarts, RestartOrder, RestartOrdered, RestartRefused, Restarts,
@@ -57,7 +83,8 @@ pub use crate::control::sessions::{
 };
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, LoginProblem, OpenTurn, OutboxStatus, Status, TeammateCounts,
+    LedgerStatus, LoginProblem, OpenTurn, OutboxStatus, ProfileStatus, SandboxStatus, Status,
+    StorageStatus, TeammateCounts,
 };
 pub use crate::control::stream::{EventStream, Streamed};
 pub use crate::control::teammates::{

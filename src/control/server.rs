@@ -1,8 +1,8 @@
 //! The routes, and who is served.
 //!
 //! When [`MAX_CONNECTIONS`] are open, the next one waits in the kernel's backlog until one ends.
-//! A connection that sends no whole request header in time is closed, so that none is held for
-//! ever.
+//! A connection that sends no whole request in time, or does not take its answer, is closed, so that
+//! none is held for ever.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,37 +11,45 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::extract::{DefaultBodyLimit, State};
+use axum::handler::Handler;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Uri};
-use axum::routing::{get, post};
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Extension, Json, Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde::Deserialize;
 use tieline_channel::socket::{BindError, PrivateSocket};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::control::body::{Asked, MAX_JSON, Wanted};
+use crate::control::body::MAX_JSON;
 use crate::control::completions::{self, MAX_REPORT};
 use crate::control::error::{ApiError, Code};
 use crate::control::events::{self, Streams};
 use crate::control::health;
-use crate::control::messages::{MAX_MESSAGES, Messages};
+use crate::control::lane_orders;
 use crate::control::metrics;
+use crate::control::patient::Patient;
+use crate::control::redaction;
 use crate::control::restart::{self, Restarts};
 use crate::control::sessions;
 use crate::control::status::Status;
 use crate::control::teammates;
-use crate::control::{pairings, redaction};
-use crate::dispatcher::Handle;
+use crate::control::{dispatchers, lanes, messages, pairings};
+use crate::dispatcher;
 use crate::events::Events;
 use crate::id::DispatcherId;
 use crate::intake::PairingDesk;
-use crate::ledger::LedgerError;
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+
+/// What can be asked, and what is answered, for programs: OpenAPI 3.1. Tests compare it with the routes,
+/// the codes of errors and what is really answered.
+pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 /// How many connections are served at a time.
 ///
@@ -61,13 +69,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub trait StatusSource: Send + Sync + 'static {
     /// Tells it, without waiting for anything slow.
     async fn status(&self) -> Status;
-
-    /// Tells what became of the newest `limit` messages.
-    ///
-    /// # Errors
-    ///
-    /// When the ledger cannot be read.
-    async fn messages(&self, limit: usize) -> Result<Messages, LedgerError>;
 }
 
 /// What the routes look at. A route that needs more adds a field.
@@ -75,10 +76,12 @@ pub trait StatusSource: Send + Sync + 'static {
 pub struct Api {
     /// How the daemon is.
     pub status: Arc<dyn StatusSource>,
+    /// What is on record.
+    pub ledger: Ledger,
     /// Who is let in.
     pub pairings: PairingDesk,
     /// Who works.
-    pub dispatchers: Arc<BTreeMap<DispatcherId, Handle>>,
+    pub dispatchers: Arc<BTreeMap<DispatcherId, dispatcher::Handle>>,
     /// What happens.
     pub events: Events,
     /// Who can have the daemon restart.
@@ -89,7 +92,7 @@ pub struct Api {
 
 impl Api {
     /// Returns a dispatcher by its name.
-    pub(super) fn dispatcher(&self, name: &str) -> Result<&Handle, ApiError> {
+    pub(super) fn dispatcher(&self, name: &str) -> Result<&dispatcher::Handle, ApiError> {
         self.dispatchers
             .get(&DispatcherId::new(name))
             .ok_or_else(|| {
@@ -103,41 +106,105 @@ impl Api {
     }
 }
 
-/// Returns every route. A new one is a line here and a function below.
-fn routes(api: Api, stop: CancellationToken) -> Router {
-    Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/pairings", get(pairings::list))
-        .route(
-            "/v1/pairings/{name}",
-            post(pairings::confirm).delete(pairings::revoke),
+/// One method of one route.
+pub(super) struct Route {
+    /// The method.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "a test compares the routes with their description"
         )
-        .route("/v1/messages", get(messages))
-        .route("/v1/restart", post(restart::order))
-        .route("/v1/events", get(events::page))
-        .route("/v1/events/stream", get(events::stream))
-        .route("/healthz", get(health::health))
-        .route("/metrics", get(metrics::metrics))
-        .route(
-            "/v1/dispatchers/{id}/completions",
-            post(completions::report).layer(DefaultBodyLimit::max(MAX_REPORT)),
-        )
-        .route(
-            "/v1/dispatchers/{id}/teammates",
-            get(teammates::list).post(teammates::spawn),
-        )
-        .route(
-            "/v1/dispatchers/{id}/teammates/{name}",
-            get(teammates::read).delete(teammates::close),
-        )
-        .route(
+    )]
+    pub(super) method: Method,
+    /// The path, with the names of its variable segments.
+    pub(super) path: &'static str,
+    serve: MethodRouter<Api>,
+}
+
+impl Route {
+    fn get<T: 'static>(path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            serve: get(handler),
+        }
+    }
+
+    fn post<T: 'static>(path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        Self {
+            method: Method::POST,
+            path,
+            serve: post(handler),
+        }
+    }
+
+    fn delete<T: 'static>(path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        Self {
+            method: Method::DELETE,
+            path,
+            serve: delete(handler),
+        }
+    }
+
+    /// Takes bodies of up to so many bytes.
+    fn with_body(self, limit: usize) -> Self {
+        Self {
+            serve: self.serve.layer(DefaultBodyLimit::max(limit)),
+            ..self
+        }
+    }
+}
+
+/// Returns every route. A new one is a line here, a function in its module, and a path in
+/// `openapi.json`; a test compares the two.
+pub(super) fn table() -> Vec<Route> {
+    vec![
+        Route::get("/v1/openapi.json", description),
+        Route::get("/v1/status", status),
+        Route::get("/v1/pairings", pairings::list),
+        Route::post("/v1/pairings/{name}", pairings::confirm),
+        Route::delete("/v1/pairings/{name}", pairings::revoke),
+        Route::get("/v1/messages", messages::list),
+        Route::get("/v1/messages/{id}", messages::read),
+        Route::post("/v1/restart", restart::order),
+        Route::get("/v1/events", events::page),
+        Route::get("/v1/events/stream", events::stream),
+        Route::get("/healthz", health::health),
+        Route::get("/metrics", metrics::metrics),
+        Route::get("/v1/lanes", lanes::list),
+        Route::get("/v1/lanes/{id}", lanes::read),
+        Route::post("/v1/lanes/{id}/stop", lane_orders::stop),
+        Route::post("/v1/lanes/{id}/orders", lane_orders::order),
+        Route::get("/v1/lanes/{id}/threads", lane_orders::threads),
+        Route::get("/v1/dispatchers", dispatchers::list),
+        Route::get("/v1/dispatchers/{id}", dispatchers::read),
+        Route::post("/v1/dispatchers/{id}/start", dispatchers::start),
+        Route::post("/v1/dispatchers/{id}/stop", dispatchers::stop),
+        Route::post("/v1/dispatchers/{id}/restart", dispatchers::restart),
+        Route::post("/v1/dispatchers/{id}/completions", completions::report).with_body(MAX_REPORT),
+        Route::get("/v1/dispatchers/{id}/teammates", teammates::list),
+        Route::post("/v1/dispatchers/{id}/teammates", teammates::spawn),
+        Route::get("/v1/dispatchers/{id}/teammates/{name}", teammates::read),
+        Route::delete("/v1/dispatchers/{id}/teammates/{name}", teammates::close),
+        Route::post(
             "/v1/dispatchers/{id}/teammates/{name}/tasks",
-            post(teammates::assign),
-        )
-        .route(
+            teammates::assign,
+        ),
+        Route::post(
             "/v1/dispatchers/{id}/teammates/{name}/stop",
-            post(teammates::stop),
-        )
+            teammates::stop,
+        ),
+    ]
+}
+
+/// Returns what serves every route.
+fn routes(api: Api, stop: CancellationToken) -> Router {
+    let mut router = Router::new();
+    for route in table() {
+        router = router.route(route.path, route.serve);
+    }
+    router
         .layer(DefaultBodyLimit::max(MAX_JSON))
         .route("/v1/dispatchers/{id}/sessions", post(sessions::open))
         .route("/v1/sessions", get(sessions::list))
@@ -165,11 +232,16 @@ fn routes(api: Api, stop: CancellationToken) -> Router {
         .with_state(api)
 }
 
+/// Tells what can be asked, for programs.
+async fn description() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI)
+}
+
 async fn status(State(api): State<Api>) -> Result<Json<Status>, ApiError> {
     status_of(&api).await.map(Json)
 }
 
-/// Returns how the daemon is.
+/// Asks the daemon how it is.
 pub(super) async fn status_of(api: &Api) -> Result<Status, ApiError> {
     timeout(STATUS_DEADLINE, api.status.status())
         .await
@@ -183,45 +255,6 @@ pub(super) async fn status_of(api: &Api) -> Result<Status, ApiError> {
                 "it may be very busy: try again, and look at its log",
             )
         })
-}
-
-/// What can be asked of the messages.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Newest {
-    #[serde(default = "Newest::default_limit")]
-    limit: usize,
-}
-
-impl Wanted for Newest {
-    const HINT: &'static str = "`limit` is a number from 1 to 1000";
-}
-
-impl Newest {
-    fn default_limit() -> usize {
-        20
-    }
-}
-
-async fn messages(
-    State(api): State<Api>,
-    wanted: Result<Asked<Newest>, ApiError>,
-) -> Result<Json<Messages>, ApiError> {
-    let Asked(Newest { limit }) = wanted?;
-    if !(1..=MAX_MESSAGES).contains(&limit) {
-        return Err(ApiError::new(
-            Code::BadRequest,
-            format!("{limit} messages cannot be told at once"),
-            Newest::HINT,
-        ));
-    }
-    api.status.messages(limit).await.map(Json).map_err(|error| {
-        ApiError::new(
-            Code::LedgerUnavailable,
-            format!("the messages cannot be read: {error}"),
-            "`tieline status` says how the ledger is",
-        )
-    })
 }
 
 async fn unknown_route(uri: Uri) -> ApiError {
@@ -303,7 +336,10 @@ async fn serve_connection(stream: UnixStream, router: Router, stop: Cancellation
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_DEADLINE)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(Patient::new(stream)),
+            TowerToHyperService::new(router),
+        );
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

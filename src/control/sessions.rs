@@ -727,7 +727,9 @@ fn refused(error: &SessionWishError) -> ApiError {
             Code::BadRequest,
             "`input` is a text, or a list of parts, of which one is a text or an image",
         ),
-        SessionWishError::Options(_) => (Code::BadRequest, "see docs/sessions.md for what it can be"),
+        SessionWishError::Options(_) => {
+            (Code::BadRequest, "see docs/sessions.md for what it can be")
+        }
         SessionWishError::EphemeralThread => (Code::BadRequest, "leave one of the two out"),
         SessionWishError::TurnMismatch { .. } => (
             Code::TurnMismatch,

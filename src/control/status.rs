@@ -53,6 +53,12 @@ pub struct DispatcherStatus {
     /// Its last failure, in one sentence.
     #[serde(default)]
     pub last_error: Option<String>,
+    /// What commands of the model may do, and who said so.
+    #[serde(default)]
+    pub sandbox: Option<SandboxStatus>,
+    /// The profile that it has.
+    #[serde(default)]
+    pub profile: Option<ProfileStatus>,
     /// Why Codex cannot sign in to its model, if it cannot: messages are kept until it can.
     #[serde(default)]
     pub login_problem: Option<LoginProblem>,
@@ -71,6 +77,62 @@ pub struct DispatcherStatus {
     /// How its teammates are.
     #[serde(default)]
     pub teammates: TeammateCounts,
+}
+
+/// What commands of the model may do, and who said so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SandboxStatus {
+    /// What the configuration says.
+    pub requested: String,
+    /// What holds.
+    pub effective: String,
+    /// Where that comes from: `configuration`, `default`, or the variable that narrows it.
+    pub source: String,
+    /// What Codex said of the thread that was loaded last; absent until one was, since the daemon was
+    /// started.
+    #[serde(default)]
+    pub observed: Option<String>,
+}
+
+/// A profile, without any value that must not be seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProfileStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The preset that it begins with.
+    #[serde(default)]
+    pub preset: Option<String>,
+    /// What its model provider is called; Codex's own configuration decides when absent.
+    #[serde(default)]
+    pub provider: Option<String>,
+    /// The model that is asked for; Codex's own configuration decides when absent.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// How many tokens the model may have in view, if that is said.
+    #[serde(default)]
+    pub context_window: Option<u64>,
+    /// The variables that hold its credentials.
+    pub credentials: Vec<String>,
+    /// Its private home, if it has one.
+    #[serde(default)]
+    pub home: Option<PathBuf>,
+    /// Where rollouts are kept, if not in the home.
+    #[serde(default)]
+    pub storage: Option<StorageStatus>,
+}
+
+/// Where rollouts are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StorageStatus {
+    /// What it is called.
+    pub name: String,
+    /// The directory, such as where a volume is mounted.
+    pub path: PathBuf,
+    /// The directory below it.
+    #[serde(default)]
+    pub subdir: Option<PathBuf>,
+    /// Whether anything of what is in it is shown: never.
+    pub values_printed: bool,
 }
 
 /// That Codex cannot sign in to its model.

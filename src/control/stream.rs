@@ -62,7 +62,9 @@ impl EventStream {
             }
             let chunk = timeout(SILENCE, self.answer.chunk())
                 .await
-                .map_err(|_elapsed| ClientError::Slow)?
+                .map_err(|_elapsed| ClientError::Slow {
+                    seconds: SILENCE.as_secs(),
+                })?
                 .map_err(|error| self.client.failed(error))?;
             let Some(chunk) = chunk else {
                 return Ok(None);

@@ -613,4 +613,4 @@ fn whole(error: &dyn Error) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use pretty_assertions::assert_eq;
 use serde_json::json;
 use tieline_channel::socket::create_private_directory;
-use tieline_channel::{ChannelId, ChatId, Link, RefusalReason, UserId, WireId};
+use tieline_channel::{ChannelId, ChatId, Link, UserId, WireId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
@@ -19,11 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::dispatcher::Handle;
-use crate::id::{DispatcherId, LaneId, MessageId, ThreadId, TurnKey};
+use crate::id::{DispatcherId, LaneId, ThreadId, TurnKey};
 use crate::intake::PairingDesk;
 use crate::ledger::{
-    Admission, Conditions, Fate, Ledger, LedgerError, LedgerSettings, LedgerThread, Lifecycle,
-    NewMessage,
+    Admission, Conditions, Fate, Ledger, LedgerSettings, LedgerThread, Lifecycle, NewMessage,
 };
 
 /// A safety net, never a measure.
@@ -46,6 +45,8 @@ fn status() -> Status {
             since: at(1_795_166_101, 0),
             last_started_at: None,
             last_error: Some("codex ended".into()),
+            sandbox: None,
+            profile: None,
             login_problem: None,
             warnings: vec!["a skill is broken".into()],
             restarts: 2,
@@ -99,39 +100,12 @@ fn status() -> Status {
     }
 }
 
-fn message() -> MessageStatus {
-    MessageStatus {
-        id: MessageId::from_bytes([3; 16]),
-        channel: ChannelId::new("team"),
-        chat: ChatId::new("C1"),
-        thread: None,
-        message: WireId::new("1795166000.000100"),
-        sender: UserId::new("U1"),
-        sender_name: None,
-        text: "fix it".into(),
-        lane: LaneId::new("flow"),
-        state: "refused".into(),
-        place: None,
-        failure: None,
-        refusal: Some(RefusalReason::NotPaired),
-        sent_at: at(1_795_166_000, 0),
-        received_at: at(1_795_166_001, 0),
-        changed_at: at(1_795_166_002, 500),
-    }
-}
-
 pub(super) struct Fixed;
 
 #[async_trait]
 impl StatusSource for Fixed {
     async fn status(&self) -> Status {
         status()
-    }
-
-    async fn messages(&self, limit: usize) -> Result<Messages, LedgerError> {
-        Ok(Messages {
-            messages: vec![message(); limit],
-        })
     }
 }
 
@@ -143,10 +117,6 @@ impl StatusSource for Stuck {
     async fn status(&self) -> Status {
         self.0.notify_one();
         std::future::pending().await
-    }
-
-    async fn messages(&self, _: usize) -> Result<Messages, LedgerError> {
-        Err(LedgerError::Closed)
     }
 }
 
@@ -177,6 +147,7 @@ impl Running {
             Ledger::open(&directory.path().join("ledger"), LedgerSettings::standard()).unwrap();
         let api = Api {
             status: source,
+            ledger: ledger.clone(),
             pairings: PairingDesk::new(ledger.clone(), Default::default()),
             events: crate::events::Events::none(),
             metrics: crate::metrics::Metrics::new(),
@@ -238,6 +209,9 @@ fn status_reads_as_designed() {
                 "since": "2026-11-20T09:15:01.000Z",
                 "last_started_at": null,
                 "last_error": "codex ended",
+                "sandbox": null,
+                "profile": null,
+                "login_problem": null,
                 "warnings": ["a skill is broken"],
                 "restarts": 2,
                 "child": {
@@ -249,6 +223,7 @@ fn status_reads_as_designed() {
                 "lanes": [{
                     "id": "flow",
                     "teammate": null,
+                    "session": null,
                     "thread": "t1",
                     "state": "running",
                     "waiting": 3,
@@ -436,44 +411,6 @@ async fn socket_and_its_directory_are_private() {
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
-
-#[tokio::test]
-async fn messages_are_told_as_many_as_were_asked_for_and_a_wrong_number_is_explained() {
-    let running = Running::start(Arc::new(Fixed)).await;
-    let client = Client::new(&running.socket);
-    let answer: Messages = client.get("/v1/messages?limit=2").await.unwrap();
-    assert_eq!(answer.messages, [message(), message()]);
-    let answer: Messages = client.get("/v1/messages").await.unwrap();
-    assert_eq!(answer.messages.len(), 20);
-    for limit in ["0", "1001", "-1", "all", ""] {
-        let refused = client
-            .get::<Messages>(&format!("/v1/messages?limit={limit}"))
-            .await
-            .unwrap_err();
-        assert_eq!(
-            refused.hint().as_deref(),
-            Some("`limit` is a number from 1 to 1000"),
-            "{limit}"
-        );
-    }
-    running.end().await;
-}
-
-#[tokio::test]
-async fn a_ledger_that_cannot_be_read_is_said_to_be_so() {
-    let running = Running::start(Arc::new(Stuck(Notify::new()))).await;
-    let refused = Client::new(&running.socket)
-        .get::<Messages>("/v1/messages")
-        .await
-        .unwrap_err();
-    assert!(
-        refused
-            .to_string()
-            .starts_with("the messages cannot be read: "),
-        "{refused}"
-    );
-    running.end().await;
 }
 
 /// A stranger's message; nothing of it matters but who wrote it.

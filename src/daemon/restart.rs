@@ -101,9 +101,13 @@ async fn would_start(config: &std::path::Path) -> Result<(), RestartRefused> {
 
 /// Waits for an order; for ever when none can come any more.
 pub(super) async fn ordered(orders: &mut watch::Receiver<Option<Restart>>) -> Restart {
-    match orders.wait_for(Option::is_some).await.as_deref() {
-        Ok(Some(restart)) => restart.clone(),
-        Ok(None) | Err(_) => std::future::pending().await,
+    let order = match orders.wait_for(Option::is_some).await {
+        Ok(order) => order.clone(),
+        Err(_) => None,
+    };
+    match order {
+        Some(restart) => restart,
+        None => std::future::pending().await,
     }
 }
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
-use super::{Directories, skills};
+use super::{Directories, profile, skills};
 use crate::codex::protocol::{ApprovalPolicy, ThreadSettings};
 use crate::codex::{LaunchConfig, Transport};
-use crate::config::{self, Config, DispatcherConfig};
+use crate::config::{self, Config, DispatcherConfig, ProfileConfig};
 use crate::dispatcher::{Settings, sandbox_mode};
 use crate::events::Events;
 use crate::id::DispatcherId;
@@ -28,7 +28,7 @@ pub(super) fn of_dispatcher(
         id: id.clone(),
         config: dispatcher.clone(),
         launch,
-        thread: thread(dispatcher),
+        thread: thread(dispatcher, config.profile_of(dispatcher).map(|(_, it)| it)),
         attachments: directories.attachments.clone(),
         spills: directories.completions.clone(),
         outgoing: directories.outgoing.clone(),
@@ -45,21 +45,32 @@ pub(super) fn launch(
     config: &Config,
 ) -> anyhow::Result<LaunchConfig> {
     let codex = &dispatcher.codex;
+    let profile = config.profile_of(dispatcher);
+    let homes = &directories.homes;
+    let home = match profile {
+        Some((name, profile)) if profile.has_private_home() => homes.join(name),
+        Some(_) | None => codex.home.clone(),
+    };
     let mut launch = LaunchConfig::new(
         id.as_str(),
-        &codex.home,
+        &home,
         &dispatcher.workspace,
         &directories.run,
         &directories.logs,
     );
     // The default leaves the environment a say.
     launch.bin = (codex.bin != Path::new("codex")).then(|| codex.bin.clone());
-    launch.config.clone_from(&codex.config);
-    if let Some(profile) = &dispatcher.profile {
-        launch
-            .config
-            .push(format!("profile={}", toml::Value::from(profile.as_str())));
+    if let Some((name, profile)) = profile {
+        let catalog = profile::catalog(
+            dispatcher,
+            profile,
+            homes.join(format!("{name}.models.json")),
+        );
+        launch.config = profile::settings(profile, catalog.as_ref());
+        launch.profile = Some(profile::of(name, profile, catalog));
     }
+    // What is said of this dispatcher holds before what is said of its profile.
+    launch.config.extend(codex.config.iter().cloned());
     launch.env.clone_from(&codex.env);
     // So that what the model runs can tell whose it is, and reach the daemon.
     launch
@@ -77,7 +88,10 @@ pub(super) fn launch(
     Ok(launch)
 }
 
-pub(super) fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
+pub(super) fn thread(
+    dispatcher: &DispatcherConfig,
+    profile: Option<&ProfileConfig>,
+) -> ThreadSettings {
     let mut overrides = Map::new();
     if let Some(effort) = &dispatcher.effort {
         overrides.insert(
@@ -98,7 +112,8 @@ pub(super) fn thread(dispatcher: &DispatcherConfig) -> ThreadSettings {
     let instructions = parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n");
     ThreadSettings {
         cwd: Some(dispatcher.workspace.clone()),
-        model: dispatcher.model.clone(),
+        // Without one, that of codex's own configuration holds.
+        model: profile::model(dispatcher, profile),
         sandbox: Some(sandbox_mode(dispatcher.sandbox)),
         // Whatever would need asking is refused by codex itself: there is nobody to ask yet.
         approval_policy: Some(ApprovalPolicy::Never),
@@ -126,7 +141,7 @@ mod tests {
         let home = Some(Path::new("/home/mei"));
         let loaded = Config::parse(&text, Path::new("/etc/tieline.toml"), home).unwrap();
         let (_, dispatcher) = loaded.config.dispatchers.into_iter().next().unwrap();
-        thread(&dispatcher).developer_instructions.unwrap()
+        thread(&dispatcher, None).developer_instructions.unwrap()
     }
 
     #[test]

@@ -11,18 +11,17 @@ use tracing::warn;
 
 use crate::backfill;
 use crate::codex::ChildState;
-use crate::config::Config;
+use crate::config::{Config, DispatcherConfig};
 use crate::control::{
-    ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
-    LedgerStatus, LoginProblem, Messages, OpenTurn, OutboxStatus, Status, StatusSource,
+    ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LedgerStatus,
+    LoginProblem, OutboxStatus, ProfileStatus, SandboxStatus, Status, StatusSource, StorageStatus,
     TeammateCounts,
 };
-use crate::daemon::messages;
+use crate::daemon::sandbox::Sandboxed;
+use crate::daemon::{self, Directories};
 use crate::dispatcher::{self, Handle, Line};
 use crate::id::{DispatcherId, SessionId, TeammateId};
-use crate::ledger::{
-    Counts, LaneRecord, Ledger, LedgerError, LedgerHealth, MessageState, Owner, SettledTurn,
-};
+use crate::ledger::{Counts, LaneRecord, Ledger, LedgerHealth, Owner};
 
 /// How many lanes of a dispatcher are told; those at work come first.
 const MAX_LANES: usize = 200;
@@ -36,11 +35,20 @@ pub(super) struct Reporter {
     lines: BTreeMap<ChannelId, Line>,
     handles: BTreeMap<DispatcherId, Handle>,
     histories: BTreeMap<ChannelId, watch::Receiver<backfill::Report>>,
+    settled: BTreeMap<DispatcherId, Settled>,
+}
+
+/// What does not change while the daemon runs.
+#[derive(Clone)]
+struct Settled {
+    sandbox: Option<SandboxStatus>,
+    profile: Option<ProfileStatus>,
 }
 
 impl Reporter {
     pub(super) fn new(
         config: &Config,
+        sandboxes: &BTreeMap<DispatcherId, Sandboxed>,
         started_at: SystemTime,
         ledger: Ledger,
         lines: BTreeMap<ChannelId, Line>,
@@ -55,11 +63,23 @@ impl Reporter {
             lines,
             handles,
             histories,
+            settled: config
+                .dispatchers
+                .iter()
+                .map(|(id, dispatcher)| {
+                    let settled = Settled {
+                        sandbox: sandboxes.get(id).map(|it| sandbox(it, dispatcher)),
+                        profile: profile(config, dispatcher),
+                    };
+                    (id.clone(), settled)
+                })
+                .collect(),
         }
     }
 
     async fn dispatcher(&self, id: &DispatcherId, handle: &Handle) -> DispatcherStatus {
         let (condition, login) = (handle.condition(), handle.login_problem());
+        let settled = self.settled.get(id).cloned();
         let mut lanes = self.ledger.lanes(id).await.unwrap_or_else(|failure| {
             warn!(error = %failure, "the lanes cannot be told");
             Vec::new()
@@ -103,6 +123,13 @@ impl Reporter {
             since: record.changed_at,
             last_started_at: record.last_started_at,
             last_error: record.last_error,
+            sandbox: settled.as_ref().and_then(|it| {
+                Some(SandboxStatus {
+                    observed: handle.observed().and_then(|thread| thread.sandbox),
+                    ..it.sandbox.clone()?
+                })
+            }),
+            profile: settled.and_then(|it| it.profile),
             login_problem: login.map(login_problem),
             warnings,
             restarts: record.restarts,
@@ -112,7 +139,10 @@ impl Reporter {
                 started_at: child.started_at,
                 version: condition.facts.and_then(|facts| facts.version),
             }),
-            lanes: lanes.into_iter().map(|it| lane(it, &names)).collect(),
+            lanes: lanes
+                .into_iter()
+                .map(|it| LaneStatus::of(it, &names))
+                .collect(),
             waiting,
             teammates,
         }
@@ -157,10 +187,43 @@ impl StatusSource for Reporter {
             },
         }
     }
+}
 
-    async fn messages(&self, limit: usize) -> Result<Messages, LedgerError> {
-        messages::tell(&self.ledger, limit).await
+fn sandbox(sandboxed: &Sandboxed, dispatcher: &DispatcherConfig) -> SandboxStatus {
+    let is_default = sandboxed.is_as_requested() && !dispatcher.sandbox_is_given;
+    SandboxStatus {
+        requested: sandboxed.requested.as_str().to_owned(),
+        effective: sandboxed.effective.as_str().to_owned(),
+        source: if is_default {
+            "default"
+        } else {
+            sandboxed.source()
+        }
+        .to_owned(),
+        observed: None,
     }
+}
+
+fn profile(config: &Config, dispatcher: &DispatcherConfig) -> Option<ProfileStatus> {
+    let (name, profile) = config.profile_of(dispatcher)?;
+    let home = Directories::below(&config.daemon.state_dir)
+        .homes
+        .join(name);
+    Some(ProfileStatus {
+        name: name.to_owned(),
+        preset: profile.preset.map(|it| it.as_str().to_owned()),
+        provider: profile.provider.as_ref().map(|it| it.name.clone()),
+        model: daemon::profile::model(dispatcher, Some(profile)),
+        context_window: profile.context_window.map(|it| it as u64),
+        credentials: profile.credentials.keys().cloned().collect(),
+        home: profile.has_private_home().then_some(home),
+        storage: profile.storage.as_ref().map(|it| StorageStatus {
+            name: it.name.clone(),
+            path: it.path.clone(),
+            subdir: it.subdir.clone(),
+            values_printed: false,
+        }),
+    })
 }
 
 fn login_problem(problem: dispatcher::LoginProblem) -> LoginProblem {
@@ -200,25 +263,6 @@ fn child_state(state: ChildState) -> &'static str {
     }
 }
 
-fn last_turn(last: SettledTurn) -> LastTurn {
-    let (outcome, failure) = match last.state {
-        MessageState::Answered => ("answered", None),
-        MessageState::Failed { kind } => ("failed", Some(kind.to_string())),
-        MessageState::Cancelled => ("cancelled", None),
-        MessageState::Queued
-        | MessageState::InTurn
-        | MessageState::Unclear
-        | MessageState::Refused { .. } => ("unclear", None),
-    };
-    LastTurn {
-        id: last.key,
-        outcome: outcome.to_owned(),
-        failure,
-        cause: last.cause,
-        settled_at: last.at,
-    }
-}
-
 fn count_teammates(lanes: &[LaneRecord]) -> TeammateCounts {
     let mut counts = TeammateCounts::default();
     for lane in lanes.iter().filter(|lane| lane.owner.teammate().is_some()) {
@@ -230,28 +274,6 @@ fn count_teammates(lanes: &[LaneRecord]) -> TeammateCounts {
         *count += 1;
     }
     counts
-}
-
-fn lane(lane: LaneRecord, names: &HashMap<TeammateId, String>) -> LaneStatus {
-    let waiting = lane.inputs();
-    let state = match (&lane.open, waiting) {
-        (Some(_), _) => "in turn",
-        (None, 0) => "idle",
-        (None, _) => "waiting",
-    };
-    LaneStatus {
-        id: lane.id,
-        teammate: lane.owner.teammate().and_then(|id| names.get(&id).cloned()),
-        session: lane.owner.session(),
-        thread: lane.thread,
-        state: state.to_owned(),
-        waiting: waiting as u64,
-        last_turn: lane.last.map(last_turn),
-        open_turn: lane.open.map(|open| OpenTurn {
-            id: open.key,
-            started_at: open.opened_at,
-        }),
-    }
 }
 
 fn ledger(ledger: &Ledger, counts: &Counts) -> LedgerStatus {

@@ -31,7 +31,7 @@ use self::model::ScriptedModel;
 use self::provision::{Places, Progress, Wanted, find_or_fetch};
 use self::scratch::Scratch;
 use self::script::DemoScript;
-use self::stage::Stage;
+pub(crate) use self::stage::Stage;
 use crate::control::{Client, Status};
 use crate::daemon::{self, Secrets};
 use crate::terminal;
@@ -162,13 +162,14 @@ fn codex_home() -> anyhow::Result<PathBuf> {
 
 /// Tells the user what goes on, on standard error.
 #[derive(Clone, Copy, Debug)]
-struct Notes {
+pub(crate) struct Notes {
     /// Somebody watches: a line may be written over.
     live: bool,
 }
 
 impl Notes {
-    fn new() -> Self {
+    /// Looks whether somebody watches.
+    pub(crate) fn new() -> Self {
         let live = io::stderr().is_terminal();
         Self { live }
     }

@@ -15,7 +15,7 @@ pub(super) const CONSOLE: &str = "console";
 
 /// A demo that can be given.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(crate) struct Stage {
     config: Config,
     introduction: Vec<String>,
 }
@@ -23,7 +23,7 @@ pub(super) struct Stage {
 impl Stage {
     /// The built-in model, a home of its own for Codex, an empty workspace: nothing of the user's
     /// is seen or touched.
-    pub(super) fn scripted(
+    pub(crate) fn scripted(
         scratch: &Scratch,
         codex: &Codex,
         base_url: &str,
@@ -130,7 +130,7 @@ approvals = "deny"
     }
 
     /// Returns the configuration.
-    pub(super) fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 

@@ -1,6 +1,6 @@
 //! The dispatcher itself: which lanes are at work.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,24 +11,26 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument as _, error, info, info_span, warn};
+use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
 use super::calls::Calls;
 use super::lane::{Lane, LaneContext};
 use super::login::{Login, LoginProblem};
-use super::outage::Outage;
+use super::observed::Observed;
+use super::outage::{self, Outage};
 use super::status_board::StatusBoard;
 use super::supervisor::{Condition, Link, Supervisor};
+use super::switch::{Switch, Wanted};
 use super::waiting::{self, has_work};
 use super::wakes::Wakes;
 use super::{Line, Settings};
 use crate::codex::Launch;
-use crate::config::Sessions;
+use crate::config::{Languages, Sandbox, Sessions};
 use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{
     LaneRecord, Ledger, LedgerError, Lifecycle, MessageRecord, MessageState, Origin, SessionState,
-    WorktreeFate,
+    Withdrawn, WorktreeFate,
 };
 use crate::sessions::Changes;
 use crate::teammates::{Roster, Rules, WhatTheyDo};
@@ -58,12 +60,15 @@ const DRAIN_FOR: Duration = Duration::from_secs(8);
 pub struct Handle {
     pub(super) settings: Arc<Settings>,
     pub(super) ledger: Ledger,
+    pub(super) languages: Languages,
     teammates: Roster,
     /// Reports and orders on their way to the disk.
     pub(super) reports: TaskTracker,
     wakes: Arc<Wakes>,
     board: StatusBoard,
     condition: watch::Receiver<Condition>,
+    switch: Switch,
+    observed: watch::Receiver<Option<Observed>>,
     login: Login,
     pub(super) link: watch::Receiver<Link>,
     /// Tells that something has happened to a session.
@@ -90,8 +95,18 @@ impl Handle {
     }
 
     /// Returns what shares a lane.
-    pub(super) fn sessions(&self) -> Sessions {
+    pub fn sessions(&self) -> Sessions {
         self.settings.config.sessions
+    }
+
+    /// Returns what commands of the model may do.
+    pub fn sandbox(&self) -> Sandbox {
+        self.settings.config.sandbox
+    }
+
+    /// Returns the model of the configuration, if it names one.
+    pub fn model(&self) -> Option<&str> {
+        self.settings.thread.model.as_deref()
     }
 
     /// Returns its teammates.
@@ -112,6 +127,42 @@ impl Handle {
             message.id.clone(),
             Status::Received,
         );
+    }
+
+    /// Shows the sender of a message which waited that it will not be worked on.
+    pub fn show_withdrawn(&self, withdrawn: &Withdrawn) {
+        self.board.show(
+            &withdrawn.channel,
+            withdrawn.conversation.clone(),
+            withdrawn.message.clone(),
+            Status::Failed,
+        );
+    }
+
+    /// Returns how it is set up.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Returns what Codex said of the thread that was loaded last, since the daemon was started.
+    pub fn observed(&self) -> Option<Observed> {
+        self.observed.borrow().clone()
+    }
+
+    /// Has it work, if it does not; `false` if it has not begun in time.
+    pub async fn start(&self) -> bool {
+        self.switch.start().await
+    }
+
+    /// Has it take no more turns until it is started again: turns in flight get a while to end, and go
+    /// on then if they have not; its child is ended. `false` if that takes long; it happens nevertheless.
+    pub async fn stop(&self) -> bool {
+        self.switch.stop().await
+    }
+
+    /// Stops it and has it begin anew; `false` if that takes long; it happens nevertheless.
+    pub async fn restart(&self) -> bool {
+        self.switch.restart().await
     }
 
     /// Returns when the dispatcher has come round to answering: it gives its lanes their work.
@@ -174,6 +225,7 @@ pub struct Dispatcher {
     supervisor: Supervisor,
     wakes: Arc<Wakes>,
     reports: TaskTracker,
+    switch: Switch,
     pulses: mpsc::Receiver<oneshot::Sender<()>>,
     serve_board: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -246,15 +298,23 @@ impl Dispatcher {
         let changes = Changes::new();
         let settings = Arc::new(settings);
         let reports = TaskTracker::new();
+        let switch = Switch::new();
+        let (observed, observed_seen) = watch::channel(None);
         let (pulse, pulses) = mpsc::channel(1);
         let handle = Handle {
             settings: Arc::clone(&settings),
             ledger: ledger.clone(),
+            languages: lines
+                .iter()
+                .map(|(id, line)| (id.clone(), line.language))
+                .collect(),
             teammates,
             reports: reports.clone(),
             wakes: Arc::clone(&wakes),
             board: board.clone(),
             condition: supervised.condition.clone(),
+            switch: switch.clone(),
+            observed: observed_seen,
             login: login.clone(),
             link: supervised.link.clone(),
             changes: changes.clone(),
@@ -273,6 +333,7 @@ impl Dispatcher {
             doing,
             wakes: Arc::clone(&wakes),
             changes,
+            observed,
             events,
         });
         (
@@ -281,6 +342,7 @@ impl Dispatcher {
                 supervisor,
                 wakes,
                 reports,
+                switch,
                 pulses,
                 serve_board: Box::pin(serve_board),
             },
@@ -289,41 +351,120 @@ impl Dispatcher {
     }
 
     /// Works until `stop` is cancelled: then nothing new is begun, turns in flight get a while to
-    /// end, and what is left stays open in the ledger for the next start.
+    /// end, and what is left stays open in the ledger for the next start. Rests while it is switched
+    /// off.
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             context,
-            supervisor,
+            mut supervisor,
             wakes,
             reports,
+            switch,
             mut pulses,
             serve_board,
         } = self;
         let span = info_span!("dispatcher", id = %context.settings.id);
-        let stop_child = CancellationToken::new();
-        let stop_board = CancellationToken::new();
+        let stop_helpers = CancellationToken::new();
         let mut helpers = JoinSet::new();
-        helpers.spawn(supervisor.run(stop_child.clone()).instrument(span.clone()));
         let tending = (context.login.clone(), context.supervised.clone());
-        let tending = tending.0.tend(tending.1, stop_child.clone());
+        let tending = tending.0.tend(tending.1, stop_helpers.clone());
         helpers.spawn(tending.instrument(span.clone()));
-        let until = stop_board.clone();
+        let until = stop_helpers.clone();
         helpers.spawn(async move {
             until.run_until_cancelled(serve_board).await;
         });
-
-        run_lanes(&context, &wakes, &mut pulses, &stop)
+        let mut wanted = switch.wanted();
+        while !stop.is_cancelled() {
+            if !wanted.borrow_and_update().is_on {
+                rest(&context, &wakes, &mut pulses, &mut wanted, &stop)
+                    .instrument(span.clone())
+                    .await;
+                continue;
+            }
+            switch.is_now(true);
+            let worked = work(
+                &context,
+                &wakes,
+                &mut pulses,
+                supervisor,
+                &mut wanted,
+                &stop,
+            )
             .instrument(span.clone())
             .await;
-
+            switch.is_now(false);
+            supervisor = match worked {
+                Ok(supervisor) => supervisor,
+                Err(failure) => {
+                    error!(parent: &span, error = %failure, "a part of the dispatcher failed");
+                    break;
+                }
+            };
+        }
         reports.close();
         reports.wait().await;
-        stop_child.cancel();
-        stop_board.cancel();
+        stop_helpers.cancel();
         while let Some(ended) = helpers.join_next().await {
             if let Err(failure) = ended {
                 error!(parent: &span, error = %failure, "a part of the dispatcher failed");
             }
+        }
+    }
+}
+
+/// Works until `stop` is cancelled or something else is wanted.
+async fn work(
+    context: &Arc<LaneContext>,
+    wakes: &Wakes,
+    pulses: &mut mpsc::Receiver<oneshot::Sender<()>>,
+    supervisor: Supervisor,
+    wanted: &mut watch::Receiver<Wanted>,
+    stop: &CancellationToken,
+) -> Result<Supervisor, JoinError> {
+    let stop_child = CancellationToken::new();
+    let mut supervising = JoinSet::new();
+    supervising.spawn(
+        supervisor
+            .run(stop_child.clone())
+            .instrument(Span::current()),
+    );
+    let pause = stop.child_token();
+    let lanes = async {
+        run_lanes(context, wakes, pulses, &pause).await;
+        pause.cancel();
+    };
+    let watch = async {
+        tokio::select! {
+            () = pause.cancelled() => {}
+            // An error would be that nobody can want anything any more.
+            _ = wanted.changed() => pause.cancel(),
+        }
+    };
+    tokio::join!(lanes, watch);
+    stop_child.cancel();
+    match supervising.join_next().await {
+        Some(ended) => ended,
+        None => unreachable!("it was spawned above"),
+    }
+}
+
+/// Does nothing until something else is wanted or `stop` is cancelled, but for telling the chats that
+/// write.
+async fn rest(
+    context: &LaneContext,
+    wakes: &Wakes,
+    pulses: &mut mpsc::Receiver<oneshot::Sender<()>>,
+    wanted: &mut watch::Receiver<Wanted>,
+    stop: &CancellationToken,
+) {
+    info!("switched off: what comes in waits");
+    let mut told = HashSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = wanted.changed() => return,
+            Some(answer) = pulses.recv() => drop(answer.send(())),
+            woken = wakes.take() => outage::tell_switched_off(context, &mut told, &woken).await,
         }
     }
 }

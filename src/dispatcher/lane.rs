@@ -8,6 +8,7 @@ mod follow;
 mod load;
 mod login;
 mod newcomers;
+mod orders;
 mod prepare;
 mod recover;
 mod session;
@@ -25,7 +26,7 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use tieline_channel::{ChannelId, Conversation, Language, Text, WithCauses};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -39,6 +40,7 @@ use self::trigger::IsNew;
 pub(super) use self::work::Work;
 use super::envelope::{self, RenderContext};
 use super::login::Login;
+use super::observed::Observed;
 use super::status_board::StatusBoard;
 use super::supervisor::{Link, Session, Supervised};
 use super::wakes::Wakes;
@@ -48,8 +50,8 @@ use crate::codex::{CallError, FailureKind, HistoryError, Noise, Refusal, Thread}
 use crate::events::{Event, Events};
 use crate::id::{LaneId, TurnKey};
 use crate::ledger::{
-    CompletionRecord, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS, MessageRecord,
-    NewPost, OpenTurn, Outcome, Owner, TeammateRecord,
+    CompletionRecord, LaneModel, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS,
+    MessageRecord, NewPost, OpenTurn, Outcome, Owner, TeammateRecord,
 };
 use crate::outbox;
 use crate::sessions::Changes;
@@ -90,6 +92,8 @@ pub(super) struct LaneContext {
     pub(super) wakes: Arc<Wakes>,
     /// Tells programs that something has happened to their sessions.
     pub(super) changes: Changes,
+    /// What Codex said of the thread that was loaded last.
+    pub(super) observed: watch::Sender<Option<Observed>>,
     /// Told of what happens; it says which dispatcher's.
     pub(super) events: Events,
 }
@@ -121,6 +125,8 @@ pub(super) struct Lane {
     teammate: Option<TeammateRecord>,
     /// The session that a program has on it, if it is one's, as of the present step.
     session: Option<SessionOfLane>,
+    /// Its model as of the present step, once somebody has named one.
+    model: Option<LaneModel>,
     /// The child that was last given something to do.
     submitted_to: Option<u64>,
     /// The model has been told of the restart, and no turn has run since.
@@ -242,6 +248,7 @@ impl Lane {
             attached: None,
             teammate: None,
             session: None,
+            model: None,
             submitted_to: None,
             noticed: false,
             new: true,
@@ -360,6 +367,10 @@ impl Lane {
         if !Self::has_work(&record) {
             return self.rest(&record).await;
         }
+        self.model.clone_from(&record.model);
+        if record.open.is_none() && record.orders > 0 {
+            return self.carry_out(&record).await;
+        }
         // A turn that may be running is not given up for that.
         if record.open.is_none()
             && record.assigned > 0
@@ -416,6 +427,7 @@ impl Lane {
         record.open.is_some()
             || record.waiting > 0
             || record.assigned > 0
+            || record.orders > 0
             || Self::has_arrivals(record)
     }
 
@@ -485,7 +497,7 @@ impl Lane {
         self.tell_opened(&open);
         // Until then they could be edited.
         let work = self.work(&open).await?;
-        let begins_anew = !record.lost.is_empty() && !record.had_turn;
+        let begins_anew = record.has_forgotten();
         self.submit(open, work, begins_anew).await
     }
 
@@ -522,6 +534,11 @@ impl Lane {
         let Some(prepared) = self.prepare(work.messages.clone()).await else {
             return Ok(Next::End);
         };
+        if self.current(&open).await?.stop.is_some() {
+            // Nothing of it was sent.
+            self.conclude_stopped(&open).await?;
+            return Ok(Next::Again);
+        }
         let notice = begins_anew.then(|| self.lost_notice());
         let input = self.input(notice, &prepared);
         let client_id = Some(open.key.to_string());

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -151,20 +151,19 @@ impl Login {
 
 /// What changes when somebody writes one of the files.
 #[derive(Debug, PartialEq, Eq)]
-struct Fingerprint(Vec<(PathBuf, Option<(i64, i64, u64, u64)>)>);
+struct Fingerprint(Vec<Option<Looks>>);
+
+/// Modified at, in seconds and nanoseconds; the number and size of the file.
+type Looks = (i64, i64, u64, u64);
 
 impl Fingerprint {
     fn of(launch: &LaunchConfig) -> Self {
         let files = credentials_of(launch).files;
-        let look = |path: PathBuf| {
-            let looks = looks(&path);
-            (path, looks)
-        };
-        Self(files.into_iter().map(look).collect())
+        Self(files.iter().map(|path| looks(path)).collect())
     }
 }
 
-fn looks(path: &Path) -> Option<(i64, i64, u64, u64)> {
+fn looks(path: &Path) -> Option<Looks> {
     let metadata = fs::metadata(path).ok()?;
     Some((
         metadata.mtime(),

@@ -2,12 +2,14 @@
 //!
 //! - `supervisor` keeps the child alive and tells lanes whether there is a connection;
 //! - `lane` works through one conversation's queue, a turn at a time;
+//! - `switch` is whether it works at all;
+//! - `observed` is what Codex says of its threads;
 //! - `outage` tells chats that there is no child, and when it is back;
 //! - `recovery` says, without IO, what to do with a turn that something broke;
 //! - `attachments` fetches what came with messages, `patience` says for how long;
 //! - `calls` carries out what models call;
-//! - `report` takes results from whoever did the work, `teammates` orders of people, `sessions` what
-//!   programs want;
+//! - `report` takes results from whoever did the work, `teammates` and `lane_orders` orders of people,
+//!   `sessions` what programs want;
 //! - `spill` keeps completions that are too long for a conversation;
 //! - `envelope` is how a message or a completion reads for the model, `words` what people are told.
 //!
@@ -21,7 +23,9 @@ pub mod envelope;
 #[cfg(test)]
 mod fake_channel;
 mod lane;
+mod lane_orders;
 mod login;
+mod observed;
 mod outage;
 mod patience;
 mod recovery;
@@ -30,6 +34,7 @@ mod sessions;
 pub mod spill;
 mod status_board;
 mod supervisor;
+mod switch;
 mod teammates;
 mod waiting;
 mod wakes;
@@ -42,7 +47,9 @@ use std::time::Duration;
 use tieline_channel::{Capabilities, Channel, ChannelId, Conversation, Language};
 
 pub use self::actor::{Dispatcher, Handle};
+pub use self::lane_orders::{LaneError, LaneThreads};
 pub use self::login::LoginProblem;
+pub use self::observed::Observed;
 pub use self::report::{Report, ReportError};
 pub use self::sessions::{Beginning, SessionTurn, SessionWish, SessionWishError};
 pub use self::supervisor::Condition;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use tieline_channel::Text;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -70,6 +71,15 @@ impl Outage {
     }
 }
 
+/// Tells the chats that wait for these lanes of a dispatcher that is switched off, each once.
+pub(super) async fn tell_switched_off(
+    context: &LaneContext,
+    told: &mut HashSet<Origin>,
+    lanes: &HashSet<LaneId>,
+) {
+    tell_new(context, told, Some(lanes), words::SWITCHED_OFF).await;
+}
+
 async fn tell_over(context: &LaneContext, told: &HashSet<Origin>) {
     let posts = told
         .iter()
@@ -101,6 +111,16 @@ async fn tell_waiting(
         Some(kind) => words::not_starting(kind),
         None => words::RESTARTING,
     };
+    tell_new(context, told, lanes, text).await;
+}
+
+/// Tells every chat that waits for these lanes, or for any, and has not been told yet, this.
+async fn tell_new(
+    context: &LaneContext,
+    told: &mut HashSet<Origin>,
+    lanes: Option<&HashSet<LaneId>>,
+    text: Text,
+) {
     let new = match waiting_origins(context, lanes).await {
         Ok(origins) => origins.difference(told).cloned().collect::<Vec<_>>(),
         Err(failure) => {

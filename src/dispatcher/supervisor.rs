@@ -50,7 +50,7 @@ pub(super) enum Link {
     },
     /// There is a connection.
     Up(Session),
-    /// The dispatcher is stopping: there will be none.
+    /// The dispatcher is stopping, or switched off: there will be none until it is started again.
     Stopped,
 }
 
@@ -192,8 +192,18 @@ impl Supervisor {
         (supervisor, supervised)
     }
 
-    /// Keeps a child alive until `stop` is cancelled, then ends it.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    /// Keeps a child alive until `stop` is cancelled, then ends it. Can go on after that.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Self {
+        self.link.send_if_modified(|link| {
+            let was_stopped = matches!(link, Link::Stopped);
+            if was_stopped {
+                *link = Link::Down {
+                    since: Instant::now(),
+                    failure: None,
+                };
+            }
+            was_stopped
+        });
         while !stop.is_cancelled() {
             self.events.emit(Event::ChildStarting);
             self.enter(Lifecycle::Starting, None).await;
@@ -254,6 +264,7 @@ impl Supervisor {
         }
         self.link.send_replace(Link::Stopped);
         self.enter(Lifecycle::Stopped, None).await;
+        self
     }
 
     /// Watches one child until it is lost or the dispatcher stops.
@@ -338,7 +349,7 @@ impl Supervisor {
             End::Stop => {
                 self.link.send_replace(Link::Stopped);
                 self.enter(Lifecycle::Stopping, None).await;
-                let reason = "the daemon stops".to_owned();
+                let reason = "it was told to".to_owned();
                 (server.stop(STOP_GRACE).await, reason, true)
             }
         };

@@ -7,7 +7,7 @@ const LOOKED_AT: usize = 64;
 
 /// Returns whether a lane has anything to do.
 pub(super) fn has_work(lane: &LaneRecord) -> bool {
-    lane.open.is_some() || lane.inputs() > 0
+    lane.open.is_some() || lane.inputs() > 0 || lane.orders > 0
 }
 
 /// Returns the conversations that a lane owes an answer, each once.
@@ -23,12 +23,17 @@ pub(super) async fn origins(
     if lane.waiting > 0 {
         messages.extend(ledger.waiting(&lane.id, LOOKED_AT).await?);
     }
+    let asked = messages.into_iter().map(|message| Origin {
+        channel: message.channel,
+        conversation: message.message.conversation,
+    });
+    let ordered = match lane.orders {
+        0 => Vec::new(),
+        _ => ledger.orders(&lane.id).await?,
+    };
+    let ordered = ordered.into_iter().filter_map(|order| order.by.origin);
     let mut origins: Vec<Origin> = Vec::new();
-    for message in messages {
-        let origin = Origin {
-            channel: message.channel,
-            conversation: message.message.conversation,
-        };
+    for origin in asked.chain(ordered) {
         if !origins.contains(&origin) {
             origins.push(origin);
         }

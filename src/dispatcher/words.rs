@@ -1,6 +1,8 @@
 //! What tieline itself says to people, in every language. Each failure has one sentence with what to
 //! do; causes are for the operator's log and never shown in a chat.
 
+pub(super) mod orders;
+
 use std::time::Duration;
 
 use tieline_channel::{Language, Text};
@@ -46,9 +48,9 @@ pub(super) fn failure(kind: FailureKind) -> Text {
             zh: "⚠️ 模型拒绝了这个会话中的一次工具调用。发送“继续”，换一种方式再试。",
         },
         FailureKind::ProviderCompactUnsupported => Text {
-            en: "⚠️ The conversation is too long for the model and could not be shortened. Begin a \
-                 new one.",
-            zh: "⚠️ 会话太长，模型已无法处理，也无法压缩。请开始一个新会话。",
+            en: "⚠️ The conversation is too long for the model and could not be shortened. \
+                 Write `new` to begin another one.",
+            zh: "⚠️ 会话太长，模型已无法处理，也无法压缩。请发送 `新会话` 另开一个。",
         },
         FailureKind::BackendTimeout => Text {
             en: "⚠️ Codex gave no sign of life for too long, so I stopped it. Send “continue” to go \
@@ -90,19 +92,36 @@ pub(super) fn failure(kind: FailureKind) -> Text {
         },
         FailureKind::SessionStoreEvicted => Text {
             en: "⚠️ The conversation's thread is gone from the machine, and the configuration says \
-                 not to begin a new one (`on_lost_thread = \"stop\"`). Restore it or change that \
-                 setting, then send the message again.",
-            zh: "⚠️ 机器上已找不到这个会话的记录，而配置要求不要另开新会话（`on_lost_thread = \"stop\"`）。请恢复记录或修改这项设置，然后重新发送这条消息。",
+                 not to begin a new one (`on_lost_thread = \"stop\"`). Restore it, or begin \
+                 anew with `new`; then send the message again.",
+            zh: "⚠️ 机器上已找不到这个会话的记录，而配置要求不要另开新会话（`on_lost_thread = \"stop\"`）。请恢复记录，或发送 `新会话` 另开一个，然后重新发送这条消息。",
         },
         FailureKind::Cancelled => STOPPED,
     }
 }
+
+/// The operator has switched the dispatcher off.
+pub(super) const SWITCHED_OFF: Text = Text {
+    en: "⏸️ I am switched off at the moment. Your message is kept, and I answer it when I am switched \
+         on again.",
+    zh: "⏸️ 我目前已被停用。你的消息已保存，重新启用后我会回复。",
+};
 
 /// A turn was stopped because somebody asked for it.
 pub(super) const STOPPED: Text = Text {
     en: "⏹️ Stopped.",
     zh: "⏹️ 已停止。",
 };
+
+/// A turn was stopped because somebody else asked for it; the operator, without a name.
+pub(super) fn stopped_by(name: Option<&str>, language: Language) -> String {
+    match (name, language) {
+        (Some(name), Language::English) => format!("⏹️ Stopped by {name}."),
+        (Some(name), Language::Chinese) => format!("⏹️ 已被 {name} 停止。"),
+        (None, Language::English) => "⏹️ Stopped by the operator of this machine.".to_owned(),
+        (None, Language::Chinese) => "⏹️ 已被这台机器的管理者停止。".to_owned(),
+    }
+}
 
 /// A turn was stopped because a newer message is to be taken instead.
 pub(super) const SUPERSEDED: Text = Text {
@@ -248,10 +267,10 @@ pub(super) fn teammate_forgot(name: &str, language: Language) -> String {
     match language {
         Language::English => format!(
             "⚠️ The history of `{name}` was lost on the machine, so it begins anew. What it was told \
-             before, it no longer knows."
+             before, it no longer knows: its next task has to say it."
         ),
         Language::Chinese => format!(
-            "⚠️ 机器上 `{name}` 的历史记录丢失了，它将重新开始，之前交代过的内容它已经不记得。"
+            "⚠️ 机器上 `{name}` 的历史记录丢失了，它将重新开始，之前交代过的内容它已经不记得，请在下一项任务里重新说明。"
         ),
     }
 }
@@ -285,8 +304,8 @@ pub(super) const RESUMED: Text = Text {
 /// A thread was lost and a new one begun.
 pub(super) const THREAD_LOST: Text = Text {
     en: "⚠️ The history of this conversation was lost on the machine, so I begin anew. What was said \
-         before, I no longer know.",
-    zh: "⚠️ 机器上这个会话的历史记录丢失了，我只能重新开始；之前说过的内容，我已经不知道了。",
+         before, I no longer know: tell me again what matters.",
+    zh: "⚠️ 机器上这个会话的历史记录丢失了，我只能重新开始；之前说过的内容我已经不知道了，请把重要的再告诉我一次。",
 };
 
 /// How many characters of a task people are shown.

@@ -6,24 +6,28 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tieline_channel::{
-    AcceptError, ChannelId, ChatKind, Conversation, Event, EventKey, Happening, Intake, Message,
-    PostKind, Receipt, RefusalReason, Segment, SenderKind, Text, WireId,
+    AcceptError, ChannelId, ChatKind, Conversation, Event, EventKey, Happening, Intake, Language,
+    Message, PostKind, Receipt, RefusalReason, Segment, SenderKind, Text, WireId, cut,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::command::Command;
-use super::gate::{Door, is_admin, is_too_long, judge};
-use super::{desk, whereabouts, words};
-use crate::config::{Access, Languages};
+use super::gate::{Door, is_too_long, judge, role_of};
+use super::words::commands;
+use super::{desk, standing, whereabouts, words};
+use crate::config::{Access, Languages, Role, Sessions};
 use crate::dispatcher::Handle;
 use crate::events::{Event as Told, Events};
 use crate::id::LaneId;
 use crate::ledger::{
-    Admission, Admitted, Conditions, Fate, Ledger, LedgerError, NewMessage, NewPost, NotACode,
-    PairingCode, Revised,
+    Admission, Admitted, Conditions, Fate, LaneWish, Ledger, LedgerError, NewMessage, NewPost,
+    NewStop, NotACode, Orderer, Origin, PairingCode, Performed, Revised, Stop,
 };
 use crate::teammates::MAX_READ;
+
+/// How much of somebody's name is told, in characters.
+const MAX_NAME: usize = 64;
 
 /// Takes what one channel hands in, for the dispatcher that the channel belongs to.
 pub struct ChannelIntake {
@@ -114,11 +118,25 @@ impl ChannelIntake {
                 events.emit(Told::MessageRefused { reason });
                 Ok(Receipt::Refused(reason))
             }
-            Admitted::Commanded { id, paired } => {
+            Admitted::Commanded { id, done } => {
                 info!(message = %id, "a command was answered");
                 events.message(id).emit(Told::MessageCommanded);
-                if let Some(Ok(paired)) = paired {
-                    info!(user = %paired.guest.user, by = %message.sender.id, "paired");
+                match done {
+                    Performed::Nothing | Performed::Paired(Err(_)) => {}
+                    Performed::Paired(Ok(paired)) => {
+                        info!(user = %paired.guest.user, by = %message.sender.id, "paired");
+                    }
+                    Performed::Ordered { order, .. } => {
+                        info!(%lane, by = %message.sender.id, ?order, "ordered");
+                        self.dispatcher.wake(lane);
+                    }
+                    Performed::Stopped(stopped) => {
+                        info!(%lane, by = %message.sender.id, ?stopped, "stopped");
+                        for withdrawn in &stopped.withdrawn {
+                            self.dispatcher.show_withdrawn(withdrawn);
+                        }
+                        self.dispatcher.wake(lane);
+                    }
                 }
                 Ok(Receipt::Accepted)
             }
@@ -137,52 +155,124 @@ impl ChannelIntake {
             Err(reason) => return Ok((Conditions::default(), Verdict::Refuse(reason))),
         };
         let language = self.languages.of(&self.door.channel);
-        let answer = |text: Text| Verdict::Answer(text.within(language).to_owned());
-        let is_admin = is_admin(&self.access, &self.door, &message.sender.id);
-        let viewer = || words::Viewer {
-            channel: self.door.channel.clone(),
-            chat: message.conversation.chat.clone(),
-            lane: lane.clone(),
-            // What is answered in a group is read by all of it.
-            is_admin: is_admin && message.chat_kind == ChatKind::Direct,
-        };
-        let verdict = if is_too_long(message) {
+        let role = role_of(&self.access, &self.door, &message.sender.id);
+        if is_too_long(message) {
             // Last, for its sender is allowed to know.
-            Verdict::Refuse(RefusalReason::TooLong)
-        } else if message.sender.kind == SenderKind::Bot {
-            Verdict::Queue
-        } else {
-            match Command::of(message) {
-                None => Verdict::Queue,
-                Some(Command::Help) => answer(words::HELP),
-                Some(Command::Where) => {
-                    let (channel, here) = (&self.door.channel, &message.conversation);
-                    let found = whereabouts::find(&self.ledger, lane, channel, here).await?;
-                    Verdict::Answer(words::whereabouts(&found, SystemTime::now(), language))
-                }
-                Some(Command::Teammates) => {
-                    let all = self.dispatcher.teammates().list().await?;
-                    let now = SystemTime::now();
-                    Verdict::Answer(words::teammates(&all, &viewer(), now, language))
-                }
-                Some(Command::Teammate { name, is_certain }) => {
-                    let found = self.dispatcher.teammates().find(&name, MAX_READ).await?;
-                    match found {
-                        Some(found) => {
-                            let now = SystemTime::now();
-                            Verdict::Answer(words::teammate(&found, &viewer(), now, language))
-                        }
-                        None if is_certain => Verdict::Answer(words::no_teammate(&name, language)),
-                        // A sentence that happens to begin so.
-                        None => Verdict::Queue,
-                    }
-                }
-                Some(Command::Pair(_)) if !is_admin => answer(words::ONLY_ADMINS),
-                Some(Command::Pair(Ok(code))) => Verdict::Pair(code),
-                Some(Command::Pair(Err(NotACode))) => answer(words::NOT_A_CODE),
-            }
+            let verdict = Verdict::Refuse(RefusalReason::TooLong);
+            return Ok((conditions, verdict));
+        }
+        if message.sender.kind == SenderKind::Bot {
+            return Ok((conditions, Verdict::Queue));
+        }
+        let command = Command::of(message);
+        let is_shared = self.dispatcher.sessions() == Sessions::Shared;
+        let needed = command
+            .as_ref()
+            .map_or(Role::User, |command| command.needs(is_shared));
+        if role < needed {
+            let told = commands::role_needed(needed).within(language).to_owned();
+            // What people say to each other is not answered.
+            let told = Some(told).filter(|_| message.addressed);
+            return Ok((conditions, Verdict::RefuseRole(told)));
+        }
+        let verdict = match command {
+            None => Verdict::Queue,
+            Some(command) => self.obey(command, message, lane, role).await?,
         };
         Ok((conditions, verdict))
+    }
+
+    /// Says what comes of a command that whoever said it may use.
+    async fn obey(
+        &self,
+        command: Command,
+        message: &Message,
+        lane: &LaneId,
+        role: Role,
+    ) -> Result<Verdict, LedgerError> {
+        let (channel, here) = (&self.door.channel, &message.conversation);
+        let language = self.languages.of(channel);
+        let answer = |text: Text| Verdict::Answer(text.within(language).to_owned());
+        let now = SystemTime::now();
+        let viewer = words::Viewer {
+            channel: channel.clone(),
+            chat: here.chat.clone(),
+            lane: lane.clone(),
+            // What is answered in a group is read by all of it.
+            is_admin: role == Role::Admin && message.chat_kind == ChatKind::Direct,
+        };
+        Ok(match command {
+            Command::Help => answer(commands::HELP),
+            Command::Status => {
+                let dispatcher = &self.dispatcher;
+                let found = standing::find(&self.ledger, dispatcher, lane, channel, here).await?;
+                Verdict::Answer(commands::status(&found, now, language))
+            }
+            Command::Where => {
+                let found = whereabouts::find(&self.ledger, lane, channel, here).await?;
+                Verdict::Answer(words::whereabouts(&found, now, language))
+            }
+            Command::Threads => {
+                let found = standing::threads(&self.ledger, lane).await?;
+                Verdict::Answer(commands::threads(&found, &viewer, now, language))
+            }
+            Command::Model => {
+                let model = standing::model(&self.ledger, &self.dispatcher, lane).await?;
+                Verdict::Answer(commands::model(&model, language))
+            }
+            Command::Teammates => {
+                let all = self.dispatcher.teammates().list().await?;
+                Verdict::Answer(words::teammates(&all, &viewer, now, language))
+            }
+            Command::Teammate { name, is_certain } => {
+                match self.dispatcher.teammates().find(&name, MAX_READ).await? {
+                    Some(found) => Verdict::Answer(words::teammate(&found, &viewer, now, language)),
+                    None if is_certain => Verdict::Answer(words::no_teammate(&name, language)),
+                    // A sentence that happens to begin so, of somebody who may have said it.
+                    None if role >= Role::User => Verdict::Queue,
+                    None => {
+                        let told = commands::role_needed(Role::User).within(language);
+                        Verdict::RefuseRole(Some(told.to_owned()))
+                    }
+                }
+            }
+            Command::Stop { all } => {
+                let by = self.orderer(message);
+                Verdict::Stop(NewStop {
+                    stop: Stop {
+                        by: None,
+                        origin: by.origin.clone(),
+                        user: by.user,
+                        name: by.name,
+                    },
+                    origin: by.origin,
+                    any_turn: role == Role::Admin,
+                    all,
+                })
+            }
+            Command::Order(wish) => Verdict::Order(wish, self.orderer(message)),
+            Command::Misused(misuse) => Verdict::Answer(commands::misused(misuse, language)),
+            Command::Unknown(word) => Verdict::Answer(commands::unknown(&word, language)),
+            Command::Pair(Ok(code)) => Verdict::Pair(code),
+            Command::Pair(Err(NotACode)) => answer(words::NOT_A_CODE),
+        })
+    }
+
+    /// Returns who sent a message, as somebody who wants something of a lane.
+    fn orderer(&self, message: &Message) -> Orderer {
+        let sender = &message.sender;
+        Orderer {
+            origin: Some(Origin {
+                channel: self.door.channel.clone(),
+                conversation: message.conversation.clone(),
+            }),
+            message: Some(message.id.clone()),
+            user: Some(sender.id.clone()),
+            name: Some(cut(
+                sender.name.as_deref().unwrap_or(sender.id.as_str()),
+                MAX_NAME,
+            )),
+        }
     }
 
     /// Judges an edit like a message, for nobody is let in by editing. What must be on record was,
@@ -212,10 +302,17 @@ enum Verdict {
     Queue,
     /// It is turned away.
     Refuse(RefusalReason),
+    /// It is turned away because its sender may not do that, and is told so, unless it was not said to
+    /// us.
+    RefuseRole(Option<String>),
     /// It is a command whose answer is known.
     Answer(String),
     /// It is a command that lets in somebody.
     Pair(PairingCode),
+    /// It is a command that wants something of the lane's thread.
+    Order(LaneWish, Orderer),
+    /// It is a command that ends what the lane is at.
+    Stop(NewStop),
 }
 
 impl Verdict {
@@ -224,7 +321,10 @@ impl Verdict {
             Self::Queue => Fate::Queue,
             Self::Refuse(reason) => Fate::Refuse(*reason),
             Self::Answer(_) => Fate::Answer,
+            Self::RefuseRole(_) => Fate::Refuse(RefusalReason::Role),
             Self::Pair(code) => Fate::Pair(code.clone()),
+            Self::Order(wish, by) => Fate::Order(wish.clone(), by.clone()),
+            Self::Stop(stop) => Fate::Stop(stop.clone()),
         }
     }
 }
@@ -261,25 +361,54 @@ impl Asked {
                 reason: RefusalReason::TooLong,
                 ..
             } => vec![self.post(PostKind::Failure, words::too_long(language))],
-            Admitted::Refused { .. } => Vec::new(),
-            Admitted::Commanded {
-                paired: Some(Ok(paired)),
+            Admitted::Refused {
+                reason: RefusalReason::Role,
                 ..
-            } => vec![
+            } => match verdict {
+                Verdict::RefuseRole(Some(told)) => {
+                    vec![self.post(PostKind::Failure, told.clone())]
+                }
+                _ => Vec::new(),
+            },
+            Admitted::Refused { .. } => Vec::new(),
+            Admitted::Commanded { done, .. } => self.done(verdict, done, language),
+        }
+    }
+
+    /// Returns what is said about a command.
+    fn done(self, verdict: &Verdict, done: &Performed, language: Language) -> Vec<NewPost> {
+        match done {
+            Performed::Nothing => match verdict {
+                Verdict::Answer(text) => vec![self.post(PostKind::Notice, text.clone())],
+                _ => Vec::new(),
+            },
+            Performed::Paired(Ok(paired)) => vec![
                 desk::welcome(paired, &self.languages),
                 self.post(PostKind::Notice, words::let_in(paired, language)),
             ],
-            Admitted::Commanded {
-                paired: Some(Err(error)),
-                ..
-            } => {
+            Performed::Paired(Err(error)) => {
                 let text = words::not_let_in(*error).within(language);
                 vec![self.post(PostKind::Failure, text.to_owned())]
             }
-            Admitted::Commanded { paired: None, .. } => match verdict {
-                Verdict::Answer(text) => vec![self.post(PostKind::Notice, text.clone())],
-                Verdict::Queue | Verdict::Refuse(_) | Verdict::Pair(_) => Vec::new(),
-            },
+            Performed::Ordered {
+                order: Err(refusal),
+                ..
+            } => vec![self.post(PostKind::Failure, commands::not_ordered(*refusal, language))],
+            // It is answered when it is done.
+            Performed::Ordered { waits: false, .. } => Vec::new(),
+            Performed::Ordered { waits: true, .. } => {
+                let text = commands::AFTER_THE_TURN.within(language);
+                vec![NewPost {
+                    settles: Vec::new(),
+                    ..self.post(PostKind::Notice, text.to_owned())
+                }]
+            }
+            Performed::Stopped(stopped) => {
+                let withdrawn = stopped.withdrawn.iter().map(|it| it.message.clone());
+                let mut post = self.post(PostKind::Notice, commands::stopped(stopped, language));
+                post.settles.extend(withdrawn);
+                vec![post]
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tieline_channel::{ChannelId, ChatKind, Message, Press, RefusalReason, SenderKind, UserId};
 
-use crate::config::{Access, Direct, Groups};
+use crate::config::{Access, Direct, Groups, Role};
 use crate::ledger::{Conditions, Limit};
 
 /// The longest message that is taken, in characters of its plain text. Codex refuses a turn of
@@ -144,12 +144,13 @@ fn per_minute(times: usize) -> Limit {
     }
 }
 
-/// Returns whether somebody is an administrator of the dispatcher.
-pub(super) fn is_admin(access: &Access, door: &Door, user: &UserId) -> bool {
-    door.operator_only
-        || access
-            .admins
-            .contains(&(door.channel.clone(), user.clone()))
+/// Returns what somebody may do who is let in: whoever reaches a channel of the operator is one.
+pub fn role_of(access: &Access, door: &Door, user: &UserId) -> Role {
+    if door.operator_only {
+        Role::Admin
+    } else {
+        access.role(&door.channel, user)
+    }
 }
 
 /// Returns whether a message is longer than what can become a turn.
@@ -157,8 +158,8 @@ pub(super) fn is_too_long(message: &Message) -> bool {
     message.plain_text().chars().count() > MAX_MESSAGE_CHARS
 }
 
-fn is_listed(access: &Access, user: &(ChannelId, UserId)) -> bool {
-    access.users.contains(user) || access.admins.contains(user)
+fn is_listed(access: &Access, (channel, user): &(ChannelId, UserId)) -> bool {
+    access.is_listed(channel, user)
 }
 
 #[cfg(test)]
@@ -189,12 +190,50 @@ mod tests {
             direct,
             groups,
             mention: true,
-            users: BTreeSet::from([user("U-listed")]),
+            users: BTreeSet::from([user("U-listed"), user("U-demoted")]),
             chats: BTreeSet::from([(ChannelId::new("team"), ChatId::new("C-listed"))]),
-            admins: BTreeSet::from([user("U-admin")]),
+            admins: BTreeSet::from([user("U-admin"), user("U-both")]),
+            approvers: BTreeSet::from([user("U-approver"), user("U-both")]),
+            viewers: BTreeSet::from([user("U-viewer"), user("U-demoted")]),
             bots: BTreeSet::from([user("B-listed")]),
             max_per_minute: None,
         }
+    }
+
+    #[test]
+    fn a_role_comes_of_the_lists_and_being_in_one_lets_a_person_in() {
+        use Role::{Admin, Approver, User, Viewer};
+        let table = [
+            ("U-admin", Admin, true),
+            ("U-both", Admin, true),
+            ("U-approver", Approver, true),
+            ("U-listed", User, true),
+            ("U-demoted", Viewer, true),
+            ("U-viewer", Viewer, true),
+            ("U-stranger", User, false),
+        ];
+        let access = access(Direct::Listed, Groups::Off);
+        let elsewhere = Door {
+            channel: ChannelId::new("other"),
+            ..door()
+        };
+        let operator = Door {
+            operator_only: true,
+            ..door()
+        };
+        for (name, role, is_let_in) in table {
+            let user = UserId::new(name);
+            assert_eq!(role_of(&access, &door(), &user), role, "{name}");
+            assert_eq!(role_of(&access, &operator, &user), Admin, "{name}");
+            assert_eq!(role_of(&access, &elsewhere, &user), User, "{name}");
+            let judged = judge(&access, &door(), &message(name));
+            assert_eq!(judged.is_ok(), is_let_in, "{name}");
+            assert!(
+                judge(&access, &elsewhere, &message(name)).is_err(),
+                "{name}"
+            );
+        }
+        assert!(Viewer < User && User < Approver && Approver < Admin);
     }
 
     fn in_any_case() -> Result<Conditions, RefusalReason> {
@@ -366,7 +405,7 @@ mod tests {
         let access = access(Direct::Off, Groups::Off);
         let mut message = message("anybody");
         assert_eq!(judge(&access, &door, &message), in_any_case());
-        assert!(is_admin(&access, &door, &message.sender.id));
+        assert_eq!(role_of(&access, &door, &message.sender.id), Role::Admin);
         message.body = vec![Segment::Text(" \n\t".to_owned())];
         assert_eq!(judge(&access, &door, &message), Err(RefusalReason::Empty));
     }

@@ -8,7 +8,8 @@ use tieline_channel::{
 use tracing::{debug, info};
 
 use super::accept::ChannelIntake;
-use super::gate::judge_press;
+use super::gate::{judge_press, role_of};
+use crate::config::Role;
 use crate::ledger::{Admission, Conditions, Fate, LedgerError};
 use crate::tools::Choice;
 
@@ -28,6 +29,10 @@ impl ChannelIntake {
                 return self.note(key).await;
             }
         };
+        if role_of(&self.access, &self.door, sender) < Role::User {
+            info!(%sender, "a viewer pressed a button");
+            return self.note(key).await;
+        }
         let Some(choice) = Choice::read(&press.value) else {
             debug!(%sender, "a button that nobody waits for was pressed");
             return self.note(key).await;

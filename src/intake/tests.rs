@@ -53,10 +53,27 @@ impl Gatehouse {
         Self::on(dir, ledger, thread, access)
     }
 
+    fn with_sessions(access: &str, sessions: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let (ledger, thread) =
+            Ledger::open(&dir.path().join("ledger"), LedgerSettings::standard()).unwrap();
+        Self::made(dir, ledger, thread, access, sessions)
+    }
+
     fn on(dir: TempDir, ledger: Ledger, thread: LedgerThread, access: &str) -> Self {
+        Self::made(dir, ledger, thread, access, "thread")
+    }
+
+    fn made(
+        dir: TempDir,
+        ledger: Ledger,
+        thread: LedgerThread,
+        access: &str,
+        sessions: &str,
+    ) -> Self {
         let text = format!(
             "[channels.team]\nkind = \"console\"\n\n[dispatchers.flow]\nworkspace = \"/\"\n\
-             channels = [\"team\"]\nsessions = \"thread\"\n\n[dispatchers.flow.access]\n{access}"
+             channels = [\"team\"]\nsessions = {sessions:?}\n\n[dispatchers.flow.access]\n{access}"
         );
         let path = dir.path().join("tieline.toml");
         let loaded = Config::parse(&text, &path, Some(Path::new("/home/mei"))).unwrap();
@@ -245,10 +262,14 @@ async fn stranger_is_let_in_by_an_admin_in_the_chat() {
     let text = format!("/Pair {}", code.to_lowercase());
     assert_eq!(
         gate.accept("3", says("U-listed", &text)).await,
-        Receipt::Accepted
+        refused(RefusalReason::Role)
     );
     assert_eq!(gate.accept("4", says("U1", &text)).await, not_paired);
-    assert!(gate.posts().await[1].1.starts_with("Only an administrator"));
+    assert!(
+        gate.posts().await[1]
+            .1
+            .starts_with("This is for administrators")
+    );
 
     assert_eq!(
         gate.accept("5", says("U-admin", &text)).await,
@@ -715,4 +736,173 @@ async fn administrators_are_told_of_what_was_asked_for_in_another_chat_and_nobod
     );
     assert!(!listed.contains("fix the flaky test"), "{listed}");
     assert!(admin.contains("fix the flaky test"), "{admin}");
+}
+
+// === Roles and commands ===
+
+const ROLES: &str = "direct = \"listed\"\ngroups = \"everyone\"\n\
+                     admins = [\"team:U-admin\"]\napprovers = [\"team:U-approver\"]\n\
+                     users = [\"team:U-listed\"]\nviewers = [\"team:U-viewer\"]\n";
+
+#[tokio::test]
+async fn a_viewer_may_ask_and_has_nothing_done() {
+    let gate = Gatehouse::with(ROLES);
+    for (number, text) in ["help", "status", "where", "threads", "teammates", "model"]
+        .into_iter()
+        .enumerate()
+    {
+        let receipt = gate
+            .accept(&number.to_string(), says("U-viewer", text))
+            .await;
+        assert_eq!(receipt, Receipt::Accepted, "{text}");
+    }
+    assert_eq!(gate.posts().await.len(), 6);
+    let work = [
+        "fix it",
+        "stop",
+        "new",
+        "fork",
+        "compact",
+        "model o3",
+        "teammates dance",
+    ];
+    for (number, text) in work.into_iter().enumerate() {
+        let id = format!("w{number}");
+        let receipt = gate.accept(&id, says("U-viewer", text)).await;
+        assert_eq!(receipt, refused(RefusalReason::Role), "{text}");
+        let reason = RefusalReason::Role;
+        assert_eq!(gate.state(&id).await, MessageState::Refused { reason });
+        let (kind, told, answers) = gate.posts().await.pop().unwrap();
+        assert_eq!(kind, PostKind::Failure);
+        assert!(
+            told.contains("`viewers`") || told.contains("`admins`"),
+            "{told}"
+        );
+        assert!(answers.is_some());
+    }
+    // What people say to each other in a thread is not answered.
+    let n_posts = gate.posts().await.len();
+    gate.accept("j1", in_thread("U-listed", true)).await;
+    let receipt = gate.accept("j2", in_thread("U-viewer", false)).await;
+    assert_eq!(receipt, refused(RefusalReason::Role));
+    assert_eq!(gate.posts().await.len(), n_posts);
+    let lane = gate
+        .dispatcher
+        .lane_of(&ChannelId::new("team"), &message("U-viewer").conversation);
+    assert_eq!(gate.ledger.lane(&lane).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_viewer_answers_no_question_by_a_button() {
+    let gate = Gatehouse::with(ROLES);
+    let press = |user: &str| Event {
+        key: key(EventKind::Press, user),
+        happening: Happening::Pressed(Press {
+            conversation: message(user).conversation,
+            message: WireId::new("q1"),
+            sender: message(user).sender,
+            value: tools::buttons("Which?", &["This".to_owned()])
+                .remove(0)
+                .value,
+        }),
+    };
+    let receipt = gate.intake.accept(press("U-viewer")).await.unwrap();
+    assert_eq!(receipt, Receipt::Ignored);
+    let receipt = gate.intake.accept(press("U-listed")).await.unwrap();
+    assert_eq!(receipt, Receipt::Accepted);
+}
+
+#[tokio::test]
+async fn threads_that_chats_share_are_changed_by_approvers_and_models_by_administrators() {
+    let shared = Gatehouse::with_sessions(ROLES, "shared");
+    let own = Gatehouse::with_sessions(ROLES, "chat");
+    let refused = refused(RefusalReason::Role);
+    let table = [
+        ("U-listed", "new", Receipt::Accepted, refused.clone()),
+        ("U-listed", "resume 1", Receipt::Accepted, refused.clone()),
+        ("U-listed", "fork", Receipt::Accepted, refused.clone()),
+        ("U-listed", "compact", Receipt::Accepted, Receipt::Accepted),
+        ("U-listed", "stop", Receipt::Accepted, Receipt::Accepted),
+        ("U-approver", "new", Receipt::Accepted, Receipt::Accepted),
+        ("U-approver", "model o3", refused.clone(), refused.clone()),
+        ("U-approver", "pair ABCD-2345", refused.clone(), refused),
+        ("U-admin", "model o3", Receipt::Accepted, Receipt::Accepted),
+    ];
+    for (number, (user, text, in_own, in_shared)) in table.into_iter().enumerate() {
+        let id = number.to_string();
+        assert_eq!(
+            own.accept(&id, says(user, text)).await,
+            in_own,
+            "{user} {text}"
+        );
+        assert_eq!(
+            shared.accept(&id, says(user, text)).await,
+            in_shared,
+            "{user} {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_taken_once_however_often_its_event_comes() {
+    let gate = Gatehouse::with(ROLES);
+    let say = || says("U-listed", "new");
+    assert_eq!(gate.accept("1", say()).await, Receipt::Accepted);
+    assert_eq!(gate.accept("1", say()).await, Receipt::Duplicate);
+    let lane = gate
+        .dispatcher
+        .lane_of(&ChannelId::new("team"), &say().conversation);
+    assert_eq!(gate.ledger.orders(&lane).await.unwrap().len(), 1);
+    assert!(
+        gate.posts().await.is_empty(),
+        "it is answered when it is done"
+    );
+    assert_eq!(gate.state("1").await, MessageState::Answered);
+}
+
+#[tokio::test]
+async fn nobody_is_told_in_a_shared_lane_what_was_said_in_another_chat() {
+    let gate = Gatehouse::with_sessions(ROLES, "shared");
+    let lane = LaneId::new("flow");
+    gate.accept("1", says("U-admin", "a secret of mine")).await;
+    let waiting = gate.ledger.waiting(&lane, 1).await.unwrap();
+    let key = TurnKey::new();
+    let ledger = &gate.ledger;
+    let thread = crate::id::ThreadId::new("t1");
+    ledger
+        .set_thread(&lane, thread, Default::default())
+        .await
+        .unwrap();
+    ledger
+        .open_turn(&lane, key, vec![waiting[0].id])
+        .await
+        .unwrap();
+    let delivered = crate::ledger::TurnEvent::Delivered { turn: None };
+    ledger.advance_turn(&lane, key, delivered).await.unwrap();
+    let elsewhere = |text: &str| {
+        let mut message = says("U-listed", text);
+        message.conversation.chat = ChatId::new("D-other");
+        message
+    };
+    for (id, text) in [
+        ("2", "threads"),
+        ("3", "status"),
+        ("4", "where"),
+        ("5", "stop"),
+    ] {
+        gate.accept(id, elsewhere(text)).await;
+        let (_, told, _) = gate.posts().await.pop().unwrap();
+        assert!(!told.contains("secret"), "{told}");
+        insta::assert_snapshot!(format!("elsewhere_{text}"), told.replace("0 s", "1 s"));
+    }
+    let open = ledger.lane(&lane).await.unwrap().unwrap().open.unwrap();
+    assert_eq!(open.stop, None, "it is not theirs");
+    gate.accept("6", says("U-admin", "threads")).await;
+    let (_, told, _) = gate.posts().await.pop().unwrap();
+    assert!(told.contains("a secret of mine"), "{told}");
+    let mut admin = elsewhere("stop");
+    admin.sender = message("U-admin").sender;
+    gate.accept("7", admin).await;
+    let open = ledger.lane(&lane).await.unwrap().unwrap().open.unwrap();
+    assert_eq!(open.stop.unwrap().user, Some(UserId::new("U-admin")));
 }

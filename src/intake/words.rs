@@ -1,11 +1,13 @@
 //! What the gate says to people, and nowhere else: in every language, side by side.
 
+pub(super) mod commands;
 mod teammates;
 
 use std::time::SystemTime;
 
 use tieline_channel::{Language, Text};
 
+use crate::codex::FailureKind;
 use crate::intake::gate::MAX_MESSAGE_CHARS;
 use crate::intake::whereabouts::{Entry, Whereabouts};
 use crate::ledger::{MessageState, Paired, PairingCode, PairingError};
@@ -79,29 +81,6 @@ pub(super) fn not_let_in(error: PairingError) -> Text {
 pub(super) const NOT_A_CODE: Text = Text {
     en: "That is not a code: a code is four letters and four digits, like ABCD-2345.",
     zh: "这不是配对码：配对码由四个字母和四个数字组成，例如 ABCD-2345。",
-};
-
-/// To somebody else who tries.
-pub(super) const ONLY_ADMINS: Text = Text {
-    en: "Only an administrator can let people in. Who that is stands in the configuration of the \
-         machine I run on.",
-    zh: "只有管理员才能配对。谁是管理员，写在运行我的机器的配置里。",
-};
-
-/// To whoever asks for help.
-pub(super) const HELP: Text = Text {
-    en: "Write to me as to a colleague; what I cannot do I will say. These words I answer myself:\n\n\
-         - `help`: this list\n\
-         - `where`: what became of the messages of this conversation\n\
-         - `teammates`: who works for me, and at what; `teammates NAME`: what came of the last tasks\n\
-         - `pair CODE`: lets in whoever was given the code (administrators)\n\n\
-         A message that begins with `!` goes before everything that waits.",
-    zh: "像跟同事说话一样给我发消息就行，做不到的我会说明。下面这些由我自己来回答：\n\n\
-         - `帮助`：显示这份说明\n\
-         - `进度`：这个会话里的消息处理到哪一步了\n\
-         - `队友`：谁在为我工作、在做什么；`队友 NAME`：最近几项任务的结果\n\
-         - `配对 CODE`：允许持有配对码的人使用（仅限管理员）\n\n\
-         以 `!` 开头的消息会排到所有等待的消息前面。",
 };
 
 /// To whoever asks where their messages are.
@@ -178,6 +157,22 @@ pub(super) fn whereabouts(found: &Whereabouts, now: SystemTime, language: Langua
     lines.join("\n")
 }
 
+/// The model cannot be signed in to.
+fn login(kind: FailureKind) -> Text {
+    match kind {
+        FailureKind::SecretUnavailable => Text {
+            en: "⚠️ Codex has no credential for its model: set the key that it is configured with on \
+                 the machine",
+            zh: "⚠️ Codex 缺少访问模型的凭证：请在机器上设置好配置所要求的密钥",
+        },
+        _ => Text {
+            en: "⚠️ Codex could not sign in to its model: run `codex login` on the machine, or mend the \
+                 key that it is configured with",
+            zh: "⚠️ Codex 无法登录模型服务：请在机器上执行 `codex login`，或修正配置的密钥",
+        },
+    }
+}
+
 fn quoted(entry: &Entry, language: Language) -> String {
     match (entry.text.is_empty(), language) {
         (false, _) => format!("“{}”", entry.text),
@@ -216,7 +211,7 @@ mod tests {
     #[test]
     fn every_text_is_there_in_both_languages_and_mixes_none() {
         let errors = [PairingError::Unknown, PairingError::Expired];
-        let fixed = [YOU_ARE_IN, NOT_A_CODE, ONLY_ADMINS, HELP];
+        let fixed = [YOU_ARE_IN, NOT_A_CODE];
         for text in fixed.into_iter().chain(errors.map(not_let_in)) {
             assert_speaks_both(|language| text.within(language).to_owned());
         }

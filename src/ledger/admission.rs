@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tieline_channel::RefusalReason;
 
-use crate::id::MessageId;
+use crate::id::{MessageId, OrderId};
 use crate::ledger::message::NewMessage;
+use crate::ledger::order::{LaneWish, NewStop, OrderRefusal, Orderer, Stopped};
 use crate::ledger::pairing::{Paired, PairingCode, PairingError};
 
 /// A message at the gate.
@@ -65,6 +66,11 @@ pub enum Fate {
     /// It is a command that lets in whoever was given this code by its dispatcher; settled without
     /// a turn.
     Pair(PairingCode),
+    /// It is a command that wants something of its lane's thread; settled without a turn, whenever that
+    /// is done.
+    Order(LaneWish, Orderer),
+    /// It is a command that ends what its lane is at; settled without a turn.
+    Stop(NewStop),
 }
 
 /// What became of a message at the gate.
@@ -90,12 +96,30 @@ pub enum Admitted {
     Commanded {
         /// Its name from now on.
         id: MessageId,
-        /// Whom it let in, if it was to let in somebody.
-        paired: Option<Result<Paired, PairingError>>,
+        /// What that has led to.
+        done: Performed,
     },
     /// The same event was recorded before; nothing changed.
     Duplicate {
         /// The message it made then, if it made one that is still recorded.
         id: Option<MessageId>,
     },
+}
+
+/// What a command has led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Performed {
+    /// Nothing: it is done by being answered.
+    Nothing,
+    /// It was to let in somebody.
+    Paired(Result<Paired, PairingError>),
+    /// It wants something of its lane's thread.
+    Ordered {
+        /// The order, or why it is not taken.
+        order: Result<OrderId, OrderRefusal>,
+        /// A turn runs, which is not interrupted for it.
+        waits: bool,
+    },
+    /// It was to end what its lane is at.
+    Stopped(Stopped),
 }

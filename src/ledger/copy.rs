@@ -29,7 +29,9 @@ pub(super) fn back_up(dir: &Path, schema: u32, now: SystemTime) -> Result<PathBu
     let unfinished = parent.join(format!("{name}.backup.new"));
     for obstacle in [&unfinished, &backup] {
         match fs::remove_dir_all(obstacle) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("remove", obstacle, error));
+            }
             _ => {}
         }
     }

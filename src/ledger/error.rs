@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::id::{CompletionId, LaneId, MessageId, OutboxId, TaskId, TeammateId, TurnKey};
+use crate::id::{CompletionId, LaneId, MessageId, OrderId, OutboxId, TaskId, TeammateId, TurnKey};
 use crate::ledger::session::SessionError;
 use crate::ledger::teammate::RosterError;
 
@@ -113,6 +113,9 @@ pub enum LedgerError {
     /// No such lane.
     #[error("there is no lane {0}")]
     UnknownLane(LaneId),
+    /// There is no such order, or it was carried out.
+    #[error("there is no order {0}")]
+    UnknownOrder(OrderId),
     /// No such message.
     #[error("there is no message {0}")]
     UnknownMessage(MessageId),

@@ -577,12 +577,8 @@ impl Ledger {
         event: PostEvent,
         posts: Vec<NewPost>,
     ) -> Result<OutboxEntry, LedgerError> {
-        self.call(move |transaction| {
-            let entry = transaction.advance_post(id, event)?;
-            transaction.enqueue(posts)?;
-            Ok(entry)
-        })
-        .await
+        self.call(move |transaction| transaction.replace_post(id, event, posts))
+            .await
     }
 
     /// Returns a number that changes after each commit that enqueued posts.

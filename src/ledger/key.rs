@@ -8,6 +8,7 @@ use crate::id::{
 };
 use crate::ledger::error::LedgerError;
 use crate::ledger::keyed::IdempotencyKey;
+use crate::ledger::story::About;
 use crate::ledger::time;
 
 /// How long one textual part of a key may be, in bytes. Names of platforms are far shorter.
@@ -75,11 +76,19 @@ pub(super) enum Table {
     Keyed,
     /// Session id → session.
     Sessions,
+    /// Lane, number → what is wanted of its thread.
+    Orders,
+    /// Lane, thread → a thread that it has or can go back to.
+    Kept,
+    /// Turn → the turn, when it is over.
+    Ended,
+    /// Turn or message, outbox id → nothing: what was said about it.
+    Said,
 }
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 29] = [
+    pub(super) const ALL: [Self; 33] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -109,6 +118,10 @@ impl Table {
         Self::Troubles,
         Self::Keyed,
         Self::Sessions,
+        Self::Orders,
+        Self::Kept,
+        Self::Ended,
+        Self::Said,
     ];
 
     /// Returns the name of the tree on disk.
@@ -143,6 +156,10 @@ impl Table {
             Self::Troubles => "troubles",
             Self::Keyed => "keyed",
             Self::Sessions => "sessions",
+            Self::Orders => "orders",
+            Self::Kept => "kept",
+            Self::Ended => "ended",
+            Self::Said => "said",
         }
     }
 }
@@ -278,16 +295,21 @@ pub(super) fn seen(channel: &ChannelId, event: &EventKey) -> Result<Key, LedgerE
         .text("the event's name", &event.id)
 }
 
-/// Returns the key of a lane, which also begins the keys of its queue, its lost threads, its tasks
-/// and the completions that wait for it.
+/// Returns the key of a lane, which also begins the keys of its queue, its threads, its tasks, its
+/// orders and the completions that wait for it.
 pub(super) fn lane(lane: &LaneId) -> Result<Key, LedgerError> {
     Key::first().text("the lane's name", lane.as_str())
 }
 
-/// Returns the key of a place in a lane's queue, among its tasks or its completions, or of one of its
-/// lost threads.
+/// Returns the key of a place in a lane's queue, among its tasks, orders or completions, or of one
+/// of its lost threads.
 pub(super) fn in_lane(lane: &LaneId, number: u64) -> Result<Key, LedgerError> {
     Ok(self::lane(lane)?.number(number))
+}
+
+/// Returns the key of a thread that a lane has or can go back to.
+pub(super) fn kept(lane: &LaneId, thread: &ThreadId) -> Result<Key, LedgerError> {
+    self::lane(lane)?.text("the thread's name", thread.as_str())
 }
 
 /// Returns the key of a thread.
@@ -348,6 +370,25 @@ pub(super) fn dispatcher(dispatcher: &DispatcherId) -> Result<Key, LedgerError> 
     Key::first().text("the dispatcher's name", dispatcher.as_str())
 }
 
+/// Returns the key of a turn that is over.
+pub(super) fn ended(turn: TurnKey) -> Key {
+    Key::first().bytes(turn.as_bytes())
+}
+
+/// Returns the beginning of the keys of what was said about a turn or a message.
+pub(super) fn said(about: About) -> Key {
+    let (kind, id) = match &about {
+        About::Turn(turn) => (b't', turn.as_bytes()),
+        About::Message(message) => (b'm', message.as_bytes()),
+    };
+    Key::first().bytes(&[kind]).bytes(id)
+}
+
+/// Returns the key of something that was said about a turn or a message.
+pub(super) fn saying(about: About, post: OutboxId) -> Key {
+    said(about).bytes(post.as_bytes())
+}
+
 /// Returns the key of what was made under an idempotency key.
 pub(super) fn keyed(key: &IdempotencyKey) -> Result<Key, LedgerError> {
     dispatcher(&key.dispatcher)?
@@ -376,6 +417,8 @@ pub(super) enum Class {
     Keyed,
     /// A session that was closed, or has failed.
     Session,
+    /// A turn that is over.
+    Ended,
 }
 
 /// Returns the beginning of the expiry keys of a class.
@@ -389,7 +432,8 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Completion => b'r',
         Class::Teammate => b't',
         Class::Keyed => b'k',
-        Class::Session => b'e',
+        Class::Session => b'x',
+        Class::Ended => b'e',
     };
     Key::first().bytes(&[class])
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use tieline_channel::{ChannelId, Conversation};
+use tieline_channel::{ChannelId, Conversation, UserId};
 
 use crate::failure::FailureKind;
 use crate::id::{
@@ -13,6 +13,7 @@ use crate::id::{
 use crate::ledger::completion::Hold;
 use crate::ledger::error::IllegalTransition;
 use crate::ledger::message::MessageState;
+use crate::ledger::order::LaneModel;
 use crate::ledger::time;
 
 /// How many messages one turn can hold. A longer burst takes several turns.
@@ -49,6 +50,15 @@ pub struct LaneRecord {
     /// How many tasks wait.
     #[serde(default)]
     pub assigned: usize,
+    /// How many orders wait.
+    #[serde(default)]
+    pub orders: usize,
+    /// Its model, once somebody has named one.
+    #[serde(default)]
+    pub model: Option<LaneModel>,
+    /// Somebody wanted the thread to be a new one: that it knows nothing is no surprise.
+    #[serde(default)]
+    pub renewed: bool,
     /// Whose lane it is.
     #[serde(default)]
     pub owner: Owner,
@@ -100,6 +110,11 @@ impl LaneRecord {
     /// Returns how many inputs wait: messages, completions and tasks.
     pub fn inputs(&self) -> usize {
         self.waiting + self.arrived + self.assigned
+    }
+
+    /// Returns whether the model has forgotten what people said, and does not know that.
+    pub fn has_forgotten(&self) -> bool {
+        !self.lost.is_empty() && !self.had_turn && !self.renewed
     }
 }
 
@@ -208,6 +223,12 @@ pub struct Stop {
     /// one do not, also when it has the same lane.
     #[serde(default)]
     pub origin: Option<Origin>,
+    /// The person, if it was one in a chat.
+    #[serde(default)]
+    pub user: Option<UserId>,
+    /// What that person is called.
+    #[serde(default)]
+    pub name: Option<String>,
 }
 
 impl Stop {
@@ -216,6 +237,8 @@ impl Stop {
         Self {
             by: None,
             origin: None,
+            user: None,
+            name: None,
         }
     }
 }

@@ -9,8 +9,8 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `teammate`, `task`, `session`, `keyed`, `admission`, `pairing`, `lane`, `post`,
-//!   `history`, `dispatcher`, `restart`, `counts`,
+//! - `message`, `completion`, `call`, `teammate`, `task`, `session`, `keyed`, `story`, `admission`, `pairing`,
+//!   `lane`, `order`, `post`, `history`, `dispatcher`, `restart`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
@@ -41,6 +41,7 @@ mod message;
 mod migration;
 mod opening;
 mod operation;
+mod order;
 mod pairing;
 mod post;
 mod restart;
@@ -48,6 +49,7 @@ mod session;
 mod settings;
 mod spool;
 mod store;
+mod story;
 mod task;
 mod teammate;
 mod time;
@@ -59,7 +61,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use self::admission::{Admission, Admitted, Conditions, Fate, Limit};
+pub use self::admission::{Admission, Admitted, Conditions, Fate, Limit, Performed};
 pub use self::call::{CallRecord, Done, MAX_CALL_NAME, NewCall};
 pub use self::completion::{
     CompletionEvent, CompletionRecord, CompletionState, CompletionStatus, Hold,
@@ -81,6 +83,10 @@ pub use self::message::{
     Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, Revised,
 };
 pub use self::operation::Expired;
+pub use self::order::{
+    KeptThread, LaneModel, LaneOrder, LaneWish, MAX_BEGINNING, MAX_KEPT, MAX_ORDERS, NewStop,
+    OrderEffect, OrderPhase, OrderRefusal, Orderer, Stopped, StoppedTurn, Which, Withdrawn,
+};
 pub use self::pairing::{
     Confirmation, Guest, Host, INVITATION_LIFE, INVITATION_REPEAT, Invitation, MAX_INVITATIONS,
     NotACode, Paired, PairingCode, PairingError,
@@ -93,6 +99,9 @@ pub use self::session::{
     TurnStopped,
 };
 pub use self::settings::{KEY_RETENTION, LedgerSettings, MIN_DEDUP_RETENTION};
+pub use self::story::{
+    About, EndedTurn, Found, MAX_FOUND, MessageFilter, PastState, Saying, Story, StoryTurn,
+};
 pub use self::task::{
     Asker, NewTask, TEAMMATE_PREFIX, TaskEvent, TaskRecord, TaskReport, TaskState,
 };

@@ -246,11 +246,26 @@ impl<'a> Transaction<'a> {
         table: Table,
         limit: usize,
     ) -> Result<Vec<(Key, Value)>, LedgerError> {
-        let stored = self.store.tree(table).iter().rev().map(from_sled);
+        self.scan_before(table, None, limit)
+    }
+
+    /// Returns up to `limit` values of a tree, from the last key before `before` backwards.
+    pub(super) fn scan_before(
+        &mut self,
+        table: Table,
+        before: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Value)>, LedgerError> {
+        let tree = self.store.tree(table);
+        let stored = match before {
+            None => tree.iter(),
+            Some(before) => tree.range(..before.as_bytes()),
+        };
+        let stored = stored.rev().map(from_sled);
         let written = self
             .writes
             .range((table, Key::first())..)
-            .take_while(|((of, _), _)| *of == table)
+            .take_while(|((of, key), _)| *of == table && before.is_none_or(|before| key < before))
             .map(|((_, key), value)| (key.clone(), value.clone()))
             .collect::<Vec<_>>();
         let found = Merge::new(stored, written.into_iter().rev(), Ordering::Greater)

@@ -17,8 +17,12 @@ pub(super) const NO_FILE: Text = Text {
 /// Stands in place of a file that the model has sent.
 pub(super) fn file_not_sent(name: &str, language: Language) -> String {
     match language {
-        Language::English => format!("⚠️ The file `{name}` could not be sent here."),
-        Language::Chinese => format!("⚠️ 文件 `{name}` 未能发送到这里。"),
+        Language::English => {
+            format!("⚠️ The file `{name}` could not be sent here. Ask me for what is in it.")
+        }
+        Language::Chinese => {
+            format!("⚠️ 文件 `{name}` 未能发送到这里。如果需要，请让我说说里面的内容。")
+        }
     }
 }
 

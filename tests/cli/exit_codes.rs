@@ -11,14 +11,12 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use pretty_assertions::assert_eq;
 use tieline::control::{
-    Api, ControlServer, LedgerStatus, Messages, NoRestarts, OutboxStatus, Status, StatusSource,
+    Api, ControlServer, LedgerStatus, NoRestarts, OutboxStatus, Status, StatusSource,
 };
 use tieline::dispatcher::Handle;
 use tieline::id::{DispatcherId, LaneId};
 use tieline::intake::PairingDesk;
-use tieline::ledger::{
-    Admission, Conditions, Fate, Ledger, LedgerError, LedgerSettings, NewMessage,
-};
+use tieline::ledger::{Admission, Conditions, Fate, Ledger, LedgerSettings, NewMessage};
 use tieline_channel::socket::create_private_directory;
 use tieline_channel::{
     ChannelId, ChatId, ChatKind, Conversation, EventKey, EventKind, Message, Segment, Sender,
@@ -247,12 +245,6 @@ impl StatusSource for Quiet {
             outbox: OutboxStatus::default(),
         }
     }
-
-    async fn messages(&self, _limit: usize) -> Result<Messages, LedgerError> {
-        Ok(Messages {
-            messages: Vec::new(),
-        })
-    }
 }
 
 /// Runs `scene` while a daemon answers.
@@ -293,6 +285,7 @@ pub(super) async fn with_dispatchers<T: Send + 'static>(
     let handles = handles.into_iter();
     let api = Api {
         status: Arc::new(Quiet),
+        ledger: ledger.clone(),
         pairings: PairingDesk::new(ledger, Default::default()),
         events: tieline::events::Events::none(),
         metrics: tieline::metrics::Metrics::new(),

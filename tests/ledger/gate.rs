@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tieline::ledger::{
     Admission, Admitted, Conditions, Confirmation, Fate, Host, Ledger, LedgerSettings,
     LedgerThread, Limit, MAX_INVITATIONS, MessageState, NewMessage, Paired, PairingCode,
-    PairingError,
+    PairingError, Performed,
 };
 use tieline_channel::{
     ChatKind, Conversation, EventKey, EventKind, RefusalReason, ThreadKey, UserId,
@@ -373,14 +373,14 @@ async fn code_of_another_dispatcher_counts_for_no_admin() {
     assert!(matches!(
         foreign,
         Admitted::Commanded {
-            paired: Some(Err(PairingError::Unknown)),
+            done: Performed::Paired(Err(PairingError::Unknown)),
             ..
         }
     ));
     let own = ledger.admit(pair("3", "flow"), say).await.unwrap();
     let Admitted::Commanded {
         id,
-        paired: Some(Ok(let_in)),
+        done: Performed::Paired(Ok(let_in)),
     } = own
     else {
         panic!("{own:?}");

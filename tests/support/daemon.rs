@@ -275,6 +275,18 @@ impl World {
         status.code()
     }
 
+    /// Waits until the daemon answers, however its dispatchers are.
+    pub(crate) async fn until_socket(&self) {
+        let client = Client::new(&self.path().join("state/control.sock"));
+        let answers = async {
+            while client.status().await.is_err() {
+                // The socket is asked, for it does not tell by itself.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("an answer of the daemon", answers).await;
+    }
+
     /// Waits until the dispatcher is ready after so many restarts.
     pub(crate) async fn ready(&self, restarts: u64) {
         let client = Client::new(&self.path().join("state/control.sock"));
@@ -363,7 +375,8 @@ impl World {
 
     /// Returns the codex processes of this world, by their `CODEX_HOME`.
     pub(crate) fn codex_pids(&self) -> Vec<Pid> {
-        let marker = format!("CODEX_HOME={}\0", self.home().display());
+        // Also one that a profile has made.
+        let marker = format!("CODEX_HOME={}/", self.path().display());
         let mut pids = Vec::new();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let Some(id) = entry

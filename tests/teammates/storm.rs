@@ -124,7 +124,9 @@ async fn write(client: Client, writer: usize, mut random: Random) -> Given {
                     break;
                 }
                 Err(ClientError::NotRunning { .. } | ClientError::Connect { .. }) => {}
-                Err(ClientError::Broken { .. } | ClientError::Slow) => given.unclear.push(text),
+                Err(ClientError::Broken { .. } | ClientError::Slow { .. }) => {
+                    given.unclear.push(text)
+                }
                 // It has enough to do, or the daemon is about to end.
                 Err(ClientError::Refused { status, .. })
                     if status.is_server_error() || status.as_u16() == 409 =>

@@ -328,6 +328,8 @@ pub enum RefusalReason {
     Empty,
     /// It is longer than what can become a turn.
     TooLong,
+    /// What it asks for is not for people of its sender's role.
+    Role,
 }
 
 impl fmt::Display for RefusalReason {
@@ -344,6 +346,7 @@ impl fmt::Display for RefusalReason {
             Self::TooOften => "there were too many messages in a short time",
             Self::Empty => "there is nothing in it",
             Self::TooLong => "it is too long; put it into a file and name the file",
+            Self::Role => "it asks for more than this user may",
         })
     }
 }

@@ -122,6 +122,7 @@ fn dispatched(status: &DispatcherStatus) -> Outcome {
 fn connected(status: &ChannelStatus) -> Outcome {
     let error = status.last_error.as_deref().unwrap_or("no reason is known");
     match status.state {
+        Link::Down if status.kind == "console" => Outcome::Ok("nobody is attached".to_owned()),
         Link::Up => Outcome::Ok("up".to_owned()),
         Link::Connecting => Outcome::warning(
             "it is not connected yet".to_owned(),

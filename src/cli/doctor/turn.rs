@@ -22,10 +22,10 @@ const QUESTION: &str = "This is a check of the connection, not a person. Use no 
                         Answer with the word: ready";
 
 /// How long all of it may take: models think.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long the turn may be silent.
-const IDLE: Duration = Duration::from_secs(90);
+const IDLE: Duration = Duration::from_secs(45);
 
 /// How long codex is given to end in order.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub(super) async fn try_one(
             let settings = ThreadSettings {
                 sandbox: Some(SandboxMode::ReadOnly),
                 ephemeral: Some(true),
-                ..daemon::thread_settings(dispatcher)
+                ..daemon::thread_settings(config, dispatcher)
             };
             let outcome = ask(&launch, &settings).await;
             match scratch.remove() {

@@ -91,7 +91,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tieline.log");
         let mut log = RotatedFile::new(path.clone());
-        log.rotate_at = 10;
+        log.rotate_at = 11;
         for n in 0..20 {
             log.append(format!("line {n:04}\n").as_bytes()).unwrap();
         }

@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::item::Item;
-use super::thread::{ThreadInfo, ThreadOpened, ThreadResumeParams, ThreadStartParams};
+use super::thread::{
+    ThreadForkParams, ThreadInfo, ThreadOpened, ThreadResumeParams, ThreadStartParams,
+};
 use super::turn::{
     InjectedItem, TurnInfo, TurnItemsView, TurnStartParams, TurnStartResponse, UserInput,
 };
@@ -57,6 +59,8 @@ methods! {
     ThreadStart = "thread/start"(ThreadStartParams) -> ThreadOpened, OPEN_DEADLINE;
     /// Loads a stored thread and subscribes the connection to it.
     ThreadResume = "thread/resume"(ThreadResumeParams) -> ThreadOpened, OPEN_DEADLINE;
+    /// Copies a stored thread, and subscribes the connection to the copy.
+    ThreadFork = "thread/fork"(ThreadForkParams) -> ThreadOpened, OPEN_DEADLINE;
     /// Describes a thread, loaded or not.
     ThreadRead = "thread/read"(ThreadReadParams) -> ThreadReadResponse;
     /// Lists turns, newest first.

@@ -17,7 +17,7 @@ pub use method::{
     InjectItems, InjectItemsParams, Method, ServerDiagnostics, ServerDiagnosticsGauge,
     ServerDiagnosticsProcess, ServerDiagnosticsResponse, SkillErrorInfo, SkillsExtraRootsSet,
     SkillsExtraRootsSetParams, SkillsList, SkillsListEntry, SkillsListParams, SkillsListResponse,
-    SortDirection, ThreadBackgroundTerminalsClean, ThreadCompactStart, ThreadItemEntry,
+    SortDirection, ThreadBackgroundTerminalsClean, ThreadCompactStart, ThreadFork, ThreadItemEntry,
     ThreadItemsList, ThreadItemsListParams, ThreadItemsListResponse, ThreadNameSet,
     ThreadNameSetParams, ThreadRead, ThreadReadParams, ThreadReadResponse, ThreadRef, ThreadResume,
     ThreadStart, ThreadTurnsList, ThreadTurnsListParams, ThreadTurnsListResponse,
@@ -27,8 +27,8 @@ pub use method::{
 pub use notification::{Notification, NotificationBody, PlanStep};
 pub use request::{Answer, RpcError, ServerRequest, ServerRequestKind, ToolAnswer};
 pub use thread::{
-    ApprovalPolicy, Personality, SandboxMode, ThreadInfo, ThreadOpened, ThreadResumeParams,
-    ThreadSettings, ThreadStartParams, ThreadStatus,
+    ApprovalPolicy, Personality, SandboxMode, ThreadForkParams, ThreadInfo, ThreadOpened,
+    ThreadResumeParams, ThreadSettings, ThreadStartParams, ThreadStatus,
 };
 pub use turn::{
     CodexErrorInfo, CollaborationMode, CollaborationModeKind, CollaborationSettings, InjectedItem,

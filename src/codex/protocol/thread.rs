@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::turn::{SandboxPolicy, TurnInfo};
+use super::turn::TurnInfo;
 use crate::id::ThreadId;
 
 /// How a thread is to run.
@@ -104,6 +104,17 @@ pub struct ThreadResumeParams {
     common: CommonParams,
 }
 
+/// The parameters of `thread/fork`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThreadForkParams {
+    thread_id: ThreadId,
+    /// Always true, as for resuming.
+    exclude_turns: bool,
+    #[serde(flatten)]
+    common: CommonParams,
+}
+
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CommonParams {
@@ -129,7 +140,7 @@ struct CommonParams {
     personality: Option<Personality>,
 }
 
-/// The answer to `thread/start` and `thread/resume`: the thread, and what it runs with in effect.
+/// The answer to `thread/start`, `thread/resume` and `thread/fork`: the thread, and what it runs with in effect.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThreadOpened {
@@ -141,23 +152,15 @@ pub struct ThreadOpened {
     pub model_provider: String,
     /// The working directory in effect.
     pub cwd: PathBuf,
+    /// The sandbox in effect, as codex has it: `{"type": "workspaceWrite", …}`.
+    #[serde(default)]
+    pub sandbox: Option<Value>,
     /// The reasoning effort in effect.
     #[serde(default)]
     pub reasoning_effort: Option<String>,
     /// The service tier in effect.
     #[serde(default)]
     pub service_tier: Option<String>,
-    /// What commands may touch in effect; `None` if it is nothing that we know.
-    #[serde(default, deserialize_with = "known_policy")]
-    pub sandbox: Option<SandboxPolicy>,
-}
-
-/// Newer kinds of sandboxes are none that we could ask for.
-fn known_policy<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<SandboxPolicy>, D::Error> {
-    let value = Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(value).ok())
 }
 
 /// A thread as codex describes it.
@@ -213,6 +216,15 @@ impl ThreadSettings {
     /// Returns the parameters for resuming a stored thread.
     pub fn to_resume(&self, thread_id: &ThreadId) -> ThreadResumeParams {
         ThreadResumeParams {
+            thread_id: thread_id.clone(),
+            exclude_turns: true,
+            common: self.to_common(),
+        }
+    }
+
+    /// Returns the parameters for copying a stored thread.
+    pub fn to_fork(&self, thread_id: &ThreadId) -> ThreadForkParams {
+        ThreadForkParams {
             thread_id: thread_id.clone(),
             exclude_turns: true,
             common: self.to_common(),

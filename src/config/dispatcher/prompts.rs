@@ -50,6 +50,8 @@ prompts! {
     teammates = "teammates.md";
     /// Who it is when it is a teammate: the beginning of its instructions.
     teammate = "teammate.md";
+    /// What a model is told first that a profile describes to codex.
+    model = "model.md";
     /// That codex was restarted.
     restarted = "restarted.md";
     /// What to make of the calls of tools that it had made before it was interrupted.
@@ -161,7 +163,7 @@ mod tests {
            |
          6 | prompts = "~/own"
            |           ^^^^^^^
-           = hint: known prompts: dispatcher.md, answer-final.md, answer-tool.md, teammates.md, teammate.md, restarted.md, interrupted.md, thread-lost.md, teammate-lost.md, trigger.md, teammate-trigger.md
+           = hint: known prompts: dispatcher.md, answer-final.md, answer-tool.md, teammates.md, teammate.md, model.md, restarted.md, interrupted.md, thread-lost.md, teammate-lost.md, trigger.md, teammate-trigger.md
         "#);
     }
 

@@ -1,6 +1,6 @@
 //! Reading `[dispatchers]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,7 @@ type Claims = BTreeMap<ChannelId, DispatcherId>;
 pub(crate) fn read_all(
     value: Option<Value<'_>>,
     declared: &Declared,
+    profiles: &BTreeSet<String>,
     codex: &CodexConfig,
 ) -> BTreeMap<DispatcherId, DispatcherConfig> {
     let Some(table) = value.and_then(|value| value.table("tables [dispatchers.NAME]")) else {
@@ -44,7 +45,14 @@ pub(crate) fn read_all(
     for Named { name, value } in table.named() {
         let dispatcher_id = DispatcherId::new(name);
         id::check(name, &value);
-        if let Some(config) = read(&value, &dispatcher_id, declared, &mut claims, codex) {
+        if let Some(config) = read(
+            &value,
+            &dispatcher_id,
+            declared,
+            profiles,
+            &mut claims,
+            codex,
+        ) {
             dispatchers.insert(dispatcher_id, config);
         }
     }
@@ -73,6 +81,7 @@ fn read(
     value: &Value<'_>,
     dispatcher_id: &DispatcherId,
     declared: &Declared,
+    profiles: &BTreeSet<String>,
     claims: &mut Claims,
     codex: &CodexConfig,
 ) -> Option<DispatcherConfig> {
@@ -90,6 +99,7 @@ fn read(
         workspace,
         channels,
         sessions: read_choice(&mut table, "sessions", defaults::SESSIONS),
+        sandbox_is_given: table.entries.contains_key("sandbox"),
         sandbox: read_choice(&mut table, "sandbox", defaults::SANDBOX),
         approvals: read_choice(&mut table, "approvals", defaults::APPROVALS),
         reply: read_choice(&mut table, "reply", defaults::REPLY),
@@ -122,7 +132,7 @@ fn read(
         prompts: Prompts::read(table.get("prompts")),
         skills: read_skills(table.get("skills")),
         mcp_servers: table.get("mcp_servers").and_then(read_mcp_servers),
-        profile: read_text(&mut table, "profile", "the name of a profile"),
+        profile: read_profile(&mut table, profiles),
         access,
         codex: CodexConfig::read(table.get("codex"), codex),
     };
@@ -159,6 +169,24 @@ fn read_duration(table: &mut Table<'_>, key: &'static str, default: Duration) ->
 
 fn read_text(table: &mut Table<'_>, key: &'static str, expected: &str) -> Option<String> {
     table.get(key)?.text(expected).map(str::to_owned)
+}
+
+/// Reads the name of one of `[profiles]`.
+fn read_profile(table: &mut Table<'_>, profiles: &BTreeSet<String>) -> Option<String> {
+    let value = table.get("profile")?;
+    let name = value.text("the name of a profile")?;
+    if !profiles.contains(name) {
+        let names: Vec<&str> = profiles.iter().map(String::as_str).collect();
+        let problem = value.objection(&format!("there is no profile `{name}`"));
+        let hint = match names.as_slice() {
+            [] => format!(
+                "declare it: [profiles.{name}]; profiles of Codex's own config.toml are no more"
+            ),
+            names => suggest(name, names, "profiles"),
+        };
+        value.reading().note(problem.hint(hint));
+    }
+    Some(name.to_owned())
 }
 
 fn read_channels(

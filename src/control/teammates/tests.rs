@@ -19,7 +19,12 @@ use crate::ledger::{
 };
 
 /// Makes a dispatcher that works at nothing, with more of its configuration.
-fn dispatcher(directory: &FsPath, ledger: &Ledger, name: &str, more: &str) -> Handle {
+pub(in crate::control) fn dispatcher(
+    directory: &FsPath,
+    ledger: &Ledger,
+    name: &str,
+    more: &str,
+) -> Handle {
     let text = format!(
         "[channels.t]\nkind = \"console\"\n[dispatchers.{name}]\nworkspace = \"work\"\n\
          channels = [\"t\"]\n{more}"

@@ -36,6 +36,7 @@ impl Calls {
         let stop = Stop {
             by: Some(asker.lane.clone()),
             origin: asker.origin.clone(),
+            ..Stop::by_person()
         };
         let order = match wish {
             Wish::Spawn(request) => self.teammates.spawn(request, asker).await?,

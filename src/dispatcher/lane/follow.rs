@@ -7,7 +7,7 @@ use super::settle::Told;
 use super::tell::Teller;
 use super::trigger::MAX_BLINDS;
 use super::*;
-use crate::codex::protocol::AgentPhase;
+use crate::codex::protocol::{AgentPhase, TurnOverrides};
 use crate::codex::{Failure, Lost, LostReason, Turn, TurnEnd, TurnEvent, TurnOptions};
 use crate::config::OnBusy;
 use crate::id::TurnId;
@@ -93,10 +93,7 @@ impl Lane {
         let followed = followed?;
         let is_accepted = turn.id().is_some();
         drop(turn);
-        if (self.teammate.is_some() || self.session.is_some())
-            && !is_out_of_touch(&followed)
-            && self.current(&open).await?.stop.is_some()
-        {
+        if !is_out_of_touch(&followed) && self.current(&open).await?.stop.is_some() {
             self.end_background(&attached).await;
         }
         match followed {
@@ -139,11 +136,14 @@ impl Lane {
         }
     }
 
-    fn turn_options(&self, client_message_id: Option<String>) -> TurnOptions {
+    pub(super) fn turn_options(&self, client_message_id: Option<String>) -> TurnOptions {
         TurnOptions {
             client_message_id,
             idle_limit: self.context.settings.config.turn_idle_timeout,
-            overrides: Default::default(),
+            overrides: TurnOverrides {
+                model: self.model(),
+                ..TurnOverrides::default()
+            },
         }
     }
 
@@ -339,8 +339,27 @@ impl Lane {
 
     /// Ends a turn that somebody has stopped: what it was to bring up is over as well.
     pub(super) async fn conclude_stopped(&self, open: &OpenTurn) -> Result<(), StepError> {
-        let told = Told::Notice(words::STOPPED);
-        self.conclude(open, Outcome::Cancelled, told).await
+        let open = self.current(open).await?;
+        let work = self.work(&open).await?;
+        let (Some(stop), Some(origin)) = (&open.stop, &work.origin) else {
+            let told = Told::Notice(words::STOPPED);
+            return self.conclude(&open, Outcome::Cancelled, told).await;
+        };
+        let is_own = stop
+            .origin
+            .as_ref()
+            .is_some_and(|from| from.channel == origin.channel)
+            && work
+                .messages
+                .iter()
+                .all(|message| Some(&message.message.sender.id) == stop.user.as_ref());
+        let language = self.context.language(&origin.channel);
+        let text = match is_own {
+            true => words::STOPPED.within(language).to_owned(),
+            false => words::stopped_by(stop.name.as_deref(), language),
+        };
+        let told = Told::Words(&text);
+        self.conclude(&open, Outcome::Cancelled, told).await
     }
 
     pub(super) async fn end(&mut self, open: OpenTurn, end: TurnEnd) -> Result<Next, StepError> {
@@ -470,7 +489,7 @@ impl Lane {
     }
 
     /// Waits until the supervisor has noticed that this lane's connection is gone.
-    async fn connection_lost(&self, connection: u64) {
+    pub(super) async fn connection_lost(&self, connection: u64) {
         let mut link = self.context.supervised.link.clone();
         let gone = link.wait_for(
             |link| !matches!(link, Link::Up(session) if session.connection == connection),

@@ -139,6 +139,11 @@ impl Lane {
                 (thread, true)
             }
         };
+        // A session may have less than the dispatcher.
+        if self.session.is_none() {
+            let observed = Observed::of(thread.opened());
+            context.observed.send_replace(Some(observed));
+        }
         info!(thread = %thread.id(), is_new, "thread loaded");
         self.events.thread(thread.id()).emit(if is_new {
             Event::ThreadStarted
@@ -227,7 +232,18 @@ impl Lane {
         refusal: &Refusal,
     ) -> Result<bool, StepError> {
         warn!(%thread, error = failure as &dyn Error, "the thread is lost");
-        let reason = failure.to_failure().message;
+        let storage = self.context.settings.launch.profile.as_ref();
+        let storage = storage.and_then(|profile| profile.storage.as_ref());
+        let reason = match (storage, refusal) {
+            (Some(storage), Refusal::NoRollout) => format!(
+                "the storage `{}` of rollouts at {} has no history of this thread; see that it is the \
+                 right volume and that nobody has emptied it ({})",
+                storage.name,
+                storage.directory().display(),
+                failure.to_failure().message
+            ),
+            _ => failure.to_failure().message,
+        };
         if let Some(session) = &self.session {
             let session = &session.record;
             self.lose_session(session, record, refusal, reason).await?;
@@ -286,6 +302,9 @@ impl Lane {
                 match &record.open {
                     Some(open) if open.completions.is_empty() => {
                         self.settle(open, outcome, told).await?;
+                    }
+                    None if record.orders > 0 => {
+                        self.fail_order(record, words::failure(kind)).await?;
                     }
                     Some(open) => self.hold_back(open, outcome, told).await?,
                     None if record.waiting > 0 => {

@@ -416,7 +416,7 @@ impl Lane {
 pub(super) fn result(outcome: &Outcome, told: Told<'_>) -> TaskReport {
     let (status, body) = match (outcome, told) {
         (Outcome::Answered, Told::Answer(text)) => (CompletionStatus::Ok, text.to_owned()),
-        (Outcome::Answered, Told::Notice(_) | Told::Nothing) => {
+        (Outcome::Answered, Told::Notice(_) | Told::Words(_) | Told::Nothing) => {
             (CompletionStatus::Ok, String::new())
         }
         (Outcome::Failed { message, .. }, _) => (CompletionStatus::Failed, message.clone()),

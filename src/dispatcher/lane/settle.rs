@@ -14,6 +14,8 @@ pub(super) enum Told<'a> {
     Answer(&'a str),
     /// Ours, in the language of their channel.
     Notice(Text),
+    /// Ours, in that language already.
+    Words(&'a str),
     /// There is nothing to say.
     Nothing,
 }
@@ -218,7 +220,7 @@ impl Lane {
         };
         let capabilities = line.map(Line::capabilities);
         match told {
-            Told::Answer(text) => outbox::compose(&reply, text, capabilities),
+            Told::Answer(text) | Told::Words(text) => outbox::compose(&reply, text, capabilities),
             Told::Notice(text) => outbox::compose(&reply, text.within(language), capabilities),
             Told::Nothing
                 if capabilities.is_some_and(|it| it.settles) && !work.messages.is_empty() =>

@@ -106,7 +106,10 @@ impl Lane {
             return Ok(self.session_settings(session));
         }
         let Some(teammate) = &self.teammate else {
-            return Ok(settings.thread.clone());
+            return Ok(ThreadSettings {
+                model: self.model().or(settings.thread.model.clone()),
+                ..settings.thread.clone()
+            });
         };
         let own = match self.context.ledger.instructions(teammate.id).await {
             Err(failure @ LedgerError::Damaged { .. }) => {
@@ -193,7 +196,7 @@ impl Lane {
             return Ok(Next::Again);
         };
         self.tell_opened(&open);
-        let begins_anew = !record.lost.is_empty() && !record.had_turn;
+        let begins_anew = record.has_forgotten();
         let work = self.work(&open).await?;
         self.submit_task(open, work, begins_anew).await
     }

@@ -187,7 +187,7 @@ impl Lane {
         }
         if attached.is_new
             && let Some(record) = self.context.ledger.lane(&self.id).await?
-            && !record.lost.is_empty()
+            && record.has_forgotten()
         {
             items.insert(0, InjectedItem::message(Role::Developer, lost_notice));
         }
@@ -465,6 +465,9 @@ mod tests {
             waiting: 0,
             arrived,
             assigned: 0,
+            orders: 0,
+            model: None,
+            renewed: false,
             owner: Owner::Chat,
             hold: hold.map(|seconds| Hold {
                 failures: 1,

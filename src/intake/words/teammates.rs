@@ -8,7 +8,7 @@ use tieline_channel::{ChannelId, ChatId, Language, cut};
 use super::age;
 use crate::id::LaneId;
 use crate::ledger::{
-    Asker, CompletionStatus, TaskRecord, TaskReport, TaskState, Workspace, WorktreeFate,
+    Asker, CompletionStatus, Origin, TaskRecord, TaskReport, TaskState, Workspace, WorktreeFate,
 };
 use crate::teammates::{Details, State, TaskDetails, Teammate};
 
@@ -41,13 +41,16 @@ pub(in crate::intake) struct Viewer {
 }
 
 impl Viewer {
+    /// Returns whether what was said there may be told.
+    pub(in crate::intake) fn may_read(&self, from: &Origin) -> bool {
+        self.is_admin || (from.channel == self.channel && from.conversation.chat == self.chat)
+    }
+
     /// Returns whether somebody may know what was asked for.
     fn may_know(&self, asker: Option<&Asker>) -> bool {
         self.is_admin
             || asker.is_some_and(|asker| match &asker.origin {
-                Some(origin) => {
-                    origin.channel == self.channel && origin.conversation.chat == self.chat
-                }
+                Some(origin) => self.may_read(origin),
                 // On the machine, for a conversation that is told what came of it.
                 None => asker.lane == self.lane,
             })

@@ -3,15 +3,14 @@
 use tieline_channel::{ChatKind, EventKey, Message, RefusalReason};
 
 use crate::id::MessageId;
-use crate::ledger::admission::{Admission, Admitted, Conditions, Fate};
+use crate::ledger::admission::{Admission, Admitted, Conditions, Fate, Performed};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Class, Table};
 use crate::ledger::message::{Accepted, MessageState, NewMessage, Outcome};
-use crate::ledger::operation::body::Body;
 use crate::ledger::operation::messages::StoredMessage;
 use crate::ledger::pairing::{Confirmation, Guest, Host};
 use crate::ledger::post::NewPost;
-use crate::ledger::spool::SpoolOwner;
+use crate::ledger::story::About;
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
 
@@ -38,28 +37,22 @@ impl Transaction<'_> {
                 let (id, waiting) = self.queue(new, &conditions)?;
                 Admitted::Queued { id, waiting }
             }
-            (None, Fate::Answer) => Admitted::Commanded {
-                id: self.answer(new)?,
-                paired: None,
-            },
-            (None, Fate::Pair(code)) => {
-                let confirmation = Confirmation {
-                    code,
-                    dispatcher: Some(new.dispatcher.clone()),
-                    by: Host::Admin {
-                        channel: new.channel.clone(),
-                        user: new.message.sender.id.clone(),
-                    },
-                };
-                let paired = self.confirm(confirmation)?;
+            (None, fate) => {
+                let done = self.perform(&new, fate)?;
                 Admitted::Commanded {
                     id: self.answer(new)?,
-                    paired: Some(paired),
+                    done,
                 }
             }
         };
         let posts = say(&admitted);
-        self.enqueue(posts)?;
+        let about = match &admitted {
+            Admitted::Queued { id, .. }
+            | Admitted::Refused { id, .. }
+            | Admitted::Commanded { id, .. } => Some(About::Message(*id)),
+            Admitted::Duplicate { .. } => None,
+        };
+        self.enqueue_about(about, posts)?;
         Ok(admitted)
     }
 
@@ -85,6 +78,26 @@ impl Transaction<'_> {
         }
         self.remember(seen, None, time::now())?;
         Ok(true)
+    }
+
+    /// Does what a command says.
+    fn perform(&mut self, new: &NewMessage, fate: Fate) -> Result<Performed, LedgerError> {
+        Ok(match fate {
+            Fate::Queue | Fate::Refuse(_) | Fate::Answer => Performed::Nothing,
+            Fate::Pair(code) => Performed::Paired(self.confirm(Confirmation {
+                code,
+                dispatcher: Some(new.dispatcher.clone()),
+                by: Host::Admin {
+                    channel: new.channel.clone(),
+                    user: new.message.sender.id.clone(),
+                },
+            })?),
+            Fate::Order(wish, by) => Performed::Ordered {
+                order: self.order(&new.lane, &new.dispatcher, wish, by)?,
+                waits: self.lane(&new.lane)?.is_some_and(|it| it.open.is_some()),
+            },
+            Fate::Stop(stop) => Performed::Stopped(self.stop_lane(&new.lane, &stop)?),
+        })
     }
 
     /// Returns why a message is not let in, if what is recorded speaks against it.
@@ -164,7 +177,8 @@ impl Transaction<'_> {
             | RefusalReason::Outsider
             | RefusalReason::TooOften
             | RefusalReason::Empty
-            | RefusalReason::TooLong => None,
+            | RefusalReason::TooLong
+            | RefusalReason::Role => None,
         };
         let silent = NewMessage {
             message: Message {
@@ -199,7 +213,7 @@ impl Transaction<'_> {
         let id = MessageId::new();
         let now = time::now();
         let seen = key::seen(&new.channel, &new.key)?;
-        let body = Body::keep(self, SpoolOwner::Message(id), &new.message)?;
+        let body = StoredMessage::keep_body(self, id, &new.message)?;
         self.state.move_message(None, Some(&state));
         if state.is_settled() {
             self.expire_later(Class::Message, now, &key::message(id))?;
@@ -217,6 +231,8 @@ impl Transaction<'_> {
             turn: None,
             place,
             first_here,
+            past: Vec::new(),
+            settled_with: None,
             body,
         })?;
         self.remember(seen, Some(id), now)?;

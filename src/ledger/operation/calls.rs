@@ -4,6 +4,7 @@ use crate::id::{LaneId, TurnKey};
 use crate::ledger::call::{CallRecord, Done, NewCall};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Table};
+use crate::ledger::story::About;
 use crate::ledger::transaction::Transaction;
 use crate::ledger::value::cut_reason;
 
@@ -38,7 +39,7 @@ impl Transaction<'_> {
             turn.said = turn.said.saturating_add(1);
             self.put_turn(&new.lane, turn)?;
         }
-        self.enqueue(new.posts)?;
+        self.enqueue_about(Some(About::Turn(new.turn)), new.posts)?;
         Ok(Done {
             receipt: record.receipt,
             is_new: true,

@@ -113,6 +113,10 @@ impl Transaction<'_> {
         for key in &teammates {
             self.expire_teammate(key, horizon.now, &mut expired)?;
         }
+        let turns = self.due_expiries(Class::Ended, horizon.settled, STEP)?;
+        for key in &turns {
+            self.remove(Table::Ended, key.clone());
+        }
         for key in &orders {
             self.expire_keyed(key, &mut expired);
         }
@@ -131,6 +135,7 @@ impl Transaction<'_> {
             teammates,
             orders,
             sessions,
+            turns,
         ]
         .iter()
         .any(|keys| keys.len() == STEP);
@@ -194,6 +199,7 @@ impl Transaction<'_> {
         };
         self.state.move_post(Some(&post.state), None);
         self.remove(Table::Outbox, key.clone());
+        self.forget_saying(&post);
         expired.posts += 1;
         self.expire_file(post.file(), expired);
         Ok(())

@@ -13,6 +13,7 @@ use crate::ledger::lane::{
     LaneRecord, LostThread, MAX_REMEMBERED, OpenTurn, Origin, Owner, Reach, SettledTurn,
 };
 use crate::ledger::operation::messages::StoredMessage;
+use crate::ledger::order::LaneModel;
 use crate::ledger::post::NewPost;
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
@@ -39,6 +40,17 @@ pub(super) struct StoredLane {
     /// How many tasks wait.
     #[serde(default)]
     pub(super) assigned: usize,
+    /// How many orders wait.
+    #[serde(default)]
+    pub(super) orders: usize,
+    /// How many threads were kept so far.
+    #[serde(default)]
+    kept: u32,
+    #[serde(default)]
+    pub(super) model: Option<LaneModel>,
+    /// Somebody wanted the thread to be a new one.
+    #[serde(default)]
+    pub(super) renewed: bool,
     /// Whose lane it is, if it is a teammate's.
     #[serde(default)]
     pub(super) teammate: Option<TeammateId>,
@@ -64,6 +76,12 @@ impl StoredLane {
     pub(super) fn front_place(&mut self) -> u64 {
         self.front -= 1;
         self.front
+    }
+
+    /// Takes the number of a thread that is kept.
+    pub(super) fn next_number(&mut self) -> u32 {
+        self.kept = self.kept.saturating_add(1);
+        self.kept
     }
 
     /// Takes the place behind all others.
@@ -111,7 +129,7 @@ impl Transaction<'_> {
         if let Some(before) = lane.thread.replace(thread.clone()) {
             self.let_go(&lane.id, &before)?;
         }
-        self.take_thread(&lane.id, &thread)?;
+        self.note_thread(&lane.id, &thread)?;
         lane.had_turn = false;
         lane.reach = reach;
         self.put_lane(&lane)
@@ -140,8 +158,10 @@ impl Transaction<'_> {
             lane.thread = None;
             lane.had_turn = false;
             lane.reach = Reach::default();
+            lane.renewed = false;
             self.let_go(&lane.id, &lost.thread)?;
         }
+        self.forget_thread(&lane.id, &lost.thread)?;
         let number = self.state.take_number();
         let lost = LostThread {
             reason: cut_reason(&lost.reason),
@@ -223,6 +243,10 @@ impl Transaction<'_> {
             waiting: 0,
             arrived: 0,
             assigned: 0,
+            orders: 0,
+            kept: 0,
+            model: None,
+            renewed: false,
             teammate: None,
             session: None,
             before: None,
@@ -248,6 +272,7 @@ impl Transaction<'_> {
         for (lost, _) in self.scan(Table::Lost, &key, &key, usize::MAX)? {
             self.remove(Table::Lost, lost);
         }
+        self.forget_threads(lane)?;
         self.remove(Table::Troubles, key.clone());
         if let Some(thread) = &stored.thread {
             self.let_go(lane, thread)?;
@@ -270,7 +295,7 @@ impl Transaction<'_> {
     }
 
     /// Notes that a lane has a thread.
-    pub(super) fn take_thread(
+    pub(super) fn note_thread(
         &mut self,
         lane: &LaneId,
         thread: &ThreadId,
@@ -322,6 +347,9 @@ impl Transaction<'_> {
             waiting: lane.waiting,
             arrived: lane.arrived,
             assigned: lane.assigned,
+            orders: lane.orders,
+            model: lane.model,
+            renewed: lane.renewed,
             owner: match (lane.session, lane.teammate) {
                 (Some(id), _) => Owner::Session(id),
                 (None, Some(id)) => Owner::Teammate(id),

@@ -18,6 +18,13 @@ use crate::ledger::spool::{SpoolName, SpoolOwner};
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
 
+/// How large a message may be inside of its record, in bytes of JSON: the states that it will have been
+/// in have room beside it.
+const MAX_INLINE: usize = 2304;
+
+/// How many states a message remembers. It comes to more only when it is given back again and again.
+const MAX_PAST: usize = 8;
+
 /// A message as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct StoredMessage {
@@ -38,6 +45,12 @@ pub(super) struct StoredMessage {
     /// It is the first that was accepted from its conversation.
     #[serde(default)]
     pub(super) first_here: bool,
+    /// The states that it was in before, and when it came to them, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) past: Vec<(MessageState, u64)>,
+    /// The message whose answers are also about this one, which was settled without a turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) settled_with: Option<MessageId>,
     pub(super) body: Body<Message>,
 }
 
@@ -52,7 +65,25 @@ pub(super) struct Place {
 }
 
 impl StoredMessage {
-    fn load(self, transaction: &Transaction<'_>) -> Result<MessageRecord, LedgerError> {
+    /// Keeps what was written, in a file if need be.
+    pub(super) fn keep_body(
+        transaction: &mut Transaction<'_>,
+        id: MessageId,
+        message: &Message,
+    ) -> Result<Body<Message>, LedgerError> {
+        Body::keep_beside(transaction, SpoolOwner::Message(id), message, MAX_INLINE)
+    }
+
+    /// Remembers the state that it leaves.
+    fn note_past(&mut self, state: MessageState) {
+        if self.past.len() >= MAX_PAST {
+            // How it began, and how it went on last.
+            self.past.remove(1);
+        }
+        self.past.push((state, time::to_millis(self.changed_at)));
+    }
+
+    pub(super) fn load(self, transaction: &Transaction<'_>) -> Result<MessageRecord, LedgerError> {
         Ok(MessageRecord {
             id: self.id,
             channel: self.channel,
@@ -92,7 +123,7 @@ impl Transaction<'_> {
         new: &Message,
     ) -> Result<Revised, LedgerError> {
         self.change_waiting(channel, edit, target, |transaction, mut message| {
-            let body = Body::keep(transaction, SpoolOwner::Message(message.id), new)?;
+            let body = StoredMessage::keep_body(transaction, message.id, new)?;
             let old = std::mem::replace(&mut message.body, body);
             if let Some(file) = old.file() {
                 transaction.unname_file(file);
@@ -234,6 +265,7 @@ impl Transaction<'_> {
     ) -> Result<(), LedgerError> {
         let before = message.state.clone();
         message.state = message.state.on(event)?;
+        message.note_past(before.clone());
         message.changed_at = time::now();
         if message.state != MessageState::Queued {
             message.place = None;

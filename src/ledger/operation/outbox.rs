@@ -11,6 +11,7 @@ use crate::ledger::key::{self, Class, Table};
 use crate::ledger::operation::body::Body;
 use crate::ledger::post::{NewPost, OutboxEntry, PostEvent, PostState};
 use crate::ledger::spool::{SpoolName, SpoolOwner};
+use crate::ledger::story::{About, Saying};
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
 use crate::ledger::value::cut_reason;
@@ -29,6 +30,9 @@ pub(super) struct StoredPost {
     #[serde(with = "time::optional_millis")]
     not_before: Option<SystemTime>,
     last_error: Option<String>,
+    /// What it says something about, if that is on record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    about: Option<About>,
     body: Body<NewPost>,
 }
 
@@ -37,6 +41,24 @@ impl StoredPost {
         Ok(OutboxEntry {
             id: self.id,
             post: self.body.load(transaction)?,
+            state: self.state,
+            attempts: self.attempts,
+            created_at: self.created_at,
+            not_before: self.not_before,
+            last_error: self.last_error,
+        })
+    }
+
+    fn tell(self, transaction: &Transaction<'_>) -> Result<Saying, LedgerError> {
+        let post = match self.body.load(transaction) {
+            Ok(post) => Some(post),
+            Err(LedgerError::Damaged { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Saying {
+            id: self.id,
+            channel: self.channel,
+            post,
             state: self.state,
             attempts: self.attempts,
             created_at: self.created_at,
@@ -55,6 +77,15 @@ impl Transaction<'_> {
     /// Enqueues posts, in order.
     pub(in crate::ledger) fn enqueue(
         &mut self,
+        posts: Vec<NewPost>,
+    ) -> Result<Vec<OutboxId>, LedgerError> {
+        self.enqueue_about(None, posts)
+    }
+
+    /// Enqueues posts, in order, that say something about a turn or a message.
+    pub(super) fn enqueue_about(
+        &mut self,
+        about: Option<About>,
         posts: Vec<NewPost>,
     ) -> Result<Vec<OutboxId>, LedgerError> {
         let now = time::now();
@@ -82,8 +113,12 @@ impl Transaction<'_> {
                 created_at: now,
                 not_before: None,
                 last_error: None,
+                about,
                 body,
             })?;
+            if let Some(about) = about {
+                self.put("saying", Table::Said, key::saying(about, id), &())?;
+            }
             self.announce_posts();
             ids.push(id);
         }
@@ -147,7 +182,7 @@ impl Transaction<'_> {
         event: PostEvent,
     ) -> Result<OutboxEntry, LedgerError> {
         let post = self.known_post(id)?;
-        let (number, body) = (post.number, post.body.clone());
+        let (number, about, body) = (post.number, post.about, post.body.clone());
         let before = post.state.clone();
         let entry = post.load(self)?.on(cut_event(event))?;
         self.state.move_post(Some(&before), Some(&entry.state));
@@ -164,9 +199,48 @@ impl Transaction<'_> {
             created_at: entry.created_at,
             not_before: entry.not_before,
             last_error: entry.last_error.clone(),
+            about,
             body,
         })?;
         Ok(entry)
+    }
+
+    /// Notes what happened to an entry, and enqueues what is said instead of it.
+    pub(in crate::ledger) fn replace_post(
+        &mut self,
+        id: OutboxId,
+        event: PostEvent,
+        posts: Vec<NewPost>,
+    ) -> Result<OutboxEntry, LedgerError> {
+        let about = self.known_post(id)?.about;
+        let entry = self.advance_post(id, event)?;
+        self.enqueue_about(about, posts)?;
+        Ok(entry)
+    }
+
+    /// Returns what was said about a turn or a message, in order. Of a text that the disk has lost
+    /// nothing is told.
+    pub(super) fn said_about(&mut self, about: About) -> Result<Vec<Saying>, LedgerError> {
+        let prefix = key::said(about);
+        let mut said = Vec::new();
+        for (key, _) in self.scan(Table::Said, &prefix, &prefix, usize::MAX)? {
+            let id = key.as_bytes().last_chunk().copied();
+            let Some(id) = id.map(OutboxId::from_bytes) else {
+                continue;
+            };
+            if let Some(post) = self.stored_post(id)? {
+                said.push((post.number, post.tell(self)?));
+            }
+        }
+        said.sort_by_key(|(number, _)| *number);
+        Ok(said.into_iter().map(|(_, saying)| saying).collect())
+    }
+
+    /// Forgets that an entry says something about a turn or a message.
+    pub(super) fn forget_saying(&mut self, post: &StoredPost) {
+        if let Some(about) = post.about {
+            self.remove(Table::Said, key::saying(about, post.id));
+        }
     }
 
     /// Returns an entry as it is stored.

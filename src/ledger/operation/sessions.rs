@@ -122,7 +122,7 @@ impl Transaction<'_> {
             let mut lane = self.lane_or_new(&session.lane, &session.dispatcher)?;
             lane.session = Some(session.id);
             if let Some(thread) = &session.thread {
-                self.take_thread(&lane.id, thread)?;
+                self.note_thread(&lane.id, thread)?;
                 lane.thread = Some(thread.clone());
                 // It is stored, or cannot be resumed.
                 lane.had_turn = true;

@@ -8,6 +8,7 @@ use crate::ledger::lane::{MAX_TURN_MESSAGES, OpenTurn, Origin, SettledTurn, Stop
 use crate::ledger::message::{MessageEvent, MessageRecord, MessageState, Outcome};
 use crate::ledger::operation::lanes::StoredLane;
 use crate::ledger::post::NewPost;
+use crate::ledger::story::About;
 use crate::ledger::task::TaskReport;
 use crate::ledger::time;
 use crate::ledger::transaction::Transaction;
@@ -74,10 +75,9 @@ impl Transaction<'_> {
         let turn = self.open(lane, key)?;
         if let TurnEvent::Delivered { .. } = event {
             let mut lane = self.known_lane(lane)?;
-            if !lane.had_turn {
-                lane.had_turn = true;
-                self.put_lane(&lane)?;
-            }
+            self.use_thread(&mut lane, &turn)?;
+            lane.had_turn = true;
+            self.put_lane(&lane)?;
         }
         self.put_turn(lane, turn.on(event)?)
     }
@@ -173,11 +173,12 @@ impl Transaction<'_> {
             at,
         });
         self.put_lane(&lane)?;
+        self.keep_ended(&lane, &turn, outcome, at)?;
         let told = self.settle_task(&lane, &turn, outcome, report)?;
         self.remove(Table::Turns, key::lane(&lane.id)?);
         self.forget_calls(&lane.id, key)?;
         self.state.counts.open_turns = self.state.counts.open_turns.saturating_sub(1);
-        let posts = self.enqueue(posts)?;
+        let posts = self.enqueue_about(Some(About::Turn(key)), posts)?;
         Ok(Settled { posts, told })
     }
 
@@ -202,12 +203,14 @@ impl Transaction<'_> {
     ) -> Result<Vec<OutboxId>, LedgerError> {
         let mut lane = self.known_lane(lane)?;
         for id in messages {
-            let message = self.known_message(*id)?;
+            let mut message = self.known_message(*id)?;
             self.leave_queue(&mut lane, &message)?;
+            message.settled_with = messages.first().copied();
             self.move_message(message, MessageEvent::Settled(outcome.clone()))?;
         }
         self.put_lane(&lane)?;
-        self.enqueue(posts)
+        let about = messages.first().copied().map(About::Message);
+        self.enqueue_about(about, posts)
     }
 
     /// Returns where the people are who hear of a turn. What cannot be read any more tells nothing.
@@ -227,7 +230,7 @@ impl Transaction<'_> {
         }
     }
 
-    fn turn(&mut self, lane: &LaneId) -> Result<Option<OpenTurn>, LedgerError> {
+    pub(super) fn turn(&mut self, lane: &LaneId) -> Result<Option<OpenTurn>, LedgerError> {
         self.get("turn", Table::Turns, &key::lane(lane)?)
     }
 

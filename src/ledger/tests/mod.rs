@@ -7,6 +7,7 @@ mod fixture;
 mod healing;
 mod keyed;
 mod opening;
+mod orders;
 mod power;
 mod sessions;
 mod store;

@@ -174,7 +174,11 @@ async fn ledger_that_cannot_be_copied_is_not_migrated() {
     // What is in the way and no directory is not ours to remove.
     fs::write(parent.path().join("ledger.backup.new"), "").unwrap();
     let error = open_and_close(&dir, TWO).await.unwrap_err();
-    assert!(error.to_string().starts_with("cannot back up"), "{error}");
+    let told = error.to_string();
+    assert!(
+        told.contains("ledger.backup.new is not a directory"),
+        "{told}"
+    );
     open_and_close(&dir, MIGRATIONS).await.unwrap();
 }
 

@@ -198,6 +198,7 @@ fn halt(name: &str, by: Option<LaneId>) -> Halt {
         stop: Stop {
             origin: by.is_some().then(origin),
             by,
+            ..Stop::by_person()
         },
     }
 }
@@ -349,7 +350,12 @@ async fn who_stops_a_teammate_is_not_told_what_it_knows_and_others_are() {
         let record = it.ledger.lane(&lane_of("a")).await.unwrap().unwrap();
         assert_eq!(record.assigned, 0);
         let origin = by.is_some().then(origin);
-        assert_eq!(record.open.unwrap().stop, Some(Stop { by, origin }));
+        let stop = Stop {
+            by,
+            origin,
+            ..Stop::by_person()
+        };
+        assert_eq!(record.open.unwrap().stop, Some(stop));
         // It was done in the very moment.
         it.finish("a", turn, "after all").await;
         assert_eq!(it.states("a").await, ["done", "done", "stopped", "stopped"]);

@@ -620,6 +620,7 @@ async fn a_stopped_turn_knows_in_which_conversation_that_was_asked_for() {
         let stop = Stop {
             by: Some(LaneId::new("flow/1")),
             origin: Some(origin.clone()),
+            ..Stop::by_person()
         };
         assert_eq!(record.open.unwrap().stop, Some(stop));
     }

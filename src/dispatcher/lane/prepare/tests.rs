@@ -85,6 +85,7 @@ impl Bench {
             doing: WhatTheyDo::default(),
             changes: crate::sessions::Changes::new(),
             wakes: Arc::default(),
+            observed: tokio::sync::watch::channel(None).0,
             events: crate::events::Events::none(),
             login,
         };
