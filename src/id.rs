@@ -91,8 +91,12 @@ uuid_id! {
     TeammateId
 }
 uuid_id! {
-    /// A piece of work that a teammate was given.
+    /// A piece of work that a lane was given: a teammate's task, or a turn of a session.
     TaskId
+}
+uuid_id! {
+    /// A conversation that a program has with Codex over the API.
+    SessionId
 }
 uuid_id! {
     /// Something that is wanted of a lane's thread.

@@ -46,6 +46,7 @@ pub mod metrics;
 pub mod outbox;
 pub mod redact;
 pub mod runs;
+pub mod sessions;
 pub mod teammates;
 pub mod terminal;
 pub mod tools;

@@ -259,6 +259,13 @@ impl Metrics {
             | Event::TeammateAssigned
             | Event::TeammateStopped { .. }
             | Event::TeammateClosed
+            | Event::SessionCreated
+            | Event::SessionResumed
+            | Event::SessionRegistered
+            | Event::SessionClosed { .. }
+            | Event::SessionFailed { .. }
+            | Event::TurnAccepted { .. }
+            | Event::TurnSteered
             | Event::LedgerFailing { .. }
             | Event::LedgerRecovered => {}
         }

@@ -15,6 +15,7 @@ mod feishu;
 mod ledger;
 mod operate;
 mod runs;
+mod sessions;
 mod slack;
 mod support;
 mod teammates;

@@ -20,8 +20,8 @@ impl DispatcherArgs {
     }
 
     /// Returns the one that is named on the command line.
-    pub(crate) fn named(&self) -> Option<&str> {
-        self.dispatcher.as_deref()
+    pub(crate) fn named(&self) -> Option<String> {
+        self.dispatcher.clone()
     }
 
     /// Returns what to add to a command so that it means the same one.

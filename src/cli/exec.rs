@@ -275,7 +275,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             cursor,
         } => {
             let wanted = [
-                ("dispatcher", args.dispatcher.named().map(str::to_owned)),
+                ("dispatcher", args.dispatcher.named()),
                 ("state", state),
                 ("purpose", purpose),
                 ("limit", Some(limit.to_string())),

@@ -31,6 +31,7 @@ mod platform;
 mod restart;
 mod run;
 mod service;
+mod sessions;
 mod slack;
 mod smoke;
 mod status;
@@ -54,7 +55,8 @@ Exit codes:
    1  a message came to no answer (console, demo); no such code or person (pair);
       the result was not taken (complete); the order was not (teammates, lane);
       a check failed (doctor, smoke); the run was not done (exec);
-      it was settled before (approvals); service: it cannot be installed
+      it was settled before (approvals); a session or a turn of it came to
+      nothing (sessions); service: it cannot be installed
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
@@ -91,6 +93,7 @@ enum Verb {
     Teammates(teammates::Args),
     Exec(Box<exec::Args>),
     Approvals(approvals::Args),
+    Sessions(sessions::Args),
     Lane(lane::Args),
     Console(console::Args),
     Demo(demo::Args),
@@ -117,6 +120,7 @@ impl Verb {
             Self::Teammates(args) => teammates::run(args).await,
             Self::Exec(args) => exec::run(*args).await,
             Self::Approvals(args) => approvals::run(args).await,
+            Self::Sessions(args) => sessions::run(args).await,
             Self::Lane(args) => lane::run(args).await,
             Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,

@@ -189,6 +189,7 @@ fn render_lanes(dispatchers: &[DispatcherStatus], now: SystemTime) -> String {
         let LaneStatus {
             id,
             teammate: _,
+            session: _,
             thread,
             state,
             waiting,
@@ -403,6 +404,7 @@ mod tests {
                         LaneStatus {
                             id: LaneId::new("flow"),
                             teammate: None,
+                            session: None,
                             thread: Some(ThreadId::new("01a1b2c3")),
                             state: "running".into(),
                             waiting: 2,
@@ -422,6 +424,7 @@ mod tests {
                         LaneStatus {
                             id: LaneId::new("flow/@docs"),
                             teammate: Some("docs".into()),
+                            session: None,
                             thread: None,
                             state: "idle".into(),
                             waiting: 0,

@@ -12,7 +12,7 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::protocol::Role;
-use crate::id::ThreadId;
+use crate::id::{ThreadId, TurnId};
 
 const CHUNK: u64 = 256 << 10;
 
@@ -70,6 +70,36 @@ pub async fn search(path: &Path, role: Role, predicate: impl Fn(&str) -> bool) -
     match visited.await {
         Ok(ControlFlow::Break(())) => RolloutSearch::Found,
         Ok(ControlFlow::Continue(())) => RolloutSearch::Absent,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => RolloutSearch::NoFile,
+        Err(error) => RolloutSearch::Unreadable(error),
+    }
+}
+
+/// Looks for a message of a user whose texts, all of its parts, fulfil `predicate`, among what came after
+/// the turn `after`; without, in the whole history. What is cut off or broken does not count.
+pub async fn search_after(
+    path: &Path,
+    after: Option<&TurnId>,
+    predicate: impl Fn(&[&str]) -> bool,
+) -> RolloutSearch {
+    let mut is_found = false;
+    let visited = visit_back(path, |line| {
+        if after.is_some() && line.turn() == after {
+            return ControlFlow::Break(());
+        }
+        if line.is_from(Role::User) {
+            let texts: Vec<&str> = line.texts(Role::User).collect();
+            is_found = predicate(&texts);
+        }
+        if is_found {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    match visited.await {
+        Ok(_) if is_found => RolloutSearch::Found,
+        Ok(_) => RolloutSearch::Absent,
         Err(error) if error.kind() == io::ErrorKind::NotFound => RolloutSearch::NoFile,
         Err(error) => RolloutSearch::Unreadable(error),
     }
@@ -138,12 +168,23 @@ struct Line {
 }
 
 impl Line {
+    /// Returns whether this line has a message from `role`.
+    fn is_from(&self, role: Role) -> bool {
+        self.r#type == "response_item"
+            && self.payload.r#type.as_deref() == Some("message")
+            && self.payload.role == Some(role)
+    }
+
+    /// Returns the turn that this line belongs to, if it says so.
+    fn turn(&self) -> Option<&TurnId> {
+        let of_message = self.payload.metadata.as_ref();
+        let of_message = of_message.and_then(|it| it.turn_id.as_ref());
+        self.payload.turn_id.as_ref().or(of_message)
+    }
+
     /// Returns the texts of the message from `role` that this line has, if it has one.
     fn texts(&self, role: Role) -> impl Iterator<Item = &str> {
-        let is_one = self.r#type == "response_item"
-            && self.payload.r#type.as_deref() == Some("message")
-            && self.payload.role == Some(role);
-        let parts = if is_one {
+        let parts = if self.is_from(role) {
             self.payload.content.as_slice()
         } else {
             &[]
@@ -156,10 +197,24 @@ impl Line {
 struct Payload {
     #[serde(default)]
     r#type: Option<String>,
-    #[serde(default, deserialize_with = "known_role")]
+    #[serde(default, deserialize_with = "lenient")]
     role: Option<Role>,
     #[serde(default, deserialize_with = "parts")]
     content: Vec<Part>,
+    #[serde(default, deserialize_with = "lenient")]
+    turn_id: Option<TurnId>,
+    #[serde(
+        default,
+        rename = "internal_chat_message_metadata_passthrough",
+        deserialize_with = "lenient"
+    )]
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    turn_id: Option<TurnId>,
 }
 
 #[derive(Deserialize)]
@@ -169,7 +224,11 @@ struct Part {
 }
 
 /// Other kinds of records use the same names for other things.
-fn known_role<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Role>, D::Error> {
+fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::de::DeserializeOwned,
+{
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).ok())
 }
@@ -193,6 +252,35 @@ mod tests {
         let payload = json!({ "type": "message", "role": role,
                               "content": [{ "type": part, "text": text }] });
         json!({ "timestamp": "t", "type": "response_item", "payload": payload }).to_string()
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_turn_was_told_is_not_taken_for_what_the_next_one_is() {
+        let of = |turn: &str, text: &str| {
+            json!({ "type": "response_item", "payload": {
+                "type": "message", "role": "user",
+                "content": [{ "type": "input_text", "text": text }],
+                "internal_chat_message_metadata_passthrough": { "turn_id": turn },
+            } })
+            .to_string()
+        };
+        let over = json!({ "type": "event_msg",
+                           "payload": { "type": "task_complete", "turn_id": "t1" } });
+        let before = [of("t1", "go on"), over.to_string()].join("\n");
+        let after = [&before, &of("t2", "go on")].map(String::as_str).join("\n");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rollout.jsonl");
+        let t1 = TurnId::new("t1");
+        let is_it = |texts: &[&str]| texts == ["go on"];
+        for (content, after, expected) in [
+            (&before, Some(&t1), false),
+            (&before, None, true),
+            (&after, Some(&t1), true),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let search = search_after(&path, after, is_it).await;
+            assert_eq!(is_found(&search), expected, "{after:?}");
+        }
     }
 
     async fn search_in(content: &str, role: Role, needle: &str) -> RolloutSearch {

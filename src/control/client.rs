@@ -21,12 +21,17 @@ use crate::control::lane_orders::{LaneOrderTaken, LaneStopped, NewLaneOrder};
 use crate::control::pairings::{PairedPerson, Pairings};
 use crate::control::restart::{RestartOrder, RestartOrdered};
 use crate::control::runs::{NewRun, RunDetails};
+use crate::control::sessions::{
+    ChangedSession, NewSession, NewTurn, SessionEnded, SessionStatus, TurnInterrupted, TurnReceipt,
+};
 use crate::control::status::Status;
 use crate::control::stream::EventStream;
 use crate::control::teammates::{FurtherTask, NewTeammate, TeammateHalted, TeammateStatus};
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// The same where the daemon waits for codex.
+const OPENING_DEADLINE: Duration = Duration::from_secs(25);
 /// How long a dispatcher may take to stop or start: turns in flight get a while to end.
 const SWITCH_DEADLINE: Duration = Duration::from_secs(40);
 /// How long an order is repeated whose answer was lost.
@@ -327,6 +332,86 @@ impl Client {
         self.ask(Method::POST, &route).await
     }
 
+    /// Has a session opened.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it cannot be.
+    pub async fn open_session(
+        &self,
+        dispatcher: &str,
+        session: &NewSession,
+    ) -> Result<SessionStatus, ClientError> {
+        let route = format!("/v1/dispatchers/{}/sessions", segment(dispatcher));
+        self.order_within(&route, session, OPENING_DEADLINE).await
+    }
+
+    /// Gives a session a turn.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_session`](Self::open_session).
+    pub async fn give_turn(
+        &self,
+        session: &str,
+        turn: &NewTurn,
+    ) -> Result<TurnReceipt, ClientError> {
+        let route = format!("{}/turns", session_route(session));
+        self.order(&route, turn).await
+    }
+
+    /// Adds to the turn of a session that runs, which `turn` names.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_session`](Self::open_session).
+    pub async fn steer(&self, session: &str, turn: &NewTurn) -> Result<TurnReceipt, ClientError> {
+        let route = format!("{}/turns", session_route(session));
+        self.request(Method::POST, &route, Some(turn), None, OPENING_DEADLINE)
+            .await
+    }
+
+    /// Has a turn of a session end, or not begin.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_session`](Self::open_session).
+    pub async fn interrupt(
+        &self,
+        session: &str,
+        turn: &str,
+    ) -> Result<TurnInterrupted, ClientError> {
+        let route = format!("{}/interrupt", session_turn_route(session, turn));
+        self.request(Method::POST, &route, None::<&()>, None, DEADLINE)
+            .await
+    }
+
+    /// Changes what a session is for, and what its program remembers.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_session`](Self::open_session).
+    pub async fn change_session(
+        &self,
+        session: &str,
+        change: &ChangedSession,
+    ) -> Result<SessionStatus, ClientError> {
+        let route = session_route(session);
+        self.request(Method::PATCH, &route, Some(change), None, DEADLINE)
+            .await
+    }
+
+    /// Closes a session.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_session`](Self::open_session).
+    pub async fn close_session(&self, session: &str) -> Result<SessionEnded, ClientError> {
+        let route = session_route(session);
+        self.request(Method::DELETE, &route, None::<&()>, None, DEADLINE)
+            .await
+    }
+
     /// Asks any route. As [`serde_json::Value`] the answer keeps what this version does not know.
     ///
     /// # Errors
@@ -343,11 +428,20 @@ impl Client {
         route: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
+        self.order_within(route, body, DEADLINE).await
+    }
+
+    async fn order_within<T: DeserializeOwned>(
+        &self,
+        route: &str,
+        body: &impl Serialize,
+        deadline: Duration,
+    ) -> Result<T, ClientError> {
         let key = Uuid::now_v7().to_string();
         let until = Instant::now() + REPEAT_FOR;
         let mut lost = None;
         loop {
-            let given = self.request(Method::POST, route, Some(body), Some(&key), DEADLINE);
+            let given = self.request(Method::POST, route, Some(body), Some(&key), deadline);
             match given.await {
                 Err(error @ (ClientError::Broken { .. } | ClientError::Slow { .. })) => {
                     lost = Some(error);
@@ -528,6 +622,16 @@ pub fn teammate_route(dispatcher: &str, name: &str) -> String {
 /// Returns the route of a run that is over, or for which `wait` has passed, at most `30s`.
 pub fn run_route(id: &str, wait: &str) -> String {
     format!("/v1/runs/{}?wait={}", segment(id), segment(wait))
+}
+
+/// Returns the route of a session.
+pub fn session_route(session: &str) -> String {
+    format!("/v1/sessions/{}", segment(session))
+}
+
+/// Returns the route of a turn of a session.
+pub fn session_turn_route(session: &str, turn: &str) -> String {
+    format!("{}/turns/{}", session_route(session), segment(turn))
 }
 
 /// Returns text as one segment of a path.

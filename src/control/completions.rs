@@ -154,6 +154,11 @@ fn failed(error: &ReportError) -> ApiError {
             error.to_string(),
             "`tieline status --json` names the lanes; leave `lane` out for the newest one",
         ),
+        ReportError::Session { .. } => ApiError::new(
+            Code::WrongMode,
+            error.to_string(),
+            "`tieline sessions turn` gives a session a turn",
+        ),
         ReportError::Closed { .. } => ApiError::new(
             Code::Closed,
             error.to_string(),

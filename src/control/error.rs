@@ -40,8 +40,6 @@ pub enum Code {
     UnknownMessage,
     /// No such run.
     UnknownRun,
-    /// No such session.
-    UnknownSession,
     /// No such approval.
     UnknownApproval,
     /// No such code of a newcomer, or no such person.
@@ -60,6 +58,24 @@ pub enum Code {
     AlreadySettled,
     /// The configuration has it turned off.
     TurnedOff,
+    /// No such session.
+    UnknownSession,
+    /// The session has no such turn.
+    UnknownTurn,
+    /// The session has no thread yet.
+    NoThread,
+    /// The session was closed, or has failed.
+    SessionNotActive,
+    /// Somebody else works with the session's thread.
+    WrongMode,
+    /// Some lane, or another session, has the thread.
+    ThreadTaken,
+    /// Another turn runs, or none does.
+    TurnMismatch,
+    /// Codex does not take it.
+    CodexRefused,
+    /// There is no answer of Codex.
+    CodexUnavailable,
     /// It is about the lane of a teammate, of which that cannot be ordered.
     OfTeammate,
     /// It cannot be done as things are in the workspace.
@@ -87,7 +103,6 @@ impl Code {
         Self::UnknownTeammate,
         Self::UnknownMessage,
         Self::UnknownRun,
-        Self::UnknownSession,
         Self::UnknownApproval,
         Self::UnknownPairing,
         Self::Expired,
@@ -97,6 +112,15 @@ impl Code {
         Self::Closed,
         Self::AlreadySettled,
         Self::TurnedOff,
+        Self::UnknownSession,
+        Self::UnknownTurn,
+        Self::NoThread,
+        Self::SessionNotActive,
+        Self::WrongMode,
+        Self::ThreadTaken,
+        Self::TurnMismatch,
+        Self::CodexRefused,
+        Self::CodexUnavailable,
         Self::OfTeammate,
         Self::WorkspaceConflict,
         Self::CannotRestart,
@@ -119,7 +143,6 @@ impl Code {
             Self::UnknownTeammate => "unknown-teammate",
             Self::UnknownMessage => "unknown-message",
             Self::UnknownRun => "unknown-run",
-            Self::UnknownSession => "unknown-session",
             Self::UnknownApproval => "unknown-approval",
             Self::UnknownPairing => "unknown-pairing",
             Self::Expired => "expired",
@@ -129,6 +152,15 @@ impl Code {
             Self::Closed => "closed",
             Self::AlreadySettled => "already-settled",
             Self::TurnedOff => "turned-off",
+            Self::UnknownSession => "unknown-session",
+            Self::UnknownTurn => "unknown-turn",
+            Self::NoThread => "no-thread",
+            Self::SessionNotActive => "session-not-active",
+            Self::WrongMode => "wrong-mode",
+            Self::ThreadTaken => "thread-taken",
+            Self::TurnMismatch => "turn-mismatch",
+            Self::CodexRefused => "codex-refused",
+            Self::CodexUnavailable => "codex-unavailable",
             Self::OfTeammate => "of-teammate",
             Self::WorkspaceConflict => "workspace-conflict",
             Self::CannotRestart => "cannot-restart",
@@ -145,6 +177,7 @@ impl Code {
             | Self::UnknownDispatcher
             | Self::UnknownLane
             | Self::UnknownTeammate
+            | Self::UnknownTurn
             | Self::UnknownMessage
             | Self::UnknownRun
             | Self::UnknownSession
@@ -161,12 +194,19 @@ impl Code {
             | Self::Closed
             | Self::AlreadySettled
             | Self::TurnedOff
+            | Self::NoThread
+            | Self::SessionNotActive
+            | Self::WrongMode
+            | Self::ThreadTaken
+            | Self::TurnMismatch
+            | Self::CodexRefused
             | Self::OfTeammate
             | Self::WorkspaceConflict
             | Self::CannotRestart => StatusCode::CONFLICT,
-            Self::LedgerUnavailable | Self::TooManyListeners | Self::Busy => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::LedgerUnavailable
+            | Self::TooManyListeners
+            | Self::Busy
+            | Self::CodexUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

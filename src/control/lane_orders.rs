@@ -277,6 +277,10 @@ fn refused(error: &LaneError) -> ApiError {
              one join"
                 .to_owned(),
         ),
+        LaneError::Refused(OrderRefusal::Session) => (
+            Code::WrongMode,
+            "its program ends its turns, and closes it: `tieline sessions`".to_owned(),
+        ),
         LaneError::Ledger(LedgerError::KeyReused { key }) => return key::reused(key),
         LaneError::Ledger(_) => (
             Code::LedgerUnavailable,

@@ -120,7 +120,8 @@ impl LaneStatus {
         };
         Self {
             id: lane.id,
-            teammate: lane.teammate.and_then(|id| names.get(&id).cloned()),
+            teammate: lane.owner.teammate().and_then(|id| names.get(&id).cloned()),
+            session: lane.owner.session(),
             thread: lane.thread,
             state: state.to_owned(),
             waiting: waiting as u64,

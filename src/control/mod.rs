@@ -14,6 +14,7 @@
 //! - [`teammates`]: who works for a dispatcher, and what is ordered
 //! - [`runs`]: one-off runs
 //! - [`approvals`]: what the model wants and people decide
+//! - [`sessions`]: conversations of programs, and their turns
 //! - [`restart`]: having the daemon restart
 //! - [`error`]: what is wrong, by name
 //! - `body`, `key`: what a request says, and under which key it can be repeated
@@ -47,6 +48,7 @@ mod redaction;
 pub mod restart;
 pub mod runs;
 pub mod server;
+pub mod sessions;
 pub mod status;
 pub mod stream;
 pub mod teammates;
@@ -57,8 +59,8 @@ pub use crate::control::approvals::{
     ApprovalStatus, Approvals, MAX_APPROVALS, NewDecision, outcome,
 };
 pub use crate::control::client::{
-    Client, ClientError, dispatcher_route, lane_route, run_route, teammate_route, teammates_route,
-    with_query,
+    Client, ClientError, dispatcher_route, lane_route, run_route, session_route,
+    session_turn_route, teammate_route, teammates_route, with_query,
 };
 pub use crate::control::completions::{CompletionReceipt, CompletionReport, MAX_BODY};
 pub use crate::control::dispatchers::{
@@ -83,6 +85,10 @@ pub use crate::control::restart::{
 };
 pub use crate::control::runs::{NewRun, RunDetails, RunStatus, RunsPage};
 pub use crate::control::server::{Api, ControlServer, StatusSource};
+pub use crate::control::sessions::{
+    ChangedSession, Mode, NewSession, NewTurn, SessionEnded, SessionFailure, SessionStatus,
+    Sessions, TurnInterrupted, TurnReceipt, TurnResult, Turns,
+};
 pub use crate::control::status::{
     ChannelStatus, ChildStatus, DispatcherStatus, HistoryStatus, LaneStatus, LastTurn,
     LedgerStatus, LoginProblem, OpenTurn, OutboxStatus, ProfileStatus, SandboxStatus, Status,

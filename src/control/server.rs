@@ -15,7 +15,7 @@ use axum::handler::Handler;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Uri};
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 use axum::{Extension, Json, Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -38,6 +38,7 @@ use crate::control::patient::Patient;
 use crate::control::redaction;
 use crate::control::restart::{self, Restarts};
 use crate::control::runs;
+use crate::control::sessions;
 use crate::control::status::Status;
 use crate::control::teammates;
 use crate::control::{dispatchers, lanes, messages, pairings};
@@ -143,6 +144,14 @@ impl Route {
         }
     }
 
+    fn patch<T: 'static>(path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        Self {
+            method: Method::PATCH,
+            path,
+            serve: patch(handler),
+        }
+    }
+
     fn delete<T: 'static>(path: &'static str, handler: impl Handler<T, Api>) -> Self {
         Self {
             method: Method::DELETE,
@@ -198,6 +207,18 @@ pub(super) fn table() -> Vec<Route> {
         Route::post(
             "/v1/dispatchers/{id}/teammates/{name}/stop",
             teammates::stop,
+        ),
+        Route::post("/v1/dispatchers/{id}/sessions", sessions::open),
+        Route::get("/v1/sessions", sessions::list),
+        Route::get("/v1/sessions/{id}", sessions::read),
+        Route::patch("/v1/sessions/{id}", sessions::change),
+        Route::delete("/v1/sessions/{id}", sessions::close),
+        Route::get("/v1/sessions/{id}/turns", sessions::turns),
+        Route::post("/v1/sessions/{id}/turns", sessions::give).with_body(sessions::MAX_TURN),
+        Route::get("/v1/sessions/{id}/turns/{turn}", sessions::turn),
+        Route::post(
+            "/v1/sessions/{id}/turns/{turn}/interrupt",
+            sessions::interrupt,
         ),
         Route::get("/v1/approvals", approvals::list),
         Route::post("/v1/approvals/{id}", approvals::decide),

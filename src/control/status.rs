@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, Health, Link};
 
-use crate::id::{DispatcherId, LaneId, ThreadId, TurnKey};
+use crate::id::{DispatcherId, LaneId, SessionId, ThreadId, TurnKey};
 use crate::ledger::Lifecycle;
 
 /// The daemon at one moment.
@@ -184,6 +184,9 @@ pub struct LaneStatus {
     /// The teammate that works on it; absent for conversations.
     #[serde(default)]
     pub teammate: Option<String>,
+    /// The session that a program has on it.
+    #[serde(default)]
+    pub session: Option<SessionId>,
     /// Its Codex thread, once it has one.
     #[serde(default)]
     pub thread: Option<ThreadId>,

@@ -59,6 +59,7 @@ fn status() -> Status {
             lanes: vec![LaneStatus {
                 id: LaneId::new("flow"),
                 teammate: None,
+                session: None,
                 thread: Some(ThreadId::new("t1")),
                 state: "running".into(),
                 waiting: 3,
@@ -224,6 +225,7 @@ fn status_reads_as_designed() {
                 "lanes": [{
                     "id": "flow",
                     "teammate": null,
+                    "session": null,
                     "thread": "t1",
                     "state": "running",
                     "waiting": 3,

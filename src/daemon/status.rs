@@ -20,8 +20,8 @@ use crate::control::{
 use crate::daemon::sandbox::Sandboxed;
 use crate::daemon::{self, Directories};
 use crate::dispatcher::{self, Handle, Line};
-use crate::id::{DispatcherId, TeammateId};
-use crate::ledger::{Counts, LaneRecord, Ledger, LedgerHealth};
+use crate::id::{DispatcherId, SessionId, TeammateId};
+use crate::ledger::{Counts, LaneRecord, Ledger, LedgerHealth, Owner};
 
 /// How many lanes of a dispatcher are told; those at work come first.
 const MAX_LANES: usize = 200;
@@ -95,8 +95,19 @@ impl Reporter {
             .map(|it| it.id)
             .collect();
         // One that has left is told of only while its last turn is on its way to its end.
+        let sessions = self.ledger.sessions(id).await.unwrap_or_else(|failure| {
+            warn!(error = %failure, "the sessions cannot be told");
+            Vec::new()
+        });
+        let over = sessions.iter().filter(|it| !it.state.is_open());
+        let over: HashSet<SessionId> = over.map(|it| it.id).collect();
         lanes.retain(|lane| {
-            lane.open.is_some() || lane.teammate.is_none_or(|id| !closed.contains(&id))
+            let has_left = match lane.owner {
+                Owner::Chat => false,
+                Owner::Teammate(id) => closed.contains(&id),
+                Owner::Session(id) => over.contains(&id),
+            };
+            lane.open.is_some() || !has_left
         });
         let names: HashMap<TeammateId, String> =
             records.into_iter().map(|it| (it.id, it.name)).collect();
@@ -254,7 +265,7 @@ fn child_state(state: ChildState) -> &'static str {
 
 fn count_teammates(lanes: &[LaneRecord]) -> TeammateCounts {
     let mut counts = TeammateCounts::default();
-    for lane in lanes.iter().filter(|lane| lane.teammate.is_some()) {
+    for lane in lanes.iter().filter(|lane| lane.owner.teammate().is_some()) {
         let count = match (&lane.open, lane.inputs()) {
             (Some(_), _) => &mut counts.working,
             (None, 0) => &mut counts.idle,

@@ -20,7 +20,7 @@ use super::login::{Login, LoginProblem};
 use super::observed::Observed;
 use super::outage::{self, Outage};
 use super::status_board::StatusBoard;
-use super::supervisor::{Condition, Supervisor};
+use super::supervisor::{Condition, Link, Supervisor};
 use super::switch::{Switch, Wanted};
 use super::waiting::{self, has_work};
 use super::wakes::Wakes;
@@ -30,9 +30,10 @@ use crate::config::{Approvals, Languages, Sandbox, Sessions};
 use crate::events::Events;
 use crate::id::{DispatcherId, LaneId};
 use crate::ledger::{
-    LaneRecord, Ledger, LedgerError, Lifecycle, MessageRecord, MessageState, Origin, VoidReason,
-    Voided, Withdrawn, WorktreeFate,
+    LaneRecord, Ledger, LedgerError, Lifecycle, MessageRecord, MessageState, Origin, SessionState,
+    VoidReason, Voided, Withdrawn, WorktreeFate,
 };
+use crate::sessions::Changes;
 use crate::teammates::{Roster, Rules, WhatTheyDo};
 use tieline_channel::retry::RestartPolicy;
 
@@ -58,7 +59,7 @@ const DRAIN_FOR: Duration = Duration::from_secs(8);
 /// What others hold of a dispatcher.
 #[derive(Clone)]
 pub struct Handle {
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     pub(super) ledger: Ledger,
     pub(super) languages: Languages,
     teammates: Roster,
@@ -72,6 +73,9 @@ pub struct Handle {
     switch: Switch,
     observed: watch::Receiver<Option<Observed>>,
     login: Login,
+    pub(super) link: watch::Receiver<Link>,
+    /// Tells that something has happened to a session.
+    pub(super) changes: Changes,
     /// Told of what is reported and ordered from outside.
     pub(super) events: Events,
     pulse: mpsc::Sender<oneshot::Sender<()>>,
@@ -306,6 +310,7 @@ impl Dispatcher {
             .collect();
         let (board, serve_board) = StatusBoard::new(channels);
         let parallel = settings.config.teammates.parallel;
+        let changes = Changes::new();
         let settings = Arc::new(settings);
         let reports = TaskTracker::new();
         let switch = Switch::new();
@@ -333,6 +338,8 @@ impl Dispatcher {
             switch: switch.clone(),
             observed: observed_seen,
             login: login.clone(),
+            link: supervised.link.clone(),
+            changes: changes.clone(),
             events: events.clone(),
             pulse,
         };
@@ -347,6 +354,7 @@ impl Dispatcher {
             login,
             doing,
             wakes: Arc::clone(&wakes),
+            changes,
             observed,
             events,
         });
@@ -697,7 +705,14 @@ async fn is_unfinished(context: &LaneContext, lane: &LaneId) -> Result<bool, Led
 /// Returns whether there is anything to do on a lane. That of a teammate which was closed ends its turn
 /// and puts away what it leaves, and takes up nothing more.
 async fn has_to_go_on(context: &LaneContext, lane: &LaneRecord) -> Result<bool, LedgerError> {
-    if let Some(id) = lane.teammate
+    if let Some(id) = lane.owner.session()
+        && let Some(session) = context.ledger.session(id).await?
+    {
+        let is_kept_nowhere = session.is_ephemeral && session.state.is_open();
+        let is_opening = session.state == SessionState::Opening;
+        return Ok(has_work(lane) || is_opening || is_kept_nowhere);
+    }
+    if let Some(id) = lane.owner.teammate()
         && let Some(teammate) = context.ledger.teammate(id).await?
         && teammate.closed_at.is_some()
     {

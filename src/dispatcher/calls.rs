@@ -38,7 +38,8 @@ use crate::codex::protocol::{Answer, ServerRequest, ServerRequestKind, ToolAnswe
 use crate::events::{Event, Events};
 use crate::id::{DispatcherId, LaneId, ThreadId};
 use crate::ledger::{
-    Ledger, LedgerError, MAX_CALL_NAME, MessageRecord, NewCall, NewPost, OpenTurn, Order, SentFile,
+    Ledger, LedgerError, MAX_CALL_NAME, MessageRecord, NewCall, NewPost, OpenTurn, Order, Owner,
+    SentFile,
 };
 use crate::outbox::{self, Reply};
 use crate::teammates::{OrderError, Roster};
@@ -327,10 +328,10 @@ impl Calls {
         Ok(Caller {
             lane: lane.id,
             open,
-            tools: match lane.teammate {
-                Some(_) => Set::Teammate,
+            tools: match lane.owner {
+                Owner::Teammate(_) | Owner::Session(_) => Set::Teammate,
                 // A thread that was begun when there could be teammates is told that they are off.
-                None => Set::Dispatching,
+                Owner::Chat => Set::Dispatching,
             },
         })
     }

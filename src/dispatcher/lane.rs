@@ -11,6 +11,7 @@ mod newcomers;
 mod orders;
 mod prepare;
 mod recover;
+mod session;
 mod settle;
 mod teammate;
 mod tell;
@@ -33,6 +34,7 @@ use tracing::{debug, error, info, warn};
 use self::follow::Begin;
 use self::login::Retry;
 pub(super) use self::login::tell_of_trouble;
+use self::session::Conversation as SessionOfLane;
 use self::teammate::Standing;
 use self::trigger::IsNew;
 pub(super) use self::work::Work;
@@ -49,9 +51,10 @@ use crate::events::{Event, Events};
 use crate::id::{LaneId, TurnKey};
 use crate::ledger::{
     CompletionRecord, LaneModel, LaneRecord, Ledger, LedgerError, MAX_TURN_COMPLETIONS,
-    MessageRecord, NewPost, OpenTurn, Outcome, TeammateRecord,
+    MessageRecord, NewPost, OpenTurn, Outcome, Owner, TeammateRecord,
 };
 use crate::outbox;
+use crate::sessions::Changes;
 use crate::teammates::WhatTheyDo;
 use tieline_channel::retry::RetryPolicy;
 
@@ -87,6 +90,8 @@ pub(super) struct LaneContext {
     pub(super) doing: WhatTheyDo,
     /// Who has something to do.
     pub(super) wakes: Arc<Wakes>,
+    /// Tells programs that something has happened to their sessions.
+    pub(super) changes: Changes,
     /// What Codex said of the thread that was loaded last.
     pub(super) observed: watch::Sender<Option<Observed>>,
     /// Told of what happens; it says which dispatcher's.
@@ -118,6 +123,8 @@ pub(super) struct Lane {
     attached: Option<Attached>,
     /// Whose lane it is, if it is a teammate's, as of the present step.
     teammate: Option<TeammateRecord>,
+    /// The session that a program has on it, if it is one's, as of the present step.
+    session: Option<SessionOfLane>,
     /// Its model as of the present step, once somebody has named one.
     model: Option<LaneModel>,
     /// The child that was last given something to do.
@@ -240,6 +247,7 @@ impl Lane {
             drain,
             attached: None,
             teammate: None,
+            session: None,
             model: None,
             submitted_to: None,
             noticed: false,
@@ -347,12 +355,14 @@ impl Lane {
         if self.drain.is_cancelled() {
             return Ok(Next::End);
         }
-        let record = match record.teammate {
-            None => record,
-            Some(id) => match self.stand(id, record).await? {
-                Standing::Works(record) => *record,
-                Standing::Rests(next) => return Ok(next),
-            },
+        let standing = match record.owner {
+            Owner::Chat => Standing::Works(Box::new(record)),
+            Owner::Teammate(id) => self.stand(id, record).await?,
+            Owner::Session(id) => self.stand_in_session(id, record).await?,
+        };
+        let record = match standing {
+            Standing::Works(record) => *record,
+            Standing::Rests(next) => return Ok(next),
         };
         if !Self::has_work(&record) {
             return self.rest(&record).await;
@@ -436,7 +446,11 @@ impl Lane {
             () = self.drain.cancelled() => Ok(Next::End),
             changed = link.changed() => Ok(if changed.is_ok() { Next::Again } else { Next::End }),
             () = tokio::time::sleep(held) => Ok(Next::Again),
-            () = tokio::time::sleep(IDLE_FOR) => Ok(Next::End),
+            () = tokio::time::sleep(IDLE_FOR) => Ok(match &self.session {
+                // Codex would forget its thread.
+                Some(session) if session.record.is_ephemeral => Next::Again,
+                Some(_) | None => Next::End,
+            }),
         }
     }
 

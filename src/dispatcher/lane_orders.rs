@@ -7,7 +7,7 @@ use super::words::orders as say;
 use crate::id::{LaneId, OrderId, ThreadId};
 use crate::ledger::{
     IdempotencyKey, KeptThread, LaneModel, LaneRecord, LaneWish, LedgerError, NewPost, NewStop,
-    Once, OrderRefusal, Orderer, Stop, Stopped,
+    Once, OrderRefusal, Orderer, Owner, Stop, Stopped,
 };
 use crate::outbox;
 
@@ -65,8 +65,10 @@ impl Handle {
     /// As [`order_lane`](Self::order_lane).
     pub async fn stop_lane(&self, lane: &LaneId, all: bool) -> Result<Stopped, LaneError> {
         let record = self.lane_record(lane).await?;
-        if record.teammate.is_some() {
-            return Err(OrderRefusal::Teammate.into());
+        match record.owner {
+            Owner::Chat => {}
+            Owner::Teammate(_) => return Err(OrderRefusal::Teammate.into()),
+            Owner::Session(_) => return Err(OrderRefusal::Session.into()),
         }
         let stop = NewStop {
             stop: Stop::by_person(),

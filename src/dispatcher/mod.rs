@@ -9,7 +9,8 @@
 //! - `attachments` fetches what came with messages, `patience` says for how long;
 //! - `calls` carries out what models call;
 //! - `approvals` is what people decide at the machine;
-//! - `report` takes results from whoever did the work, `teammates` and `lane_orders` orders of people;
+//! - `report` takes results from whoever did the work, `teammates` and `lane_orders` orders of people,
+//!   `sessions` what programs want;
 //! - `spill` keeps completions that are too long for a conversation;
 //! - `envelope` is how a message or a completion reads for the model, `words` what people are told.
 //!
@@ -31,6 +32,7 @@ mod outage;
 mod patience;
 mod recovery;
 mod report;
+mod sessions;
 pub mod spill;
 mod status_board;
 mod supervisor;
@@ -51,6 +53,7 @@ pub use self::lane_orders::{LaneError, LaneThreads};
 pub use self::login::LoginProblem;
 pub use self::observed::Observed;
 pub use self::report::{Report, ReportError};
+pub use self::sessions::{Beginning, SessionTurn, SessionWish, SessionWishError};
 pub use self::supervisor::Condition;
 pub use self::teammates::WishError;
 use crate::codex::LaunchConfig;

@@ -6,7 +6,9 @@ use super::Handle;
 use crate::config::Sessions;
 use crate::events::Event;
 use crate::id::LaneId;
-use crate::ledger::{CompletionStatus, LedgerError, NewCompletion, Reported, RosterError};
+use crate::ledger::{
+    CompletionStatus, LedgerError, NewCompletion, Reported, RosterError, SessionError,
+};
 
 /// A result, as it is reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,12 @@ pub enum ReportError {
         /// The lane that was named.
         lane: LaneId,
     },
+    /// The lane is that of a session.
+    #[error("lane {lane} is that of a session, which is told of nothing: give it a turn")]
+    Session {
+        /// The lane that was named.
+        lane: LaneId,
+    },
     /// It is not on disk.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -50,6 +58,8 @@ pub(super) struct Listener {
     pub(super) lane: LaneId,
     /// It is that of a teammate.
     pub(super) is_teammate: bool,
+    /// It is that of a session.
+    pub(super) is_session: bool,
 }
 
 /// Why there is nobody to be told.
@@ -102,6 +112,7 @@ impl Handle {
         };
         let reported = self.ledger.report(new).await.map_err(|error| match error {
             LedgerError::Roster(RosterError::Closed { .. }) => ReportError::Closed { lane },
+            LedgerError::Session(SessionError::NotTold { .. }) => ReportError::Session { lane },
             error => ReportError::Ledger(error),
         })?;
         if reported.is_new {
@@ -133,6 +144,7 @@ impl Handle {
         let shared = Listener {
             lane: LaneId::new(self.id().as_str()),
             is_teammate: false,
+            is_session: false,
         };
         if wanted.is_none() && self.sessions() == Sessions::Shared {
             return Ok(shared);
@@ -151,7 +163,8 @@ impl Handle {
         };
         Ok(found.map_or(shared, |lane| Listener {
             lane: lane.id,
-            is_teammate: lane.teammate.is_some(),
+            is_teammate: lane.owner.teammate().is_some(),
+            is_session: lane.owner.session().is_some(),
         }))
     }
 }

@@ -18,8 +18,8 @@ pub enum WishError {
         /// The lane that was named.
         lane: LaneId,
     },
-    /// The lane is that of a teammate.
-    #[error("lane {lane} is that of a teammate, who is told of no other one's work")]
+    /// The lane is that of a teammate, or of a session.
+    #[error("lane {lane} is that of a teammate or a session, which is told of nobody's work")]
     NotAnAsker {
         /// The lane that was named.
         lane: LaneId,
@@ -99,7 +99,7 @@ impl Handle {
 
     async fn asker(&self, lane: Option<LaneId>) -> Result<Asker, WishError> {
         let listener = self.listener(lane).await?;
-        if listener.is_teammate {
+        if listener.is_teammate || listener.is_session {
             let lane = listener.lane;
             return Err(WishError::NotAnAsker { lane });
         }

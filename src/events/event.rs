@@ -377,6 +377,40 @@ pub enum Event {
     /// A one-off run was being done when the daemon broke.
     #[serde(rename = "run.unclear")]
     RunUnclear,
+    /// A session has its thread.
+    #[serde(rename = "session.created")]
+    SessionCreated,
+    /// A session has taken up a thread that was there.
+    #[serde(rename = "session.resumed")]
+    SessionResumed,
+    /// A session is known that somebody else works with.
+    #[serde(rename = "session.registered")]
+    SessionRegistered,
+    /// A session was closed.
+    #[serde(rename = "session.closed")]
+    SessionClosed {
+        /// A turn ran, and ends.
+        was_running: bool,
+        /// How many turns waited and will not be.
+        withdrawn: u64,
+    },
+    /// A session has no thread, or has lost it.
+    #[serde(rename = "session.failed")]
+    SessionFailed {
+        /// What went wrong.
+        failure: FailureKind,
+        /// In Codex's words.
+        reason: String,
+    },
+    /// A turn that a program has given is on disk.
+    #[serde(rename = "turn.accepted")]
+    TurnAccepted {
+        /// How many are before it.
+        before: usize,
+    },
+    /// Something was added to the running turn of a session.
+    #[serde(rename = "turn.steered")]
+    TurnSteered,
 
     /// A call of a tool of ours was carried out, or refused.
     #[serde(rename = "tool.called")]
@@ -463,6 +497,7 @@ impl Event {
             | Self::PostWaiting { .. }
             | Self::ChannelDown { .. }
             | Self::TaskSettled { .. }
+            | Self::SessionFailed { .. }
             | Self::ToolCalled { .. } => Level::Warn,
             Self::DaemonStopping
             | Self::DaemonStopped
@@ -498,6 +533,12 @@ impl Event {
             | Self::RunStarted { .. }
             | Self::RunCompleted { .. }
             | Self::RunCancelled { .. }
+            | Self::SessionCreated
+            | Self::SessionResumed
+            | Self::SessionRegistered
+            | Self::SessionClosed { .. }
+            | Self::TurnAccepted { .. }
+            | Self::TurnSteered
             | Self::LedgerRecovered => Level::Info,
         }
     }
@@ -681,6 +722,20 @@ impl fmt::Display for Event {
             Self::RunUnclear => f.write_str(
                 "a run was in the middle when the daemon broke; how far it came is not known",
             ),
+            Self::SessionCreated => f.write_str("a session has its thread"),
+            Self::SessionResumed => f.write_str("a session has taken up its thread"),
+            Self::SessionRegistered => {
+                f.write_str("a session is known that somebody else works with")
+            }
+            Self::SessionClosed { .. } => f.write_str("a session was closed"),
+            Self::SessionFailed { failure, reason } => {
+                write!(f, "a session has no thread: {failure}: {reason}")
+            }
+            Self::TurnAccepted { before: 0 } => f.write_str("a turn was accepted and is next"),
+            Self::TurnAccepted { before } => {
+                write!(f, "a turn was accepted; {before} are before it")
+            }
+            Self::TurnSteered => f.write_str("something was added to the turn"),
             Self::ToolCalled {
                 tool,
                 success: true,

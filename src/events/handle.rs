@@ -19,7 +19,8 @@ use super::event::Event;
 use super::log::{BATCH, Line, Place, Seen, Writer};
 use super::record::{About, EventRecord};
 use crate::id::{
-    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, RunId, TaskId, ThreadId, TurnKey,
+    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, RunId, SessionId, TaskId, ThreadId,
+    TurnKey,
 };
 
 /// How many events are in memory.
@@ -367,6 +368,11 @@ impl Events {
     /// About a task.
     pub fn task(&self, id: TaskId) -> Self {
         self.about(|about| about.task = Some(id))
+    }
+
+    /// About a session.
+    pub fn session(&self, id: SessionId) -> Self {
+        self.about(|about| about.session = Some(id))
     }
 
     /// About a channel.

@@ -8,7 +8,8 @@ use tieline_channel::ChannelId;
 
 use super::event::Level;
 use crate::id::{
-    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, RunId, TaskId, ThreadId, TurnKey,
+    CompletionId, DispatcherId, LaneId, MessageId, OutboxId, RunId, SessionId, TaskId, ThreadId,
+    TurnKey,
 };
 
 /// An event, as it lies on disk and as the API gives it.
@@ -60,9 +61,12 @@ pub struct About {
     /// The teammate, by its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teammate: Option<String>,
-    /// The task of a teammate.
+    /// The task of a teammate, or the turn of a session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
+    /// The session of a program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
     /// The channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelId>,

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::id::{
     CompletionId, LaneId, MessageId, OrderId, OutboxId, RunId, TaskId, TeammateId, TurnKey,
 };
+use crate::ledger::session::SessionError;
 use crate::ledger::teammate::RosterError;
 
 /// Why a ledger could not be opened.
@@ -144,6 +145,9 @@ pub enum LedgerError {
     /// The teammates are not such that the order can be carried out.
     #[error(transparent)]
     Roster(#[from] RosterError),
+    /// The session is not such that it can be done.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// The completion does not wait for the lane.
     #[error("completion {completion} does not wait for lane {lane}")]
     NotArrived {

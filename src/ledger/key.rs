@@ -3,8 +3,8 @@
 use tieline_channel::{ChannelId, Conversation, EventKey, EventKind, UserId};
 
 use crate::id::{
-    ApprovalId, CompletionId, DispatcherId, LaneId, MessageId, OutboxId, RunId, TaskId, TeammateId,
-    ThreadId, TurnKey,
+    ApprovalId, CompletionId, DispatcherId, LaneId, MessageId, OutboxId, RunId, SessionId, TaskId,
+    TeammateId, ThreadId, TurnKey,
 };
 use crate::ledger::error::LedgerError;
 use crate::ledger::keyed::IdempotencyKey;
@@ -80,6 +80,8 @@ pub(super) enum Table {
     OpenRuns,
     /// Run id → what came of it.
     Outcomes,
+    /// Session id → session.
+    Sessions,
     /// Lane, number → what is wanted of its thread.
     Orders,
     /// Lane, thread → a thread that it has or can go back to.
@@ -98,7 +100,7 @@ pub(super) enum Table {
 
 impl Table {
     /// All trees, in the order of their discriminants.
-    pub(super) const ALL: [Self; 38] = [
+    pub(super) const ALL: [Self; 39] = [
         Self::Meta,
         Self::Messages,
         Self::Seen,
@@ -130,6 +132,7 @@ impl Table {
         Self::Runs,
         Self::OpenRuns,
         Self::Outcomes,
+        Self::Sessions,
         Self::Orders,
         Self::Kept,
         Self::Ended,
@@ -173,6 +176,7 @@ impl Table {
             Self::Runs => "runs",
             Self::OpenRuns => "open_runs",
             Self::Outcomes => "outcomes",
+            Self::Sessions => "sessions",
             Self::Orders => "orders",
             Self::Kept => "kept",
             Self::Ended => "ended",
@@ -293,6 +297,11 @@ pub(super) fn teammate(id: TeammateId) -> Key {
 /// Returns the key of a teammate's name.
 pub(super) fn name(dispatcher: &DispatcherId, name: &str) -> Result<Key, LedgerError> {
     self::dispatcher(dispatcher)?.text("the teammate's name", name)
+}
+
+/// Returns the key of a session.
+pub(super) fn session(id: SessionId) -> Key {
+    Key::first().bytes(id.as_bytes())
 }
 
 /// Returns the key of a task, and of what came of it.
@@ -450,6 +459,8 @@ pub(super) enum Class {
     Teammate,
     /// An idempotency key.
     Keyed,
+    /// A session that was closed, or has failed.
+    Session,
     /// A turn that is over.
     Ended,
     /// A run that is over.
@@ -469,6 +480,7 @@ pub(super) fn expiring(class: Class) -> Key {
         Class::Completion => b'r',
         Class::Teammate => b't',
         Class::Keyed => b'k',
+        Class::Session => b'x',
         Class::Ended => b'e',
         Class::Run => b'x',
         Class::Approval => b'a',

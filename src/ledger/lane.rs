@@ -7,7 +7,8 @@ use tieline_channel::{ChannelId, Conversation, UserId};
 
 use crate::failure::FailureKind;
 use crate::id::{
-    CompletionId, DispatcherId, LaneId, MessageId, TaskId, TeammateId, ThreadId, TurnId, TurnKey,
+    CompletionId, DispatcherId, LaneId, MessageId, SessionId, TaskId, TeammateId, ThreadId, TurnId,
+    TurnKey,
 };
 use crate::ledger::completion::Hold;
 use crate::ledger::error::IllegalTransition;
@@ -58,9 +59,9 @@ pub struct LaneRecord {
     /// Somebody wanted the thread to be a new one: that it knows nothing is no surprise.
     #[serde(default)]
     pub renewed: bool,
-    /// Whose lane it is, if it is a teammate's.
+    /// Whose lane it is.
     #[serde(default)]
-    pub teammate: Option<TeammateId>,
+    pub owner: Owner,
     /// Why completions wait although nothing runs.
     #[serde(default)]
     pub hold: Option<Hold>,
@@ -72,6 +73,37 @@ pub struct LaneRecord {
     /// When a message was last accepted or a turn opened or settled.
     #[serde(with = "time::millis")]
     pub used_at: SystemTime,
+}
+
+/// Whose lane it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// That of people who write to the dispatcher.
+    #[default]
+    Chat,
+    /// A teammate's.
+    Teammate(TeammateId),
+    /// That of a program that has a session.
+    Session(SessionId),
+}
+
+impl Owner {
+    /// Returns the teammate, if it is one.
+    pub fn teammate(self) -> Option<TeammateId> {
+        match self {
+            Self::Teammate(id) => Some(id),
+            Self::Chat | Self::Session(_) => None,
+        }
+    }
+
+    /// Returns the session, if it is one.
+    pub fn session(self) -> Option<SessionId> {
+        match self {
+            Self::Session(id) => Some(id),
+            Self::Chat | Self::Teammate(_) => None,
+        }
+    }
 }
 
 impl LaneRecord {

@@ -9,7 +9,7 @@
 //! the configuration.
 //!
 //! - [`Ledger`]: the handle; `handle`, `door`, `settings`, `command`
-//! - `message`, `completion`, `call`, `approval`, `teammate`, `task`, `run`, `keyed`, `story`, `admission`, `pairing`, `lane`, `order`, `post`, `history`, `dispatcher`, `restart`, `counts`,
+//! - `message`, `completion`, `call`, `approval`, `teammate`, `task`, `run`, `session`, `keyed`, `story`, `admission`, `pairing`, `lane`, `order`, `post`, `history`, `dispatcher`, `restart`, `counts`,
 //!   `health`, `error`: what it speaks of
 //! - `writer`: the one thread that has the database, and how it heals
 //! - `operation`, `transaction`: what commands do, and how a group of them becomes one commit
@@ -46,6 +46,7 @@ mod pairing;
 mod post;
 mod restart;
 mod run;
+mod session;
 mod settings;
 mod spool;
 mod store;
@@ -81,8 +82,8 @@ pub use self::history::HistoryMark;
 pub use self::inspection::{Inspection, inspect};
 pub use self::keyed::{IdempotencyKey, MAX_IDEMPOTENCY_KEY, Once, RequestDigest};
 pub use self::lane::{
-    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TOLD, MAX_TURN_MESSAGES, OpenTurn, Origin, Reach,
-    SettledTurn, Stop, Trouble, TurnEvent, TurnPhase,
+    LaneRecord, LostThread, MAX_REMEMBERED, MAX_TOLD, MAX_TURN_MESSAGES, OpenTurn, Origin, Owner,
+    Reach, SettledTurn, Stop, Trouble, TurnEvent, TurnPhase,
 };
 pub use self::message::{
     Accepted, MessageEvent, MessageRecord, MessageState, NewMessage, Outcome, Revised,
@@ -101,6 +102,11 @@ pub use self::restart::{MAX_NOTICE, Restart};
 pub use self::run::{
     MAX_WAITING_RUNS, NewRun, RUN_PREFIX, RunDetails, RunEnd, RunEnding, RunEnvironment, RunEvent,
     RunFilter, RunOrder, RunPage, RunRecord, RunResult, RunState,
+};
+pub use self::session::{
+    Began, Effective, MAX_METADATA, MAX_PURPOSE, MAX_SESSIONS, MAX_WAITING_TURNS, NewSession,
+    NewTurn, SessionChange, SessionClosed, SessionError, SessionRecord, SessionState, TurnAccepted,
+    TurnStopped,
 };
 pub use self::settings::{KEY_RETENTION, LedgerSettings, MIN_DEDUP_RETENTION};
 pub use self::story::{

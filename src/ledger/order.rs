@@ -173,6 +173,9 @@ pub enum OrderRefusal {
     /// It is the lane of a teammate, whose thread is its own.
     #[error("the lane is that of a teammate")]
     Teammate,
+    /// It is the lane of a session, whose thread is its own.
+    #[error("the lane is that of a session")]
+    Session,
 }
 
 /// What somebody wants to end.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::id::{CompletionId, MessageId, OutboxId, RunId, TaskId, TeammateId};
+use crate::id::{CompletionId, MessageId, OutboxId, RunId, SessionId, TaskId, TeammateId};
 
 /// How much [`Spool::probe`] writes, in bytes: as much as a long text.
 const PROBE: usize = 64 * 1024;
@@ -42,6 +42,8 @@ pub(super) enum SpoolOwner {
     Run(RunId),
     /// That of what came of a run.
     Outcome(RunId),
+    /// What a session is set up with.
+    Session(SessionId),
 }
 
 /// The name of a spool file: its owner, and something new each time, because an edit writes the new
@@ -63,6 +65,7 @@ impl SpoolName {
             SpoolOwner::Result(id) => format!("result_{id}_{fresh}"),
             SpoolOwner::Run(id) => format!("run_{id}_{fresh}"),
             SpoolOwner::Outcome(id) => format!("outcome_{id}_{fresh}"),
+            SpoolOwner::Session(id) => format!("session_{id}_{fresh}"),
         })
     }
 
@@ -79,6 +82,7 @@ impl SpoolName {
             "result" => id.parse().ok().map(SpoolOwner::Result),
             "run" => id.parse().ok().map(SpoolOwner::Run),
             "outcome" => id.parse().ok().map(SpoolOwner::Outcome),
+            "session" => id.parse().ok().map(SpoolOwner::Session),
             _ => None,
         }
     }

@@ -1,11 +1,12 @@
-//! A piece of work that a teammate is given, its states, and what came of it.
+//! A piece of work that a lane is given, its states, and what came of it: a task of a teammate, or a
+//! turn of a session.
 
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use crate::failure::FailureKind;
-use crate::id::{DispatcherId, LaneId, TaskId, TurnKey};
+use crate::id::{DispatcherId, LaneId, TaskId, ThreadId, TurnId, TurnKey};
 use crate::ledger::completion::CompletionStatus;
 use crate::ledger::error::{IllegalTransition, LedgerError};
 use crate::ledger::handle::Ledger;
@@ -47,8 +48,8 @@ pub struct TaskRecord {
     pub id: TaskId,
     /// The lane that it was given to.
     pub lane: LaneId,
-    /// Who gave it.
-    pub asker: Asker,
+    /// Who is told what comes of it; nobody, if it is a turn of a session.
+    pub asker: Option<Asker>,
     /// Nobody gave it: results that came in have led to a turn.
     pub is_woken: bool,
     /// How far it is.
@@ -61,15 +62,19 @@ pub struct TaskRecord {
     pub changed_at: SystemTime,
     /// The turn it is or was in.
     pub turn: Option<TurnKey>,
+    /// Once it is settled: the thread that it was in.
+    pub thread: Option<ThreadId>,
+    /// Once it is settled: Codex's name of the last attempt at it, if there was one.
+    pub codex_turn: Option<TurnId>,
 }
 
 /// How far a task is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
-    /// It waits for the teammate.
+    /// It waits for the lane.
     Waiting,
-    /// It is what the teammate's open turn does.
+    /// It is what the lane's open turn does.
     InTurn,
     /// Its turn ended well.
     Done,
@@ -95,7 +100,7 @@ pub enum TaskEvent {
     Settled(Outcome),
 }
 
-/// What a turn of a teammate has come to, for whoever asked.
+/// What a turn has come to, for whoever asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskReport {
     /// How it ended.

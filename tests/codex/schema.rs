@@ -13,9 +13,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tieline::codex::protocol::{
-    AgentPhase, ApprovalPolicy, ClientInfo, Empty, InitializeCapabilities, InitializeParams,
-    InjectItemsParams, InjectedItem, Item, ItemStatus, Notification, NotificationBody, Personality,
-    Role, SandboxMode, ServerRequest, ServerRequestKind, SkillsExtraRootsSetParams,
+    AgentPhase, ApprovalPolicy, ClientInfo, CollaborationMode, CollaborationModeKind,
+    CollaborationSettings, Empty, InitializeCapabilities, InitializeParams, InjectItemsParams,
+    InjectedItem, Item, ItemStatus, Notification, NotificationBody, Personality, ReasoningSummary,
+    Role, SandboxMode, SandboxPolicy, ServerRequest, ServerRequestKind, SkillsExtraRootsSetParams,
     SkillsListParams, SortDirection, ThreadInfo, ThreadItemsListParams, ThreadNameSetParams,
     ThreadReadParams, ThreadRef, ThreadSettings, ThreadStatus, ThreadTurnsListParams, ToolAnswer,
     TurnInfo, TurnInterruptParams, TurnItemsView, TurnOverrides, TurnStartParams, TurnStatus,
@@ -210,6 +211,10 @@ fn inputs() -> Vec<UserInput> {
             name: "s".into(),
             path: "/s/SKILL.md".into(),
         },
+        UserInput::Mention {
+            name: "m".into(),
+            path: "app://m".into(),
+        },
     ]
 }
 
@@ -306,6 +311,23 @@ fn what_we_send_is_as_codex_wants_it() {
                 effort: Some("high".into()),
                 cwd: Some("/w".into()),
                 approval_policy: Some(ApprovalPolicy::Never),
+                sandbox_policy: Some(SandboxPolicy::WorkspaceWrite {
+                    writable_roots: vec!["/w".into()],
+                    network_access: false,
+                    exclude_tmpdir_env_var: true,
+                    exclude_slash_tmp: true,
+                }),
+                service_tier: Some(None),
+                personality: Some(Personality::Friendly),
+                summary: Some(ReasoningSummary::Detailed),
+                collaboration_mode: Some(CollaborationMode {
+                    mode: CollaborationModeKind::Plan,
+                    settings: CollaborationSettings {
+                        model: "m".into(),
+                        reasoning_effort: None,
+                        developer_instructions: Some(String::new()),
+                    },
+                }),
                 output_schema: Some(json!({})),
             },
         },

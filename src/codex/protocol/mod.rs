@@ -33,6 +33,7 @@ pub use thread::{
     ThreadResumeParams, ThreadSettings, ThreadStartParams, ThreadStatus,
 };
 pub use turn::{
-    CodexErrorInfo, InjectedItem, Role, TurnError, TurnInfo, TurnItemsView, TurnOverrides,
+    CodexErrorInfo, CollaborationMode, CollaborationModeKind, CollaborationSettings, InjectedItem,
+    ReasoningSummary, Role, SandboxPolicy, TurnError, TurnInfo, TurnItemsView, TurnOverrides,
     TurnStartParams, TurnStartResponse, TurnStatus, UserInput,
 };

@@ -169,6 +169,9 @@ pub struct ThreadOpened {
     /// The reasoning effort in effect.
     #[serde(default)]
     pub reasoning_effort: Option<String>,
+    /// The service tier in effect.
+    #[serde(default)]
+    pub service_tier: Option<String>,
 }
 
 /// A thread as codex describes it.

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::item::Item;
-use super::thread::ApprovalPolicy;
+use super::thread::{ApprovalPolicy, Personality};
 use crate::id::{ThreadId, TurnId};
 
 /// One part of what a turn is given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", deny_unknown_fields)]
 pub enum UserInput {
     /// Text. At most 1,048,576 characters over all parts of a turn.
     Text {
@@ -35,6 +35,95 @@ pub enum UserInput {
         /// Its `SKILL.md`.
         path: PathBuf,
     },
+    /// Something that the text speaks of.
+    Mention {
+        /// Its name.
+        name: String,
+        /// Where it is.
+        path: String,
+    },
+}
+
+/// What commands of a turn may touch, in every detail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+#[serde(deny_unknown_fields)]
+pub enum SandboxPolicy {
+    /// No sandbox.
+    DangerFullAccess,
+    /// Reads everything, writes nothing.
+    ReadOnly {
+        /// It may reach the network.
+        #[serde(default)]
+        network_access: bool,
+    },
+    /// Writes in the working directory, and where it says.
+    WorkspaceWrite {
+        /// Further directories to which it may write.
+        #[serde(default)]
+        writable_roots: Vec<PathBuf>,
+        /// It may reach the network.
+        #[serde(default)]
+        network_access: bool,
+        /// It may not write to what `TMPDIR` names.
+        #[serde(default)]
+        exclude_tmpdir_env_var: bool,
+        /// It may not write to `/tmp`.
+        #[serde(default)]
+        exclude_slash_tmp: bool,
+    },
+}
+
+/// How much the model says of its reasoning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReasoningSummary {
+    /// As the model likes.
+    Auto,
+    /// Little.
+    Concise,
+    /// Much.
+    Detailed,
+    /// Nothing.
+    None,
+}
+
+/// In what way the model works with whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollaborationMode {
+    /// The way.
+    pub mode: CollaborationModeKind,
+    /// What goes with it; takes the place of the turn's own.
+    pub settings: CollaborationSettings,
+}
+
+/// A way of working together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CollaborationModeKind {
+    /// It plans, and changes nothing.
+    Plan,
+    /// It does what it is told.
+    Default,
+}
+
+/// What goes with a way of working together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollaborationSettings {
+    /// The model.
+    pub model: String,
+    /// The reasoning effort; none takes away what was set.
+    #[serde(default)]
+    pub reasoning_effort: Option<String>,
+    /// What the model is told of the way; none: codex's own words, empty: nothing.
+    #[serde(default)]
+    pub developer_instructions: Option<String>,
 }
 
 /// What a turn may change for itself **and for later turns** of its thread.
@@ -53,6 +142,21 @@ pub struct TurnOverrides {
     /// When codex asks before it acts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval_policy: Option<ApprovalPolicy>,
+    /// What commands may touch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox_policy: Option<SandboxPolicy>,
+    /// The provider's service tier; the inner `None` takes away what was set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<Option<String>>,
+    /// The tone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub personality: Option<Personality>,
+    /// How much the model says of its reasoning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<ReasoningSummary>,
+    /// In what way the model works with whoever asks. Goes before model and effort.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collaboration_mode: Option<CollaborationMode>,
     /// A strict JSON schema of the answer; for this turn only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Value>,

@@ -29,6 +29,7 @@ pub struct Request {
     model: Option<String>,
     items: Vec<Value>,
     tools: Vec<String>,
+    settings: Value,
 }
 
 impl Request {
@@ -41,7 +42,7 @@ impl Request {
         if items.first().is_some_and(is_builtin_instructions) {
             items.remove(0);
         }
-        let tools = match body.get("tools") {
+        let tools = match body.get_mut("tools").map(Value::take) {
             Some(Value::Array(tools)) => tools.iter().filter_map(tool_name).collect(),
             _ => Vec::new(),
         };
@@ -55,7 +56,14 @@ impl Request {
             model: body["model"].as_str().map(str::to_owned),
             items,
             tools,
+            settings: body,
         }
+    }
+
+    /// Returns one of the settings of the request: whatever is neither input nor a tool, by its pointer,
+    /// `/reasoning/effort` for example.
+    pub fn setting(&self, pointer: &str) -> Option<&Value> {
+        self.settings.pointer(pointer)
     }
 
     /// Returns which request this is, counted from 1 over all threads.

@@ -119,10 +119,11 @@ impl Calls {
             .await?;
         let mut teammate = None;
         let mut origin = work.origin.clone();
-        if let Some(id) = lane.teammate {
+        let its_teammate = lane.owner.teammate();
+        if let Some(id) = its_teammate {
             let record = self.retried(|| self.ledger.teammate(id)).await?;
             let asker = match (&work.task, &record) {
-                (Some(task), _) => Some(task.asker.clone()),
+                (Some(task), _) => task.asker.clone(),
                 (None, Some(record)) => Some(record.asker.clone()),
                 (None, None) => None,
             };
@@ -146,7 +147,7 @@ impl Calls {
         let reply = Reply {
             channel: origin.channel.clone(),
             to: origin.conversation.clone(),
-            reply_to: match lane.teammate {
+            reply_to: match its_teammate {
                 None => work.messages.last().map(|last| last.message.id.clone()),
                 Some(_) => None,
             },

@@ -48,16 +48,18 @@ mod tests {
         let task = TaskRecord {
             id: TaskId::new(),
             lane: LaneId::new("flow/@a"),
-            asker: Asker {
+            asker: Some(Asker {
                 lane: LaneId::new("flow"),
                 origin: None,
-            },
+            }),
             is_woken: false,
             state: TaskState::Waiting,
             beginning: String::new(),
             given_at: SystemTime::UNIX_EPOCH,
             changed_at: SystemTime::UNIX_EPOCH,
             turn: None,
+            thread: None,
+            codex_turn: None,
         };
         let other = TaskId::new();
         let body = format!("</task>\n<task ref=\"{other}\">");

@@ -77,9 +77,11 @@ impl Lane {
             again: matches!(begin, Begin::Follow(_)) || open.continuations + open.resubmissions > 0,
         });
         let mut turn = match begin {
-            Begin::Start { input, client_id } => attached
-                .thread
-                .start_turn(input, &self.turn_options(client_id)),
+            Begin::Start { input, client_id } => {
+                let mut options = self.turn_options(client_id);
+                options.overrides = self.overrides(&work);
+                attached.thread.start_turn(input, &options)
+            }
             Begin::Follow(id) => attached
                 .thread
                 .attach(id, &self.turn_options(Some(open.key.to_string()))),
@@ -380,7 +382,10 @@ impl Lane {
                 self.compacted = Some(open.key);
                 return self.make_room(open, failure).await;
             }
-            TurnEnd::Failed(failure) if Self::is_kept(&open, &failure) => {
+            // A program is told, and decides by itself.
+            TurnEnd::Failed(failure)
+                if self.session.is_none() && Self::is_kept(&open, &failure) =>
+            {
                 return self.keep(&open, &failure).await;
             }
             TurnEnd::Failed(failure) => {
@@ -477,11 +482,10 @@ impl Lane {
         open: &OpenTurn,
         event: LedgerTurnEvent,
     ) -> Result<OpenTurn, StepError> {
-        Ok(self
-            .context
-            .ledger
-            .advance_turn(&self.id, open.key, event)
-            .await?)
+        let ledger = &self.context.ledger;
+        let advanced = ledger.advance_turn(&self.id, open.key, event).await?;
+        self.context.changes.tell();
+        Ok(advanced)
     }
 
     /// Waits until the supervisor has noticed that this lane's connection is gone.

@@ -20,7 +20,9 @@ impl Lane {
             Some(attached) => attached.child != session.child,
             None => self.new && self.context.settings.is_shared_lane(&self.id),
         };
-        loaded_elsewhere && record.had_turn && record.thread.is_some()
+        // A session is told of nothing, and finds out with its next turn.
+        let is_told = self.session.is_none();
+        loaded_elsewhere && is_told && record.had_turn && record.thread.is_some()
     }
 
     /// Loads the thread although nobody waits for it.
@@ -118,12 +120,12 @@ impl Lane {
         let (thread, is_new) = match resumed {
             Some(thread) => (thread, false),
             None => {
-                let (set, reach) = match &self.teammate {
-                    Some(_) => (Set::Teammate, Reach::default()),
-                    None if context.settings.config.has_teammates() => {
+                let (set, reach) = match record.owner {
+                    Owner::Teammate(_) | Owner::Session(_) => (Set::Teammate, Reach::default()),
+                    Owner::Chat if context.settings.config.has_teammates() => {
                         (Set::Dispatching, self.reach())
                     }
-                    None => (Set::Chat, self.reach()),
+                    Owner::Chat => (Set::Chat, self.reach()),
                 };
                 let settings = ThreadSettings {
                     dynamic_tools: set.declaration(),
@@ -137,8 +139,11 @@ impl Lane {
                 (thread, true)
             }
         };
-        let observed = Observed::of(thread.opened());
-        context.observed.send_replace(Some(observed));
+        // A session may have less than the dispatcher.
+        if self.session.is_none() {
+            let observed = Observed::of(thread.opened());
+            context.observed.send_replace(Some(observed));
+        }
         info!(thread = %thread.id(), is_new, "thread loaded");
         self.events.thread(thread.id()).emit(if is_new {
             Event::ThreadStarted
@@ -239,6 +244,11 @@ impl Lane {
             ),
             _ => failure.to_failure().message,
         };
+        if let Some(session) = &self.session {
+            let session = &session.record;
+            self.lose_session(session, record, refusal, reason).await?;
+            return Ok(false);
+        }
         self.events.thread(thread).emit(Event::ThreadLost {
             reason: reason.clone(),
         });

@@ -153,9 +153,9 @@ pub(in crate::dispatcher) async fn tell_of_trouble(
     record: &LaneRecord,
     kind: FailureKind,
 ) -> Result<(), LedgerError> {
-    let notices = match record.teammate {
-        Some(_) => Vec::new(),
-        None => waiting::origins(&context.ledger, record)
+    let notices = match record.owner {
+        Owner::Teammate(_) | Owner::Session(_) => Vec::new(),
+        Owner::Chat => waiting::origins(&context.ledger, record)
             .await?
             .into_iter()
             .map(|origin| {

@@ -86,7 +86,7 @@ impl Lane {
             }
             self.blind = is_blind.then_some(open.key);
         }
-        let policy = if work.is_trigger {
+        let policy = if work.is_trigger || self.session.is_some() {
             // There is nobody to ask.
             OnInterrupted::Continue
         } else {
@@ -131,6 +131,7 @@ impl Lane {
             // That it failed is why it was kept, and now it is time.
             Step::Fail(failure)
                 if open.stop.is_none()
+                    && self.session.is_none()
                     && (Self::is_kept(&open, &failure) || self.trouble.is_some()) =>
             {
                 return self.try_again(open, work).await;
@@ -227,8 +228,24 @@ impl Lane {
         work: &Work,
         found: Trace,
     ) -> Result<Trace, StepError> {
-        let is_there = |text: &str| work.is_in(text, open.key);
-        Ok(match self.search_rollout(attached, is_there).await {
+        let searched = match &work.request {
+            Some(request) => {
+                let marks = request.marks();
+                let is_there = |texts: &[&str]| marks.are_in(texts);
+                match self.rollout(attached).await {
+                    Ok(Some(path)) => {
+                        rollout::search_after(&path, open.after.as_ref(), is_there).await
+                    }
+                    Ok(None) => RolloutSearch::NoFile,
+                    Err(failure) => RolloutSearch::Unreadable(failure),
+                }
+            }
+            None => {
+                let is_there = |text: &str| work.is_in(text, open.key);
+                self.search_rollout(attached, is_there).await
+            }
+        };
+        Ok(match searched {
             RolloutSearch::Found => found,
             RolloutSearch::Absent | RolloutSearch::NoFile => Trace::Absent,
             RolloutSearch::Unreadable(failure) => {

@@ -163,6 +163,8 @@ impl Lane {
                 .await?
                 .into_iter()
                 .collect(),
+            // It is looked up.
+            _ if self.session.is_some() => Vec::new(),
             // It goes on by itself, and nobody has written.
             Some(_) if work.messages.is_empty() => Vec::new(),
             Some(_) | None => self.posts(&work, &outcome, told),
@@ -186,6 +188,7 @@ impl Lane {
             is_given_back,
         };
         self.tell_settled(open, &work, &settled);
+        self.context.changes.tell();
         self.show(&work.messages, &status);
         Ok(())
     }

@@ -102,6 +102,9 @@ impl Lane {
     /// Returns how the lane's thread is set up, given in full at each start and resume.
     pub(super) async fn thread_settings(&self) -> Result<ThreadSettings, StepError> {
         let settings = &self.context.settings;
+        if let Some(session) = &self.session {
+            return Ok(self.session_settings(session));
+        }
         let Some(teammate) = &self.teammate else {
             return Ok(ThreadSettings {
                 model: self.model().or(settings.thread.model.clone()),
@@ -158,6 +161,9 @@ impl Lane {
     /// Sees to it that the place is there where the lane's commands run. Says what is wrong with it
     /// otherwise.
     pub(super) async fn workspace_problem(&self) -> Option<String> {
+        if let Some(session) = &self.session {
+            return self.session_problem(session, None).await;
+        }
         let teammate = self.teammate.as_ref()?;
         if let Some((worktree, _)) = worktree_of(&teammate.workspace)
             && let Err(failure) = worktree::make(&worktree).await
@@ -216,6 +222,9 @@ impl Lane {
         work: Work,
         begins_anew: bool,
     ) -> Result<Next, StepError> {
+        if self.session.is_some() {
+            return self.submit_turn(open, work).await;
+        }
         let Some(task) = &work.task else {
             let reason = "the ledger has lost what was to be done".to_owned();
             self.settle_unclear(&open, reason).await?;
@@ -247,6 +256,9 @@ impl Lane {
         outcome: &Outcome,
         told: Told<'_>,
     ) -> Option<TaskReport> {
+        if self.session.is_some() {
+            return Some(session::result(outcome, told));
+        }
         self.teammate.as_ref()?;
         let (status, body) = match (outcome, told) {
             (Outcome::Answered, Told::Answer(text)) => (CompletionStatus::Ok, text.to_owned()),
@@ -281,12 +293,12 @@ impl Lane {
         open: &OpenTurn,
         outcome: &Outcome,
     ) -> Result<Option<NewPost>, StepError> {
-        let Some(task) = &work.task else {
+        let Some(asker) = work.task.as_ref().and_then(|task| task.asker.as_ref()) else {
             return Ok(None);
         };
         // Conversations may share a lane: whoever has asked in another one has not stopped it.
         let is_asked_for = open.stop.as_ref().is_some_and(|stop| {
-            stop.by.as_ref() == Some(&task.asker.lane) && stop.origin == task.asker.origin
+            stop.by.as_ref() == Some(&asker.lane) && stop.origin == asker.origin
         });
         if !self.context.settings.config.teammates.announce || is_asked_for {
             return Ok(None);
@@ -294,7 +306,7 @@ impl Lane {
         let took = SystemTime::now().duration_since(open.opened_at);
         let took = took.unwrap_or_default();
         let say = |language| words::teammate_done(&teammate.name, outcome, took, language);
-        Ok(self.tell_people(&task.asker, say).await?)
+        Ok(self.tell_people(asker, say).await?)
     }
 
     /// Makes the post that tells those for whom somebody has asked.

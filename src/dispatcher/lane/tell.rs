@@ -95,9 +95,10 @@ impl Lane {
     /// Returns the handle that tells of a turn.
     pub(super) fn events_of(&self, open: &OpenTurn) -> Events {
         let events = self.events.turn(open.key);
-        let events = match &self.teammate {
-            Some(teammate) => events.teammate(&teammate.name),
-            None => events,
+        let events = match (&self.teammate, &self.session) {
+            (Some(teammate), _) => events.teammate(&teammate.name),
+            (None, Some(session)) => events.session(session.record.id),
+            (None, None) => events,
         };
         match &self.attached {
             Some(attached) => events.thread(attached.thread.id()),

@@ -468,7 +468,7 @@ mod tests {
             orders: 0,
             model: None,
             renewed: false,
-            teammate: None,
+            owner: Owner::Chat,
             hold: hold.map(|seconds| Hold {
                 failures: 1,
                 until: SystemTime::now() + Duration::from_secs(seconds),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ledger::{CompletionRecord, Origin, TaskRecord};
+use crate::sessions::TurnRequest;
 
 /// What a turn is about: messages, a task, or completions and messages that joined them.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +13,8 @@ pub(in crate::dispatcher) struct Work {
     pub(super) completions: Vec<CompletionRecord>,
     /// What it does, on the lane of a teammate.
     pub(in crate::dispatcher) task: Option<TaskRecord>,
+    /// What codex is given for it, on the lane of a session.
+    pub(super) request: Option<TurnRequest>,
     /// It was begun for completions.
     pub(super) is_trigger: bool,
     /// The conversation that hears of it, if there is one.
@@ -26,6 +29,7 @@ impl Work {
             messages,
             completions: Vec::new(),
             task: None,
+            request: None,
             is_trigger: false,
         }
     }
@@ -63,7 +67,12 @@ impl Work {
             Some(id) => ledger.task(id).await?,
             None => None,
         };
+        let request = match &task {
+            Some(task) if task.asker.is_none() => request(ledger, task).await?,
+            Some(_) | None => None,
+        };
         let mut work = Self {
+            request,
             is_trigger: !open.completions.is_empty(),
             completions,
             task,
@@ -95,6 +104,19 @@ impl Work {
                 .iter()
                 .any(|message| is_rendering(text, message))
     }
+}
+
+/// Returns what a turn of a session is, unless the disk has lost it.
+async fn request(ledger: &Ledger, task: &TaskRecord) -> Result<Option<TurnRequest>, LedgerError> {
+    let read = match ledger.task_text(task.id).await {
+        Ok(text) => TurnRequest::read(&text).map_err(|error| error.to_string()),
+        Err(failure @ LedgerError::Damaged { .. }) => Err(failure.to_string()),
+        Err(failure) => return Err(failure),
+    };
+    if let Err(reason) = &read {
+        error!(task = %task.id, reason, "a turn is lost");
+    }
+    Ok(read.ok())
 }
 
 /// Returns where a message came from.

@@ -374,6 +374,11 @@ pub(in crate::intake) fn not_ordered(refusal: OrderRefusal, language: Language) 
         (OrderRefusal::Teammate, Language::English) => {
             "Nothing was done: this is the thread of a teammate.".to_owned()
         }
+        // No chat has such a lane.
+        (OrderRefusal::Session, Language::English) => {
+            "Nothing was done: this is the conversation of a program.".to_owned()
+        }
+        (OrderRefusal::Session, Language::Chinese) => "什么都没有做：这是程序的会话。".to_owned(),
         (OrderRefusal::Teammate, Language::Chinese) => "什么都没有做：这是队友的会话。".to_owned(),
     }
 }

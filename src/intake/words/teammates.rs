@@ -47,13 +47,13 @@ impl Viewer {
     }
 
     /// Returns whether somebody may know what was asked for.
-    fn may_know(&self, asker: &Asker) -> bool {
+    fn may_know(&self, asker: Option<&Asker>) -> bool {
         self.is_admin
-            || match &asker.origin {
+            || asker.is_some_and(|asker| match &asker.origin {
                 Some(origin) => self.may_read(origin),
                 // On the machine, for a conversation that is told what came of it.
                 None => asker.lane == self.lane,
-            }
+            })
     }
 }
 
@@ -133,7 +133,10 @@ fn line(teammate: &Teammate, viewer: &Viewer, now: SystemTime, language: Languag
     let task = teammate.task.as_ref();
     // Results wake it for whoever has given it the newest task.
     let begun = task.filter(|task| task.state == TaskState::InTurn);
-    let doer = begun.map_or(&teammate.record.asker, |task| &task.asker);
+    let doer = match begun {
+        Some(task) => task.asker.as_ref(),
+        None => Some(&teammate.record.asker),
+    };
     let task = task.map(|task| quoted(task, viewer, language));
     let task = task.unwrap_or_default();
     let say = |en: String, zh: String| match language {
@@ -244,7 +247,7 @@ fn result(task: &TaskDetails, viewer: &Viewer, now: SystemTime, language: Langua
         ),
     };
     match report {
-        Some(_) if !viewer.may_know(&record.asker) => {}
+        Some(_) if !viewer.may_know(record.asker.as_ref()) => {}
         Some(TaskReport {
             status: CompletionStatus::Ok | CompletionStatus::Failed,
             body,
@@ -261,7 +264,7 @@ fn result(task: &TaskDetails, viewer: &Viewer, now: SystemTime, language: Langua
 
 fn quoted(task: &TaskRecord, viewer: &Viewer, language: Language) -> String {
     match (task.is_woken, language) {
-        _ if !viewer.may_know(&task.asker) => match language {
+        _ if !viewer.may_know(task.asker.as_ref()) => match language {
             Language::English => "(asked for in another conversation)".to_owned(),
             Language::Chinese => "（在其他对话中交办）".to_owned(),
         },

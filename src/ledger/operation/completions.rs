@@ -15,6 +15,7 @@ use crate::ledger::lane::{OpenTurn, Origin};
 use crate::ledger::message::Outcome;
 use crate::ledger::operation::body::Body;
 use crate::ledger::operation::lanes::StoredLane;
+use crate::ledger::session::SessionError;
 use crate::ledger::spool::{SpoolName, SpoolOwner};
 use crate::ledger::teammate::RosterError;
 use crate::ledger::time;
@@ -89,6 +90,9 @@ impl Transaction<'_> {
         {
             let name = teammate.name;
             return Err(RosterError::Closed { name }.into());
+        }
+        if let Some(id) = lane.session {
+            return Err(SessionError::NotTold { id }.into());
         }
         lane.arrived += 1;
         let body = Body::keep(self, SpoolOwner::Completion(id), &new.body)?;

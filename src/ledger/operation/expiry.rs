@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CompletionId, MessageId, OutboxId, RunId, TeammateId};
+use crate::id::{CompletionId, MessageId, OutboxId, RunId, SessionId, TeammateId};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Class, Key, Table};
 use crate::ledger::operation::messages::Seen;
@@ -44,6 +44,9 @@ pub struct Expired {
     /// Runs that are over.
     #[serde(default)]
     pub runs: u64,
+    /// Sessions that were closed, or had failed.
+    #[serde(default)]
+    pub sessions: u64,
 }
 
 impl Expired {
@@ -59,6 +62,7 @@ impl Expired {
         self.approvals += other.approvals;
         self.orders += other.orders;
         self.runs += other.runs;
+        self.sessions += other.sessions;
     }
 }
 
@@ -101,6 +105,7 @@ impl Transaction<'_> {
             expired.approvals += 1;
         }
         let orders = self.due_expiries(Class::Keyed, horizon.ordered, STEP)?;
+        let sessions = self.due_expiries(Class::Session, horizon.conversations, STEP)?;
         for key in &messages {
             self.expire_message(key, &mut expired)?;
         }
@@ -132,6 +137,10 @@ impl Transaction<'_> {
         for key in &orders {
             self.expire_keyed(key, &mut expired);
         }
+        for key in &sessions {
+            let id = SessionId::from_bytes(id_bytes(key)?);
+            self.expire_session(id, horizon.now, &mut expired)?;
+        }
         self.expire_marks(horizon.conversations)?;
         let more = [
             messages,
@@ -143,6 +152,7 @@ impl Transaction<'_> {
             teammates,
             approvals,
             orders,
+            sessions,
             turns,
             runs,
         ]
@@ -316,6 +326,9 @@ pub(in crate::ledger) fn is_named(
         SpoolOwner::Outcome(id) => transaction
             .stored_outcome(id)?
             .and_then(super::runs::StoredOutcome::file),
+        SpoolOwner::Session(id) => transaction
+            .stored_session(id)?
+            .and_then(super::sessions::StoredSession::file),
     };
     Ok(named.as_ref() == Some(name))
 }

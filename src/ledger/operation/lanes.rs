@@ -4,13 +4,13 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DispatcherId, LaneId, TeammateId, ThreadId};
+use crate::id::{DispatcherId, LaneId, SessionId, TeammateId, ThreadId, TurnId};
 use crate::ledger::completion::Hold;
 use crate::ledger::dispatcher::DispatcherRecord;
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Key, Table};
 use crate::ledger::lane::{
-    LaneRecord, LostThread, MAX_REMEMBERED, OpenTurn, Origin, Reach, SettledTurn,
+    LaneRecord, LostThread, MAX_REMEMBERED, OpenTurn, Origin, Owner, Reach, SettledTurn,
 };
 use crate::ledger::operation::messages::StoredMessage;
 use crate::ledger::order::LaneModel;
@@ -54,6 +54,12 @@ pub(super) struct StoredLane {
     /// Whose lane it is, if it is a teammate's.
     #[serde(default)]
     pub(super) teammate: Option<TeammateId>,
+    /// Whose lane it is, if it is a session's.
+    #[serde(default)]
+    pub(super) session: Option<SessionId>,
+    /// The newest turn of a thread that somebody else had begun: what came before is not ours.
+    #[serde(default)]
+    pub(super) before: Option<TurnId>,
     #[serde(default)]
     pub(super) hold: Option<Hold>,
     pub(super) last_from: Option<Origin>,
@@ -121,9 +127,9 @@ impl Transaction<'_> {
     ) -> Result<(), LedgerError> {
         let mut lane = self.known_lane(lane)?;
         if let Some(before) = lane.thread.replace(thread.clone()) {
-            self.remove(Table::Threads, key::thread(&before)?);
+            self.let_go(&lane.id, &before)?;
         }
-        self.put("thread", Table::Threads, key::thread(&thread)?, &lane.id)?;
+        self.note_thread(&lane.id, &thread)?;
         lane.had_turn = false;
         lane.reach = reach;
         self.put_lane(&lane)
@@ -153,7 +159,7 @@ impl Transaction<'_> {
             lane.had_turn = false;
             lane.reach = Reach::default();
             lane.renewed = false;
-            self.remove(Table::Threads, key::thread(&lost.thread)?);
+            self.let_go(&lane.id, &lost.thread)?;
         }
         self.forget_thread(&lane.id, &lost.thread)?;
         let number = self.state.take_number();
@@ -184,8 +190,7 @@ impl Transaction<'_> {
         dispatcher: &DispatcherId,
         thread: &ThreadId,
     ) -> Result<Option<LaneRecord>, LedgerError> {
-        let lane: Option<LaneId> = self.get("thread", Table::Threads, &key::thread(thread)?)?;
-        let Some(lane) = lane else {
+        let Some(lane) = self.holder(thread)? else {
             return Ok(None);
         };
         let lane = self.lane(&lane)?;
@@ -243,6 +248,8 @@ impl Transaction<'_> {
             model: None,
             renewed: false,
             teammate: None,
+            session: None,
+            before: None,
             hold: None,
             last_from: None,
             used_at: time::now(),
@@ -268,10 +275,32 @@ impl Transaction<'_> {
         self.forget_threads(lane)?;
         self.remove(Table::Troubles, key.clone());
         if let Some(thread) = &stored.thread {
-            self.remove(Table::Threads, key::thread(thread)?);
+            self.let_go(lane, thread)?;
         }
         self.remove(Table::Lanes, key);
         Ok(())
+    }
+
+    /// Notes that a thread is that of a lane no longer. Another one may have it by now.
+    pub(super) fn let_go(&mut self, lane: &LaneId, thread: &ThreadId) -> Result<(), LedgerError> {
+        if self.holder(thread)?.as_ref() == Some(lane) {
+            self.remove(Table::Threads, key::thread(thread)?);
+        }
+        Ok(())
+    }
+
+    /// Returns the lane that has a thread.
+    pub(super) fn holder(&mut self, thread: &ThreadId) -> Result<Option<LaneId>, LedgerError> {
+        self.get("thread", Table::Threads, &key::thread(thread)?)
+    }
+
+    /// Notes that a lane has a thread.
+    pub(super) fn note_thread(
+        &mut self,
+        lane: &LaneId,
+        thread: &ThreadId,
+    ) -> Result<(), LedgerError> {
+        self.put("thread", Table::Threads, key::thread(thread)?, lane)
     }
 
     /// Takes a message out of its lane's queue. The caller stores both.
@@ -321,7 +350,11 @@ impl Transaction<'_> {
             orders: lane.orders,
             model: lane.model,
             renewed: lane.renewed,
-            teammate: lane.teammate,
+            owner: match (lane.session, lane.teammate) {
+                (Some(id), _) => Owner::Session(id),
+                (None, Some(id)) => Owner::Teammate(id),
+                (None, None) => Owner::Chat,
+            },
             hold: lane.hold,
             trouble,
             last_from: lane.last_from,

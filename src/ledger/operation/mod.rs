@@ -18,6 +18,7 @@ mod outbox;
 mod pairings;
 mod restarts;
 mod runs;
+mod sessions;
 mod stories;
 mod tasks;
 mod teammates;

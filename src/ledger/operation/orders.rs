@@ -33,6 +33,9 @@ impl Transaction<'_> {
         if lane.teammate.is_some() {
             return Ok(Err(OrderRefusal::Teammate));
         }
+        if lane.session.is_some() {
+            return Ok(Err(OrderRefusal::Session));
+        }
         if lane.orders >= MAX_ORDERS {
             return Ok(Err(OrderRefusal::TooMany));
         }
@@ -229,7 +232,11 @@ impl Transaction<'_> {
         lane: &mut StoredLane,
         turn: &OpenTurn,
     ) -> Result<(), LedgerError> {
-        let Some(thread) = lane.thread.clone().filter(|_| lane.teammate.is_none()) else {
+        let Some(thread) = lane
+            .thread
+            .clone()
+            .filter(|_| lane.teammate.is_none() && lane.session.is_none())
+        else {
             return Ok(());
         };
         let now = time::now();

@@ -1,10 +1,11 @@
-//! Tasks: given to a teammate, done one by one, each reported to whoever asked.
+//! Tasks: given to a lane, done one by one. Those of a teammate are reported to whoever asked; those of
+//! a session are its turns, and are looked up.
 
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{LaneId, TaskId, TeammateId, TurnKey};
+use crate::id::{LaneId, TaskId, TeammateId, ThreadId, TurnId, TurnKey};
 use crate::ledger::completion::{CompletionStatus, NewCompletion};
 use crate::ledger::error::LedgerError;
 use crate::ledger::key::{self, Table};
@@ -14,6 +15,7 @@ use crate::ledger::operation::body::Body;
 use crate::ledger::operation::expiry::Expired;
 use crate::ledger::operation::lanes::StoredLane;
 use crate::ledger::operation::teammates::StoredTeammate;
+use crate::ledger::session::MAX_REMEMBERED_TURNS;
 use crate::ledger::spool::{SpoolName, SpoolOwner};
 use crate::ledger::task::{
     Asker, MAX_REMEMBERED_TASKS, NewTask, TEAMMATE_PREFIX, TaskEvent, TaskRecord, TaskReport,
@@ -31,18 +33,22 @@ const NOT_BEGUN: &str = "It was stopped before it began.";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct StoredTask {
     id: TaskId,
-    lane: LaneId,
+    pub(super) lane: LaneId,
     /// What orders it among those of its lane.
     number: u64,
-    asker: Asker,
+    asker: Option<Asker>,
     is_woken: bool,
-    state: TaskState,
+    pub(super) state: TaskState,
     beginning: String,
     #[serde(with = "time::millis")]
     given_at: SystemTime,
     #[serde(with = "time::millis")]
     changed_at: SystemTime,
     turn: Option<TurnKey>,
+    #[serde(default)]
+    thread: Option<ThreadId>,
+    #[serde(default)]
+    codex_turn: Option<TurnId>,
     text: Body<String>,
 }
 
@@ -65,6 +71,8 @@ impl StoredTask {
             given_at: self.given_at,
             changed_at: self.changed_at,
             turn: self.turn,
+            thread: self.thread,
+            codex_turn: self.codex_turn,
         }
     }
 
@@ -154,12 +162,24 @@ impl Transaction<'_> {
         lane.used_at = time::now();
         self.put_lane(&lane)?;
         teammate.asker = new.asker.clone();
-        self.add_task(&lane.id, new.asker, &new.text, TaskState::Waiting, None)?;
+        self.add_task(&lane.id, Some(new.asker), (&new.text, &new.text), None)?;
         Ok(())
     }
 
-    /// Settles what the open turn of a teammate's lane was about, and reports it to whoever asked,
-    /// unless that is who has stopped it. Returns the lane that is told. The caller has stored the lane.
+    /// Adds a turn to those that wait for a session's lane. The caller stores the lane.
+    pub(super) fn add_turn(
+        &mut self,
+        lane: &LaneId,
+        text: &str,
+        beginning: &str,
+    ) -> Result<TaskRecord, LedgerError> {
+        let task = self.add_task(lane, None, (text, beginning), None)?;
+        Ok(task.into_record())
+    }
+
+    /// Settles what the open turn of a lane was about, keeps what came of it, and reports it to whoever
+    /// asked, unless that is who has stopped it. Returns the lane that is told. The caller has stored the
+    /// lane.
     pub(super) fn settle_task(
         &mut self,
         lane: &StoredLane,
@@ -169,23 +189,23 @@ impl Transaction<'_> {
     ) -> Result<Option<LaneId>, LedgerError> {
         let mut asker = None;
         if let Some(id) = turn.task
-            && let Some(task) = self.stored_task(id)?
+            && let Some(mut task) = self.stored_task(id)?
         {
-            asker = Some(task.asker.clone());
+            asker = task.asker.clone();
+            task.thread = lane.thread.clone();
+            task.codex_turn = turn.codex_turn.clone();
             self.move_task(task, TaskEvent::Settled(outcome.clone()))?;
         }
         let Some(report) = report else {
             return Ok(None);
         };
-        let Some(mut teammate) = self.teammate_of(lane.teammate)? else {
-            return Ok(None);
-        };
-        let asker = asker.unwrap_or_else(|| teammate.asker.clone());
+        let teammate = self.teammate_of(lane.teammate)?;
+        let asker = asker.or_else(|| teammate.as_ref().map(|it| it.asker.clone()));
         let about = match turn.task {
             Some(task) => task,
             None => {
-                let state = outcome.clone().into();
-                self.add_task(&lane.id, asker.clone(), "", state, Some(turn.key))?
+                let woken = Some((outcome.clone().into(), turn.key));
+                self.add_task(&lane.id, asker.clone(), ("", ""), woken)?.id
             }
         };
         let result = StoredResult {
@@ -193,7 +213,14 @@ impl Transaction<'_> {
             body: Body::keep(self, SpoolOwner::Result(about), &report.body)?,
         };
         self.put("result", Table::Results, key::task(about), &result)?;
-        self.forget_tasks(&lane.id, MAX_REMEMBERED_TASKS, &mut Expired::default())?;
+        let remembered = match lane.session {
+            Some(_) => MAX_REMEMBERED_TURNS,
+            None => MAX_REMEMBERED_TASKS,
+        };
+        self.forget_tasks(&lane.id, remembered, &mut Expired::default())?;
+        let (Some(mut teammate), Some(asker)) = (teammate, asker) else {
+            return Ok(None);
+        };
         let stopped_by = turn.stop.as_ref().map(|stop| &stop.by);
         if stopped_by == Some(&Some(asker.lane.clone())) {
             return Ok(None);
@@ -225,7 +252,9 @@ impl Transaction<'_> {
             halted.waiting += 1;
             let asker = task.asker.clone();
             self.move_task(task, TaskEvent::Withdrawn)?;
-            if by.as_ref() != Some(&asker.lane) {
+            if let Some(asker) = asker
+                && by.as_ref() != Some(&asker.lane)
+            {
                 told.push(asker.lane.clone());
                 let report = TaskReport {
                     status: CompletionStatus::Stopped,
@@ -243,6 +272,21 @@ impl Transaction<'_> {
             })?;
         }
         Ok((told, halted))
+    }
+
+    /// Withdraws what waits for a lane of which nobody is told. Returns how much that was.
+    pub(super) fn withdraw_tasks(&mut self, lane: &LaneId) -> Result<usize, LedgerError> {
+        let mut lane = self.known_lane(lane)?;
+        lane.assigned = 0;
+        self.put_lane(&lane)?;
+        let mut withdrawn = 0;
+        for task in self.stored_tasks(&lane.id)? {
+            if task.state == TaskState::Waiting {
+                self.move_task(task, TaskEvent::Withdrawn)?;
+                withdrawn += 1;
+            }
+        }
+        Ok(withdrawn)
     }
 
     /// Forgets the oldest settled tasks of a lane but for `keep` of them.
@@ -288,14 +332,15 @@ impl Transaction<'_> {
         self.get("result", Table::Results, &key::task(id))
     }
 
+    /// Adds a task with its text and the beginning that is shown of it: one that waits, or one that
+    /// nobody gave and that is over.
     fn add_task(
         &mut self,
         lane: &LaneId,
-        asker: Asker,
-        text: &str,
-        state: TaskState,
-        turn: Option<TurnKey>,
-    ) -> Result<TaskId, LedgerError> {
+        asker: Option<Asker>,
+        (text, beginning): (&str, &str),
+        woken: Option<(TaskState, TurnKey)>,
+    ) -> Result<StoredTask, LedgerError> {
         let (id, now) = (TaskId::new(), time::now());
         let number = self.state.take_number();
         let assigned = key::in_lane(lane, number)?;
@@ -305,16 +350,18 @@ impl Transaction<'_> {
             lane: lane.clone(),
             number,
             asker,
-            is_woken: turn.is_some(),
-            state,
-            beginning: cut_reason(text),
+            is_woken: woken.is_some(),
+            beginning: cut_reason(beginning),
             given_at: now,
             changed_at: now,
-            turn,
+            turn: woken.as_ref().map(|(_, turn)| *turn),
+            thread: None,
+            codex_turn: None,
+            state: woken.map_or(TaskState::Waiting, |(state, _)| state),
             text: Body::keep(self, SpoolOwner::Task(id), &text.to_owned())?,
         };
         self.put("task", Table::Tasks, key::task(id), &task)?;
-        Ok(id)
+        Ok(task)
     }
 
     /// Reports a result of a teammate. The caller stores the teammate.
@@ -364,7 +411,12 @@ impl Transaction<'_> {
         self.stored_task(id)?.ok_or(LedgerError::UnknownTask(id))
     }
 
-    fn move_task(&mut self, mut task: StoredTask, event: TaskEvent) -> Result<(), LedgerError> {
+    /// Moves a task to its next state.
+    pub(super) fn move_task(
+        &mut self,
+        mut task: StoredTask,
+        event: TaskEvent,
+    ) -> Result<(), LedgerError> {
         task.state = task.state.on(event)?;
         task.changed_at = time::now();
         self.put("task", Table::Tasks, key::task(task.id), &task)

@@ -55,7 +55,8 @@ impl Transaction<'_> {
             });
         }
         let now = time::now();
-        let after = lane.last.as_ref().and_then(|last| last.codex_turn.clone());
+        let settled = lane.last.as_ref().and_then(|last| last.codex_turn.clone());
+        let after = settled.or_else(|| lane.before.clone());
         let mut turn = OpenTurn::new(key, after, now);
         take(self, &mut lane, &mut turn)?;
         lane.used_at = now;

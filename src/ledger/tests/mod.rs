@@ -11,6 +11,7 @@ mod opening;
 mod orders;
 mod power;
 mod runs;
+mod sessions;
 mod store;
 mod teammates;
 mod transitions;

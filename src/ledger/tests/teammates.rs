@@ -12,8 +12,8 @@ use crate::ledger::teammate::MAX_CLOSED;
 use crate::ledger::{
     Asker, CompletionRecord, CompletionState, CompletionStatus, Halt, Halted, Hold, Ledger,
     LedgerError, LedgerSettings, LedgerThread, MAX_WAITING_TASKS, NewCall, NewCompletion, NewTask,
-    NewTeammate, Order, Origin, Outcome, Reach, Return, RosterError, Stop, TaskReport, TaskState,
-    TeammateRecord, Workspace, WorktreeFate,
+    NewTeammate, Order, Origin, Outcome, Owner, Reach, Return, RosterError, Stop, TaskReport,
+    TaskState, TeammateRecord, Workspace, WorktreeFate,
 };
 
 struct Fixture {
@@ -243,8 +243,8 @@ async fn a_task_becomes_a_turn_and_its_result_a_completion_also_for_the_next_pro
     let known = it.ledger.teammate_named(&flow(), "reviewer").await.unwrap();
     let known = known.unwrap();
     assert_eq!(
-        (record.teammate, record.assigned, record.inputs()),
-        (Some(known.id), 1, 1)
+        (record.owner, record.assigned, record.inputs()),
+        (Owner::Teammate(known.id), 1, 1)
     );
     assert_eq!(record.last_from, None, "people do not hear from its lane");
     let (turn, id) = it.begin("reviewer").await;

@@ -24,16 +24,18 @@ fn task(beginning: &str, state: TaskState, changed: u64) -> TaskRecord {
     TaskRecord {
         id: TaskId::new(),
         lane: LaneId::new("flow/@a"),
-        asker: Asker {
+        asker: Some(Asker {
             lane: reader(),
             origin: None,
-        },
+        }),
         is_woken: false,
         state,
         beginning: beginning.to_owned(),
         given_at: ago(7_200),
         changed_at: ago(changed),
         turn: None,
+        thread: None,
+        codex_turn: None,
     }
 }
 

@@ -83,6 +83,7 @@ impl Bench {
             loading: Semaphore::new(1),
             turns: Arc::new(Semaphore::new(1)),
             doing: WhatTheyDo::default(),
+            changes: crate::sessions::Changes::new(),
             wakes: Arc::default(),
             observed: tokio::sync::watch::channel(None).0,
             events: crate::events::Events::none(),

@@ -62,7 +62,11 @@ fn every_text_is_there_in_both_languages_and_mixes_none() {
         };
         assert_speaks_both(|language| misused(misuse, language));
     }
-    for refusal in [OrderRefusal::TooMany, OrderRefusal::Teammate] {
+    for refusal in [
+        OrderRefusal::TooMany,
+        OrderRefusal::Teammate,
+        OrderRefusal::Session,
+    ] {
         assert_speaks_both(|language| not_ordered(refusal, language));
     }
     for (name, is_chosen) in [(Some("o9"), true), (Some("o9"), false), (None, false)] {

@@ -51,13 +51,15 @@ fn task(text: &str, state: TaskState, seconds: u64) -> TaskRecord {
     TaskRecord {
         id: TaskId::new(),
         lane: LaneId::new("flow/@x"),
-        asker: asker(),
+        asker: Some(asker()),
         is_woken: false,
         state,
         beginning: text.to_owned(),
         given_at: ago(seconds + 5),
         changed_at: ago(seconds),
         turn: None,
+        thread: None,
+        codex_turn: None,
     }
 }
 
@@ -306,11 +308,11 @@ fn what_was_asked_for_in_another_chat_is_told_to_nobody_but_administrators() {
             at: ago(1),
         });
         let begun = TaskRecord {
-            asker: asker.clone(),
+            asker: Some(asker.clone()),
             ..task("do SECRET", TaskState::InTurn, 5)
         };
         let over = TaskRecord {
-            asker: asker.clone(),
+            asker: Some(asker.clone()),
             ..task("try SECRET", TaskState::Done, 9)
         };
         let mut at_work = Teammate {
@@ -359,7 +361,7 @@ fn what_was_asked_for_in_another_chat_is_told_to_nobody_but_administrators() {
 #[test]
 fn of_what_was_asked_for_elsewhere_the_state_is_told() {
     let elsewhere = |state, seconds| TaskRecord {
-        asker: asked_in("team", "C2"),
+        asker: Some(asked_in("team", "C2")),
         ..task("never told", state, seconds)
     };
     let report = Some((CompletionStatus::Ok, "never told"));
