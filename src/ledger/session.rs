@@ -142,7 +142,8 @@ impl Effective {
     /// Returns it with names that a record has room for.
     pub(super) fn cut(self) -> Self {
         let cut = |mut name: String| {
-            name.truncate(name.floor_char_boundary(MAX_NAME));
+            let end = (0..=MAX_NAME.min(name.len())).rfind(|at| name.is_char_boundary(*at));
+            name.truncate(end.unwrap_or_default());
             name
         };
         Self {

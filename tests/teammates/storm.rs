@@ -125,7 +125,7 @@ async fn write(client: Client, writer: usize, mut random: Random) -> Given {
                 }
                 Err(ClientError::NotRunning { .. } | ClientError::Connect { .. }) => {}
                 Err(ClientError::Broken { .. } | ClientError::Slow { .. }) => {
-                    given.unclear.push(text)
+                    given.unclear.push(text);
                 }
                 // It has enough to do, or the daemon is about to end.
                 Err(ClientError::Refused { status, .. })
