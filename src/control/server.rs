@@ -15,7 +15,7 @@ use axum::handler::Handler;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Uri};
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 use axum::{Extension, Json, Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -147,6 +147,14 @@ impl Route {
         }
     }
 
+    fn patch<T: 'static>(path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        Self {
+            method: Method::PATCH,
+            path,
+            serve: patch(handler),
+        }
+    }
+
     /// Takes bodies of up to so many bytes.
     fn with_body(self, limit: usize) -> Self {
         Self {
@@ -183,6 +191,18 @@ pub(super) fn table() -> Vec<Route> {
         Route::post("/v1/dispatchers/{id}/stop", dispatchers::stop),
         Route::post("/v1/dispatchers/{id}/restart", dispatchers::restart),
         Route::post("/v1/dispatchers/{id}/completions", completions::report).with_body(MAX_REPORT),
+        Route::post("/v1/dispatchers/{id}/sessions", sessions::open),
+        Route::get("/v1/sessions", sessions::list),
+        Route::get("/v1/sessions/{id}", sessions::read),
+        Route::patch("/v1/sessions/{id}", sessions::change),
+        Route::delete("/v1/sessions/{id}", sessions::close),
+        Route::get("/v1/sessions/{id}/turns", sessions::turns),
+        Route::post("/v1/sessions/{id}/turns", sessions::give).with_body(sessions::MAX_TURN),
+        Route::get("/v1/sessions/{id}/turns/{turn}", sessions::turn),
+        Route::post(
+            "/v1/sessions/{id}/turns/{turn}/interrupt",
+            sessions::interrupt,
+        ),
         Route::get("/v1/dispatchers/{id}/teammates", teammates::list),
         Route::post("/v1/dispatchers/{id}/teammates", teammates::spawn),
         Route::get("/v1/dispatchers/{id}/teammates/{name}", teammates::read),
@@ -206,25 +226,6 @@ fn routes(api: Api, stop: CancellationToken) -> Router {
     }
     router
         .layer(DefaultBodyLimit::max(MAX_JSON))
-        .route("/v1/dispatchers/{id}/sessions", post(sessions::open))
-        .route("/v1/sessions", get(sessions::list))
-        .route(
-            "/v1/sessions/{id}",
-            get(sessions::read)
-                .patch(sessions::change)
-                .delete(sessions::close),
-        )
-        .route(
-            "/v1/sessions/{id}/turns",
-            get(sessions::turns)
-                .post(sessions::give)
-                .layer(DefaultBodyLimit::max(sessions::MAX_TURN)),
-        )
-        .route("/v1/sessions/{id}/turns/{turn}", get(sessions::turn))
-        .route(
-            "/v1/sessions/{id}/turns/{turn}/interrupt",
-            post(sessions::interrupt),
-        )
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::map_response(redaction::redact))
