@@ -60,10 +60,6 @@ pub struct PastState {
 }
 
 /// The turn of a message.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one at a time, and it is soon taken apart"
-)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoryTurn {
     /// It runs.
