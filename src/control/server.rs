@@ -160,6 +160,14 @@ impl Route {
         }
     }
 
+    fn patch<T: 'static>(path: &'static str, handler: impl Handler<T, Api>) -> Self {
+        Self {
+            method: Method::PATCH,
+            path,
+            serve: patch(handler),
+        }
+    }
+
     /// Takes bodies of up to so many bytes.
     fn with_body(self, limit: usize) -> Self {
         Self {
@@ -196,6 +204,18 @@ pub(super) fn table() -> Vec<Route> {
         Route::post("/v1/dispatchers/{id}/stop", dispatchers::stop),
         Route::post("/v1/dispatchers/{id}/restart", dispatchers::restart),
         Route::post("/v1/dispatchers/{id}/completions", completions::report).with_body(MAX_REPORT),
+        Route::post("/v1/dispatchers/{id}/sessions", sessions::open),
+        Route::get("/v1/sessions", sessions::list),
+        Route::get("/v1/sessions/{id}", sessions::read),
+        Route::patch("/v1/sessions/{id}", sessions::change),
+        Route::delete("/v1/sessions/{id}", sessions::close),
+        Route::get("/v1/sessions/{id}/turns", sessions::turns),
+        Route::post("/v1/sessions/{id}/turns", sessions::give).with_body(sessions::MAX_TURN),
+        Route::get("/v1/sessions/{id}/turns/{turn}", sessions::turn),
+        Route::post(
+            "/v1/sessions/{id}/turns/{turn}/interrupt",
+            sessions::interrupt,
+        ),
         Route::get("/v1/dispatchers/{id}/teammates", teammates::list),
         Route::post("/v1/dispatchers/{id}/teammates", teammates::spawn),
         Route::get("/v1/dispatchers/{id}/teammates/{name}", teammates::read),

@@ -25,17 +25,17 @@ pub const MAX_WAITING_TURNS: usize = 16;
 /// How many settled turns of a session are remembered.
 pub(super) const MAX_REMEMBERED_TURNS: usize = 100;
 
-/// How long a purpose may be, in bytes.
+/// How long a purpose may be, in bytes of JSON.
 pub const MAX_PURPOSE: usize = 200;
 
 /// How much metadata a session may have, in bytes of JSON.
 pub const MAX_METADATA: usize = 2048;
 
 /// How long the name of something that Codex told may be, in bytes.
-const MAX_NAME: usize = 200;
+const MAX_NAME: usize = 100;
 
 /// How long what a sandbox allows may be, in bytes.
-const MAX_SANDBOX: usize = 512;
+const MAX_SANDBOX: usize = 256;
 
 /// A session that is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,8 +142,9 @@ impl Effective {
     /// Returns it with names that a record has room for.
     pub(super) fn cut(self) -> Self {
         let cut = |mut name: String| {
-            let end = (0..=MAX_NAME.min(name.len())).rfind(|at| name.is_char_boundary(*at));
-            name.truncate(end.unwrap_or_default());
+            while name.len() > MAX_NAME {
+                name.pop();
+            }
             name
         };
         Self {

@@ -24,7 +24,7 @@ use crate::ledger::transaction::Transaction;
 use crate::ledger::value::cut_reason;
 
 /// How long options may be inside of a record, in bytes of JSON: it has metadata beside them.
-const MAX_INLINE_OPTIONS: usize = 512;
+const MAX_INLINE_OPTIONS: usize = 128;
 
 /// A session as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -419,7 +419,9 @@ fn check_length(
     text: &Option<String>,
     limit: usize,
 ) -> Result<(), LedgerError> {
-    let bytes = text.as_ref().map_or(0, String::len);
+    let json = text.as_ref().and_then(|text| serde_json::to_vec(text).ok());
+    // Without the quotation marks.
+    let bytes = json.map_or(0, |json| json.len().saturating_sub(2));
     if bytes > limit {
         return Err(LedgerError::TooLarge { what, bytes, limit });
     }
