@@ -151,3 +151,19 @@ fn code<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> String {
         other => panic!("not refused: {other:?}"),
     }
 }
+
+/// Something that is asked while the test does something else.
+struct Aside<T>(tokio::task::JoinSet<T>);
+
+fn aside<T: Send + 'static>(asked: impl Future<Output = T> + Send + 'static) -> Aside<T> {
+    let mut asking = tokio::task::JoinSet::new();
+    asking.spawn(asked);
+    Aside(asking)
+}
+
+impl<T: 'static> Aside<T> {
+    /// Waits for its answer.
+    async fn answer(mut self) -> T {
+        self.0.join_next().await.unwrap().unwrap()
+    }
+}

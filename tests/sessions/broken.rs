@@ -139,7 +139,7 @@ async fn a_turn_is_accepted_once_for_each_key_also_when_the_daemon_dies() {
         .map(|number| {
             let client = program.client.clone();
             let id = session.id.to_string();
-            tokio::spawn(async move {
+            aside(async move {
                 let turn: NewTurn =
                     serde_json::from_value(json!({ "input": format!("more {number}") })).unwrap();
                 client.give_turn(&id, &turn).await
@@ -153,7 +153,7 @@ async fn a_turn_is_accepted_once_for_each_key_also_when_the_daemon_dies() {
     let mut accepted = Vec::new();
     for answer in sent {
         // One that found nobody there had not begun.
-        accepted.extend(answer.await.unwrap());
+        accepted.extend(answer.answer().await);
     }
     for receipt in &accepted {
         assert_eq!(program.end(receipt).await.status, "completed");

@@ -40,7 +40,7 @@ async fn a_session_is_opened_given_turns_and_closed_and_is_there_after_a_restart
         .get("/v1/sessions?state=active&purpose=nightly&dispatcher=test")
         .await
         .unwrap();
-    assert_eq!(listed.sessions, [session.clone()]);
+    assert_eq!(listed.sessions, std::slice::from_ref(&session));
     assert_eq!(program.look(&receipt, "0s").await, turn);
     assert_eq!(
         program.ask(&session, json!({ "input": "again" })).await,

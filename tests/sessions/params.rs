@@ -86,8 +86,7 @@ async fn each_option_of_a_session_is_sent_when_its_thread_is_opened() {
         }
         let wanted: NewSession = serde_json::from_value(wanted).unwrap();
         let asker = client.clone();
-        let asking =
-            tokio::spawn(async move { asker.open_session("test", &wanted).await.unwrap() });
+        let asking = aside(async move { asker.open_session("test", &wanted).await.unwrap() });
         let asked = open(&mut peer, method).await;
         for (field, value) in expected.as_object().unwrap() {
             assert_eq!(asked[field], *value, "{method} {field}");
@@ -106,18 +105,18 @@ async fn each_option_of_a_session_is_sent_when_its_thread_is_opened() {
                     .await;
             }
         }
-        let session = asking.await.unwrap();
+        let session = asking.answer().await;
         assert_eq!(session.state, "active");
         let closing = {
             let client = client.clone();
-            tokio::spawn(async move { client.close_session(&session.id.to_string()).await })
+            aside(async move { client.close_session(&session.id.to_string()).await })
         };
         let clean = peer.expect("thread/backgroundTerminals/clean").await;
         peer.answer(&clean, json!({})).await;
         let left = peer.expect("thread/unsubscribe").await;
         peer.answer(&left, json!({ "status": "unsubscribed" }))
             .await;
-        closing.await.unwrap().unwrap();
+        closing.answer().await.unwrap();
     }
     world.finish().await;
 }
@@ -126,7 +125,7 @@ async fn each_option_of_a_session_is_sent_when_its_thread_is_opened() {
 async fn what_is_not_asked_for_is_left_out_and_an_ephemeral_thread_gets_no_name() {
     let (world, client, mut peer) = played("read-only").await;
     let wanted: NewSession = serde_json::from_value(json!({ "ephemeral": true })).unwrap();
-    let asking = tokio::spawn(async move { client.open_session("test", &wanted).await.unwrap() });
+    let asking = aside(async move { client.open_session("test", &wanted).await.unwrap() });
     let asked = open(&mut peer, "thread/start").await;
     for absent in [
         "model",
@@ -143,7 +142,7 @@ async fn what_is_not_asked_for_is_left_out_and_an_ephemeral_thread_gets_no_name(
         (&asked["ephemeral"], &asked["sandbox"]),
         (&json!(true), &json!("read-only"))
     );
-    assert_eq!(asking.await.unwrap().state, "active");
+    assert_eq!(asking.answer().await.state, "active");
     drop(peer);
     world.finish().await;
 }
@@ -152,7 +151,7 @@ async fn what_is_not_asked_for_is_left_out_and_an_ephemeral_thread_gets_no_name(
 async fn each_option_of_a_turn_is_sent_with_it_and_taken_back_with_the_next() {
     let (world, client, mut peer) = played("danger-full-access").await;
     let asker = client.clone();
-    let asking = tokio::spawn(async move {
+    let asking = aside(async move {
         asker
             .open_session("test", &NewSession::default())
             .await
@@ -161,7 +160,7 @@ async fn each_option_of_a_turn_is_sent_with_it_and_taken_back_with_the_next() {
     open(&mut peer, "thread/start").await;
     let named = peer.expect("thread/name/set").await;
     peer.answer(&named, json!({})).await;
-    let session = asking.await.unwrap().id.to_string();
+    let session = asking.answer().await.id.to_string();
     let schema = json!({ "type": "object" });
     let mode = json!({
         "mode": "plan",
