@@ -160,14 +160,6 @@ impl Route {
         }
     }
 
-    fn patch<T: 'static>(path: &'static str, handler: impl Handler<T, Api>) -> Self {
-        Self {
-            method: Method::PATCH,
-            path,
-            serve: patch(handler),
-        }
-    }
-
     /// Takes bodies of up to so many bytes.
     fn with_body(self, limit: usize) -> Self {
         Self {
@@ -227,18 +219,6 @@ pub(super) fn table() -> Vec<Route> {
         Route::post(
             "/v1/dispatchers/{id}/teammates/{name}/stop",
             teammates::stop,
-        ),
-        Route::post("/v1/dispatchers/{id}/sessions", sessions::open),
-        Route::get("/v1/sessions", sessions::list),
-        Route::get("/v1/sessions/{id}", sessions::read),
-        Route::patch("/v1/sessions/{id}", sessions::change),
-        Route::delete("/v1/sessions/{id}", sessions::close),
-        Route::get("/v1/sessions/{id}/turns", sessions::turns),
-        Route::post("/v1/sessions/{id}/turns", sessions::give).with_body(sessions::MAX_TURN),
-        Route::get("/v1/sessions/{id}/turns/{turn}", sessions::turn),
-        Route::post(
-            "/v1/sessions/{id}/turns/{turn}/interrupt",
-            sessions::interrupt,
         ),
         Route::get("/v1/approvals", approvals::list),
         Route::post("/v1/approvals/{id}", approvals::decide),
