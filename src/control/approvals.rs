@@ -5,11 +5,11 @@
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tieline_channel::{ChannelId, ChatId, ThreadKey};
 
+use crate::control::body::{Asked, Body, Segments, Wanted};
 use crate::control::error::{ApiError, Code};
 use crate::control::server::Api;
 use crate::control::status::rfc3339;
@@ -166,27 +166,27 @@ pub(super) struct Which {
     limit: Option<usize>,
 }
 
+impl Wanted for Which {
+    const HINT: &'static str = "`dispatcher` is a name, `state` is open, decided, expired or void, `limit` a number \
+                                from 1 to 1000";
+}
+
 /// Tells what is to be decided, and lately was.
 pub(super) async fn list(
     State(api): State<Api>,
-    which: Result<Query<Which>, QueryRejection>,
+    wanted: Result<Asked<Which>, ApiError>,
 ) -> Result<Json<Approvals>, ApiError> {
-    let bad = || {
-        ApiError::new(
-            Code::BadRequest,
-            "the query of /v1/approvals is not understood",
-            format!(
-                "`dispatcher` is a name, `state` is open, decided, expired or void, `limit` a number \
-                 from 1 to {MAX_APPROVALS}"
-            ),
-        )
-    };
-    let Query(which) = which.map_err(|_rejected| bad())?;
+    let Asked(which) = wanted?;
     let limit = which.limit.unwrap_or(SOME);
+    if !(1..=MAX_APPROVALS).contains(&limit) {
+        let problem = format!("{limit} approvals cannot be listed at once");
+        return Err(ApiError::new(Code::BadRequest, problem, Which::HINT));
+    }
     let state = which.state.as_deref();
-    let is_state = |it: &str| ["open", "decided", "expired", "void"].contains(&it);
-    if !(1..=MAX_APPROVALS).contains(&limit) || !state.is_none_or(is_state) {
-        return Err(bad());
+    let states = ["open", "decided", "expired", "void"];
+    if let Some(state) = state.filter(|it| !states.contains(it)) {
+        let problem = format!("there is no state {state:?}");
+        return Err(ApiError::new(Code::BadRequest, problem, Which::HINT));
     }
     let only = match &which.dispatcher {
         Some(name) => Some(api.dispatcher(name)?.id().clone()),
@@ -212,20 +212,25 @@ pub(super) async fn list(
     }))
 }
 
+impl Wanted for NewDecision {
+    const HINT: &'static str =
+        "{\"decision\": …}, one of accept, accept_for_session, decline and cancel";
+}
+
 /// Decides. The first decision counts; a later one is refused, with what was decided.
 pub(super) async fn decide(
     State(api): State<Api>,
-    Path(id): Path<String>,
-    decision: Result<Json<NewDecision>, JsonRejection>,
+    Segments(id): Segments<String>,
+    wanted: Result<Body<NewDecision>, ApiError>,
 ) -> Result<Json<ApprovalStatus>, ApiError> {
-    let bad = |problem: String| {
-        let names = Decision::ALL.map(Decision::as_str).join(", ");
-        let hint = format!("give {{\"decision\": …}}, one of {names}");
-        ApiError::new(Code::BadRequest, problem, hint)
-    };
-    let Json(NewDecision { decision }) = decision.map_err(|it| bad(it.body_text()))?;
-    let named = Decision::named(&decision);
-    let decision = named.ok_or_else(|| bad(format!("{decision:?} is no decision")))?;
+    let Body(NewDecision { decision }) = wanted?;
+    let decision = Decision::named(&decision).ok_or_else(|| {
+        ApiError::new(
+            Code::BadRequest,
+            format!("{decision:?} is no decision"),
+            format!("send {}", NewDecision::HINT),
+        )
+    })?;
     let unknown = || {
         ApiError::new(
             Code::UnknownApproval,
