@@ -183,7 +183,7 @@ async fn whole_id(client: &Client, id: &str) -> Result<String, Failure> {
 /// Writes messages for people, oldest first as in a chat, as of `now`.
 fn render(messages: &[MessageStatus], now: SystemTime) -> String {
     if messages.is_empty() {
-        return "no such messages\n".to_owned();
+        return "no messages\n".to_owned();
     }
     let mut table = table([
         "ID", "RECEIVED", "CHANNEL", "CHAT", "FROM", "STATE", "FOR", "TEXT",
@@ -301,6 +301,6 @@ mod tests {
 
     #[test]
     fn no_messages_are_said_to_be_none() {
-        assert_eq!(render(&[], now()), "no such messages\n");
+        assert_eq!(render(&[], now()), "no messages\n");
     }
 }

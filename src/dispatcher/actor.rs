@@ -43,6 +43,9 @@ const DEFECT_DELAY: Duration = Duration::from_secs(5);
 /// How many threads are loaded at once.
 const LOADING: usize = 8;
 
+/// How long it may take until a dispatcher that was switched on is shown as such.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+
 /// When the ledger is asked again which lanes have work, after it could not tell.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
@@ -159,7 +162,7 @@ impl Handle {
 
     /// Has it work, if it does not; `false` if it has not begun in time.
     pub async fn start(&self) -> bool {
-        self.switch.start().await
+        self.switch.start().await && self.has_begun().await
     }
 
     /// Has it take no more turns until it is started again: turns in flight get a while to end, and go
@@ -170,7 +173,14 @@ impl Handle {
 
     /// Stops it and has it begin anew; `false` if that takes long; it happens nevertheless.
     pub async fn restart(&self) -> bool {
-        self.switch.restart().await
+        self.switch.restart().await && self.has_begun().await
+    }
+
+    /// Waits until one that is switched on is shown as such; `false` if that takes long.
+    async fn has_begun(&self) -> bool {
+        let mut condition = self.condition.clone();
+        let begun = condition.wait_for(|it| it.record.state != Lifecycle::Stopped);
+        matches!(tokio::time::timeout(SHOWN_WITHIN, begun).await, Ok(Ok(_)))
     }
 
     /// Returns when the dispatcher has come round to answering: it gives its lanes their work.

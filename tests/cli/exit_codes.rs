@@ -461,8 +461,8 @@ async fn messages_are_printed_for_people_and_as_json() {
     .await;
     assert_eq!(
         (text.code, text.stdout.as_str()),
-        (Some(0), "no messages yet\n")
+        (Some(0), "no messages\n")
     );
     let answer: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
-    assert_eq!(answer, serde_json::json!({"messages": []}));
+    assert_eq!(answer, serde_json::json!({"messages": [], "next": null}));
 }

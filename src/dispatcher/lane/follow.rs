@@ -78,8 +78,10 @@ impl Lane {
         });
         let mut turn = match begin {
             Begin::Start { input, client_id } => {
-                let mut options = self.turn_options(client_id);
-                options.overrides = self.overrides(&work);
+                let options = TurnOptions {
+                    overrides: self.overrides(&work),
+                    ..self.turn_options(client_id)
+                };
                 attached.thread.start_turn(input, &options)
             }
             Begin::Follow(id) => attached
@@ -140,10 +142,7 @@ impl Lane {
         TurnOptions {
             client_message_id,
             idle_limit: self.context.settings.config.turn_idle_timeout,
-            overrides: TurnOverrides {
-                model: self.model(),
-                ..TurnOverrides::default()
-            },
+            overrides: TurnOverrides::default(),
         }
     }
 

@@ -399,7 +399,10 @@ impl Lane {
     /// Returns what codex is told with a turn, so that it runs as it was asked for.
     pub(super) fn overrides(&self, work: &Work) -> TurnOverrides {
         let (Some(session), Some(request)) = (&self.session, &work.request) else {
-            return TurnOverrides::default();
+            return TurnOverrides {
+                model: self.model(),
+                ..TurnOverrides::default()
+            };
         };
         let unknown = Effective::default();
         let touched: &BTreeSet<String> = &session.record.touched;
