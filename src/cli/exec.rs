@@ -16,7 +16,7 @@ use crate::cli::config_args::ConfigArgs;
 use crate::cli::dispatcher_args::DispatcherArgs;
 use crate::cli::failure::{Exit, Failure, usage};
 use crate::cli::{input, output};
-use crate::config::nearest;
+use crate::config::words::nearest;
 use crate::control::{Client, ClientError, NewRun, RunDetails, RunsPage, run_route, with_query};
 use crate::id::{LaneId, ThreadId};
 use crate::ledger::RunEnvironment;
