@@ -13,7 +13,7 @@ use crate::control::{ApprovalStatus, Approvals, Client, outcome};
 /// How much is shown of what is wanted, in characters.
 const WHAT: usize = 48;
 
-/// Show what the model wants, and decide
+/// Show what the model asks leave for, and decide
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -12,7 +12,7 @@ use crate::control::{Client, CompletionReceipt, CompletionReport, MAX_BODY};
 use crate::id::LaneId;
 use crate::ledger::CompletionStatus;
 
-/// Report the result of some work: the agent is told, once, and people hear from it
+/// Report the result of some work to a dispatcher
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -12,7 +12,7 @@ use crate::control::{
     Client, DispatcherDetails, DispatcherOverview, Dispatchers, dispatcher_route,
 };
 
-/// Say how the dispatchers are, and switch them off and on
+/// Show how the dispatchers are, and switch them off and on
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -14,7 +14,7 @@ use crate::events::{EventRecord, Level, MAX_PAGE, Page};
 /// How long it takes until somebody is told that the daemon is waited for.
 const TELL_AFTER: Duration = Duration::from_millis(500);
 
-/// Show what happened, and with -f what happens
+/// Show what happened, and with -f go on with what happens
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -16,6 +16,7 @@ use crate::cli::config_args::ConfigArgs;
 use crate::cli::dispatcher_args::DispatcherArgs;
 use crate::cli::failure::{Exit, Failure, usage};
 use crate::cli::{input, output};
+use crate::config::words::nearest;
 use crate::control::{Client, ClientError, NewRun, RunDetails, RunsPage, run_route, with_query};
 use crate::id::{LaneId, ThreadId};
 use crate::ledger::RunEnvironment;
@@ -30,7 +31,10 @@ const AWAY_FOR: Duration = Duration::from_secs(60);
 /// How often it is looked for meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Have Codex do one thing beside the conversations, and print what it answers
+/// The words of [`Action`].
+const ACTIONS: &[&str] = &["list", "show", "cancel"];
+
+/// Have Codex do one thing beside the conversations
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -92,6 +96,10 @@ struct OrderArgs {
     /// What it is asked; `-` reads it from standard input
     #[arg(value_name = "PROMPT")]
     prompt: Option<String>,
+
+    /// The same, when it begins with a dash or looks like an action
+    #[arg(last = true, value_name = "PROMPT", conflicts_with = "prompt")]
+    verbatim: Option<String>,
 
     /// Wait for its end and print the reply
     #[arg(long)]
@@ -165,7 +173,12 @@ struct OrderArgs {
 impl OrderArgs {
     /// Returns the order.
     fn read(self) -> Result<NewRun, Failure> {
-        let prompt = match self.prompt.as_deref() {
+        if let Some(word) = &self.prompt
+            && let Some(action) = meant(word)
+        {
+            return Err(mistyped(word, action));
+        }
+        let prompt = match self.prompt.as_deref().or(self.verbatim.as_deref()) {
             None => {
                 return Err(usage(
                     "what is to be done? Give a prompt, or `-` for standard input",
@@ -205,6 +218,18 @@ impl OrderArgs {
             metadata: pairs("--meta", &self.metadata)?,
         })
     }
+}
+
+/// Returns the action that was probably meant by a prompt of one word.
+fn meant(prompt: &str) -> Option<&'static str> {
+    let one_word = !prompt.trim().contains(char::is_whitespace);
+    one_word.then(|| nearest(prompt, ACTIONS)).flatten()
+}
+
+/// Says that an action was probably mistyped: as a prompt it would cost a turn.
+fn mistyped(word: &str, action: &str) -> Failure {
+    usage(format!("`{word}` is no action; did you mean `{action}`?"))
+        .hint(format!("to ask Codex just that: `tieline exec -- {word}`"))
 }
 
 /// Returns a path as the daemon, which is somewhere else, understands it.
@@ -262,7 +287,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         let run = ended(&client, run).await?;
         return print_end(args.json, &run);
     };
-    if args.order.prompt.is_some() {
+    if args.order.prompt.is_some() || args.order.verbatim.is_some() {
         let problem = "a prompt and an action do not go together; a prompt that is the word of an action \
                        goes behind `--`";
         return Err(usage(problem));
@@ -376,4 +401,37 @@ async fn ended(client: &Client, mut run: RunDetails) -> Result<RunDetails, Failu
         }
     }
     Ok(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Subcommand as _;
+
+    use super::*;
+
+    #[test]
+    fn the_actions_are_those_that_there_are() {
+        let command = Action::augment_subcommands(clap::Command::new("exec"));
+        let names: Vec<_> = command
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        assert_eq!(names, ACTIONS);
+    }
+
+    #[test]
+    fn one_word_close_to_an_action_is_taken_for_it() {
+        for (word, action) in [("lst", "list"), ("shwo", "show"), ("cancle", "cancel")] {
+            assert_eq!(meant(word), Some(action));
+        }
+        for prompt in [
+            "-",
+            "summarize",
+            "hello",
+            "lst the files",
+            "show me the log",
+        ] {
+            assert_eq!(meant(prompt), None, "{prompt}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::cli::output::{self, plain};
 use crate::cli::table::{indented, right_align, rows, since, table, write};
 use crate::control::{Client, LaneDetails, LaneOverview, Lanes, LastTurn, lane_route, with_query};
 
-/// Say how the lanes are, or what waits in one
+/// Show how the lanes are, or what waits in one
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The lane, by its name

@@ -22,7 +22,7 @@ const SHORT_ID: usize = 8;
 /// How short the end of an id may be that is asked for.
 const MIN_SHORT_ID: usize = 4;
 
-/// Say what became of the newest messages, or tell the whole story of one
+/// Show what became of the newest messages, or the whole story of one
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The message, by its id, or by the end of it that the list shows

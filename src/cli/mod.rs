@@ -7,6 +7,7 @@ mod approvals;
 mod check;
 mod checks;
 mod complete;
+mod completions;
 mod config_args;
 mod console;
 mod demo;
@@ -24,6 +25,7 @@ mod lane;
 mod lanes;
 mod logging;
 mod logs;
+mod man;
 mod messages;
 mod output;
 mod pair;
@@ -44,7 +46,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::cli::failure::{Exit, Failure};
 
@@ -52,18 +54,14 @@ use crate::cli::failure::{Exit, Failure};
 pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
-   1  a message came to no answer (console, demo); no such code or person (pair);
-      the result was not taken (complete); the order was not (teammates, lane);
-      a check failed (doctor, smoke); the run was not done (exec);
-      it was settled before (approvals); a session or a turn of it came to
-      nothing (sessions); service: it cannot be installed
+   1  understood, but not done: no answer, no such thing, or a check failed
   64  bad usage: this command line is not understood
   69  the daemon cannot be reached
   70  something failed that should not
   74  reading or writing failed
-  75  run: it was to restart and could not; to be started again
+  75  run: it was to restart and could not; start it again
   78  bad configuration
- 129, 130, 143  ended at once by a second SIGHUP, SIGINT, SIGTERM";
+ 129  run: ended at once by a second SIGHUP; 130: SIGINT; 143: SIGTERM";
 
 /// Join chat to Codex running on your own machine
 #[derive(Debug, Parser)]
@@ -75,55 +73,59 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Status(status::Args),
+    Messages(messages::Args),
+    Logs(logs::Args),
+    Events(events::Args),
+    Approvals(approvals::Args),
+    Pair(pair::Args),
+    Console(console::Args),
+    Exec(Box<exec::Args>),
+    Sessions(sessions::Args),
+    Teammates(teammates::Args),
+    Complete(complete::Args),
+    Lanes(lanes::Args),
+    Lane(lane::Args),
+    Dispatchers(dispatchers::Args),
     Run(run::Args),
+    Restart(restart::Args),
+    Service(service::Args),
+    Init(init::Args),
     Check(check::Args),
     Doctor(doctor::Args),
     Smoke(smoke::Args),
-    Init(init::Args),
-    Status(status::Args),
-    Logs(logs::Args),
-    Restart(restart::Args),
-    Service(service::Args),
-    Messages(messages::Args),
-    Lanes(lanes::Args),
-    Dispatchers(dispatchers::Args),
-    Events(events::Args),
-    Pair(pair::Args),
-    Complete(complete::Args),
-    Teammates(teammates::Args),
-    Exec(Box<exec::Args>),
-    Approvals(approvals::Args),
-    Sessions(sessions::Args),
-    Lane(lane::Args),
-    Console(console::Args),
     Demo(demo::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Verb {
     async fn perform(self) -> Result<(), Failure> {
         match self {
+            Self::Status(args) => status::run(args).await,
+            Self::Messages(args) => messages::run(args).await,
+            Self::Logs(args) => logs::run(args).await,
+            Self::Events(args) => events::run(args).await,
+            Self::Approvals(args) => approvals::run(args).await,
+            Self::Pair(args) => pair::run(args).await,
+            Self::Console(args) => console::run(args).await,
+            Self::Exec(args) => exec::run(*args).await,
+            Self::Sessions(args) => sessions::run(args).await,
+            Self::Teammates(args) => teammates::run(args).await,
+            Self::Complete(args) => complete::run(args).await,
+            Self::Lanes(args) => lanes::run(args).await,
+            Self::Lane(args) => lane::run(args).await,
+            Self::Dispatchers(args) => dispatchers::run(args).await,
             Self::Run(args) => run::run(args).await,
+            Self::Restart(args) => restart::run(args).await,
+            Self::Service(args) => service::run(args).await,
+            Self::Init(args) => init::run(args).await,
             Self::Check(args) => check::run(args).await,
             Self::Doctor(args) => doctor::run(args).await,
             Self::Smoke(args) => smoke::run(args).await,
-            Self::Init(args) => init::run(args).await,
-            Self::Status(args) => status::run(args).await,
-            Self::Logs(args) => logs::run(args).await,
-            Self::Restart(args) => restart::run(args).await,
-            Self::Service(args) => service::run(args).await,
-            Self::Messages(args) => messages::run(args).await,
-            Self::Lanes(args) => lanes::run(args).await,
-            Self::Dispatchers(args) => dispatchers::run(args).await,
-            Self::Events(args) => events::run(args).await,
-            Self::Pair(args) => pair::run(args).await,
-            Self::Complete(args) => complete::run(args).await,
-            Self::Teammates(args) => teammates::run(args).await,
-            Self::Exec(args) => exec::run(*args).await,
-            Self::Approvals(args) => approvals::run(args).await,
-            Self::Sessions(args) => sessions::run(args).await,
-            Self::Lane(args) => lane::run(args).await,
-            Self::Console(args) => console::run(args).await,
             Self::Demo(args) => demo::run(args).await,
+            Self::Completions(args) => completions::run(&args, Cli::command()),
+            Self::Man(man::Args {}) => man::run(Cli::command()),
         }
     }
 }
@@ -173,8 +175,6 @@ fn explain(error: &clap::Error) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -14,7 +14,7 @@ use crate::control::{
     OutboxStatus, ProfileStatus, Status, TeammateCounts,
 };
 
-/// Say how a running daemon is
+/// Show how the running daemon is
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

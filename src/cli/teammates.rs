@@ -27,7 +27,7 @@ const LOOK_FOR: Duration = Duration::from_secs(5);
 /// How often is looked meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Say who works for a dispatcher, give work, see what came of it
+/// Show who works for a dispatcher, give work, and see what came of it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

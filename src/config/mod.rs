@@ -28,7 +28,7 @@ pub(crate) mod socket_path;
 #[cfg(test)]
 mod tests;
 mod value;
-mod words;
+pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

@@ -59,6 +59,22 @@ fn help_tells_the_verbs_and_the_exit_codes() {
 }
 
 #[test]
+fn a_mistyped_action_of_exec_is_no_prompt() {
+    let workbench = Workbench::configured();
+    let ran = workbench.run(&["exec", "lst"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(64), ""));
+    assert!(
+        ran.stderr.contains("did you mean `list`?"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("tieline exec -- lst"), "{}", ran.stderr);
+    // Said to be a prompt it is one, and only the daemon is missing.
+    let ran = workbench.run(&["exec", "--", "lst"]);
+    assert_eq!(ran.code, Some(69), "{}", ran.stderr);
+}
+
+#[test]
 fn bad_usage_exits_64() {
     let workbench = Workbench::new();
     for arguments in [
