@@ -449,7 +449,9 @@ async fn what_people_decide_and_the_threads_of_a_lane_are_told() {
     let submitted = TurnEvent::Submitted {
         turn: crate::id::TurnId::new("c1"),
     };
-    ledger.advance_turn(&lane, turn, submitted).await.unwrap();
+    for event in [submitted, TurnEvent::Delivered { turn: None }] {
+        ledger.advance_turn(&lane, turn, event).await.unwrap();
+    }
     let new = NewApproval {
         dispatcher: DispatcherId::new("flow"),
         lane: lane.clone(),
