@@ -72,6 +72,17 @@ fn every_code_is_described() {
 }
 
 #[test]
+fn every_code_is_in_the_documentation() {
+    let text = include_str!("../../docs/api.md");
+    for code in Code::ALL {
+        let cell = format!("`{}`", code.as_str());
+        let told = text.lines().filter(|it| it.starts_with("| `"));
+        let told = told.filter_map(|it| it.split('|').nth(1));
+        assert!(told.into_iter().any(|it| it.contains(&cell)), "{cell}");
+    }
+}
+
+#[test]
 fn every_segment_of_a_path_is_described_and_every_schema_is_one_and_used() {
     let all = description();
     for (path, methods) in all["paths"].as_object().unwrap() {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use pretty_assertions::assert_eq;
 use serde_json::Value;
@@ -18,8 +18,8 @@ use crate::control::{Client, ClientError, MessageStory, Messages, lane_route, wi
 use crate::failure::FailureKind;
 use crate::id::{DispatcherId, LaneId, MessageId, ThreadId, TurnKey};
 use crate::ledger::{
-    Admission, Admitted, Conditions, Fate, LostThread, NewMessage, Outcome, PostEvent, Reach,
-    TurnEvent,
+    Admission, Admitted, ApprovalKind, Conditions, Fate, LostThread, NewApproval, NewMessage,
+    NewRun, Origin, Outcome, PostEvent, Reach, RunEnvironment, RunOrder, TurnEvent, Wanted,
 };
 use crate::outbox;
 
@@ -270,7 +270,7 @@ async fn what_was_said_about_a_message_is_forgotten_with_the_posts() {
     let posts = story(&running, command).await.posts;
     let states: Vec<&str> = posts.iter().map(|it| it.state.as_str()).collect();
     assert_eq!(states, ["failed", "pending"]);
-    let later = at + std::time::Duration::from_secs(30 * 24 * 60 * 60);
+    let later = at + Duration::from_secs(30 * 24 * 60 * 60);
     assert_eq!(running.ledger.expire(later).await.unwrap().posts, 1);
     assert_eq!(running.ledger.story(command).await.unwrap(), None);
     running.end().await;
@@ -414,12 +414,9 @@ async fn dispatchers_are_told_with_how_they_are_set_up() {
     let running = start().await;
     look(&running, "/v1/dispatchers", "/v1/dispatchers").await;
     let told = look(&running, "/v1/dispatchers/flow", "/v1/dispatchers/{id}").await;
-    assert_eq!(
-        told["sandbox"],
-        serde_json::json!({
-            "requested": "workspace-write", "effective": null, "source": "default",
-        })
-    );
+    // Both are the daemon's to say, which is not there.
+    assert_eq!(told["sandbox"], Value::Null);
+    assert_eq!(told["profile"], Value::Null);
     assert_eq!(told["sessions"], "shared");
     assert!(
         told["capabilities"]["tools"]
@@ -435,5 +432,112 @@ async fn the_description_is_told() {
     let running = start().await;
     let told = look(&running, "/v1/openapi.json", "/v1/openapi.json").await;
     assert_eq!(told["openapi"], "3.1.0");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn what_people_decide_and_the_threads_of_a_lane_are_told() {
+    let running = start().await;
+    let ledger = &running.ledger;
+    let lane = LaneId::new("flow/t/C1");
+    let message = admit(&running, "m1", "U1", Fate::Queue).await;
+    let thread = ThreadId::new("t1");
+    let set = ledger.set_thread(&lane, thread, Reach::default());
+    set.await.unwrap();
+    let turn = TurnKey::new();
+    ledger.open_turn(&lane, turn, vec![message]).await.unwrap();
+    let submitted = TurnEvent::Submitted {
+        turn: crate::id::TurnId::new("c1"),
+    };
+    for event in [submitted, TurnEvent::Delivered { turn: None }] {
+        ledger.advance_turn(&lane, turn, event).await.unwrap();
+    }
+    let new = NewApproval {
+        dispatcher: DispatcherId::new("flow"),
+        lane: lane.clone(),
+        turn,
+        request: "r".to_owned(),
+        wanted: Wanted {
+            kind: ApprovalKind::Command,
+            what: "rm x".to_owned(),
+            is_cut: false,
+            place: None,
+            reason: None,
+            teammate: None,
+            for_session: true,
+        },
+        origin: Origin {
+            channel: ChannelId::new("t"),
+            conversation: origin(),
+        },
+        timeout: Duration::from_secs(60),
+    };
+    let ask = |_: &_| vec![outbox::notice(&ChannelId::new("t"), &origin(), "may it?")];
+    ledger.ask(new, ask).await.unwrap();
+    let told = look(&running, "/v1/approvals?state=open", "/v1/approvals").await;
+    assert_eq!(told["approvals"][0]["kind"], "command");
+    let id = told["approvals"][0]["id"].as_str().unwrap();
+    let client = Client::new(&running.socket);
+    let refused = client.decide(id, "perhaps").await;
+    assert!(matches!(refused, Err(ClientError::Refused { code, .. }) if code == "bad-request"));
+    let decided = client.decide(id, "decline").await.unwrap();
+    let decided = serde_json::to_value(decided).unwrap();
+    assert_described("POST", "/v1/approvals/{id}", 200, &decided);
+    let told = look(&running, "/v1/approvals?dispatcher=flow", "/v1/approvals").await;
+    assert_eq!(told["approvals"][0]["by"], "operator");
+
+    let threads = format!("{}/threads", lane_route(lane.as_str()));
+    let told = look(&running, &threads, "/v1/lanes/{id}/threads").await;
+    assert_eq!(told["threads"][0]["thread"], "t1");
+    let stopped = client.stop_lane(lane.as_str(), true).await.unwrap();
+    let stopped = serde_json::to_value(stopped).unwrap();
+    assert_described("POST", "/v1/lanes/{id}/stop", 200, &stopped);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn runs_and_sessions_are_told() {
+    let running = start().await;
+    let new = NewRun {
+        dispatcher: DispatcherId::new("flow"),
+        purpose: "review".to_owned(),
+        order: RunOrder {
+            prompt: "look".to_owned(),
+            cwd: "/w".into(),
+            model: None,
+            profile: None,
+            sandbox: "read-only".to_owned(),
+            images: Vec::new(),
+            writable_dirs: Vec::new(),
+            env: RunEnvironment::default(),
+            config: Vec::new(),
+            skip_git_check: true,
+            ephemeral: false,
+            output_schema: None,
+            resume: None,
+            timeout: Duration::from_secs(60),
+            metadata: Default::default(),
+        },
+        report_to: None,
+    };
+    running.ledger.queue_run(new, None).await.unwrap();
+    let told = look(&running, "/v1/runs?state=queued", "/v1/runs").await;
+    let id = told["runs"][0]["id"].as_str().unwrap();
+    let told = look(&running, &format!("/v1/runs/{id}"), "/v1/runs/{id}").await;
+    assert_eq!(told["timeout"], "1m");
+
+    let client = Client::new(&running.socket);
+    let registered = serde_json::json!({ "mode": "registered", "thread": "t9" });
+    let registered = serde_json::from_value(registered).unwrap();
+    let opened = client.open_session("flow", &registered).await.unwrap();
+    let id = opened.id;
+    let opened = serde_json::to_value(opened).unwrap();
+    assert_described("POST", "/v1/dispatchers/{id}/sessions", 201, &opened);
+    let told = look(&running, "/v1/sessions?state=active", "/v1/sessions").await;
+    assert_eq!(told["sessions"][0]["began"], "registered");
+    let route = format!("/v1/sessions/{id}");
+    look(&running, &route, "/v1/sessions/{id}").await;
+    let turns = format!("{route}/turns");
+    look(&running, &turns, "/v1/sessions/{id}/turns").await;
     running.end().await;
 }
