@@ -440,52 +440,40 @@ pub(super) fn open_run(dispatcher: &DispatcherId, number: u64) -> Result<Key, Le
     Ok(self::dispatcher(dispatcher)?.number(number))
 }
 
-/// What kind of thing may be forgotten.
+/// What kind of thing may be forgotten, by the first byte of its expiry keys: the compiler sees to it
+/// that no two have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Class {
     /// A settled message.
-    Message,
+    Message = b'm',
     /// A deduplication key.
-    Seen,
+    Seen = b's',
     /// A settled entry of the outbox.
-    Post,
+    Post = b'p',
     /// A conversation.
-    Conversation,
+    Conversation = b'c',
     /// When somebody wrote lately.
-    Sender,
+    Sender = b'w',
     /// A settled completion.
-    Completion,
+    Completion = b'r',
     /// A teammate that was closed.
-    Teammate,
+    Teammate = b't',
     /// An idempotency key.
-    Keyed,
+    Keyed = b'k',
     /// A session that was closed, or has failed.
-    Session,
+    Session = b'n',
     /// A turn that is over.
-    Ended,
+    Ended = b'e',
     /// A run that is over.
-    Run,
+    Run = b'x',
     /// An approval that is settled.
-    Approval,
+    Approval = b'a',
 }
 
 /// Returns the beginning of the expiry keys of a class.
 pub(super) fn expiring(class: Class) -> Key {
-    let class = match class {
-        Class::Message => b'm',
-        Class::Seen => b's',
-        Class::Post => b'p',
-        Class::Conversation => b'c',
-        Class::Sender => b'w',
-        Class::Completion => b'r',
-        Class::Teammate => b't',
-        Class::Keyed => b'k',
-        Class::Session => b'x',
-        Class::Ended => b'e',
-        Class::Run => b'x',
-        Class::Approval => b'a',
-    };
-    Key::first().bytes(&[class])
+    Key::first().bytes(&[class as u8])
 }
 
 /// Returns the expiry key of the thing at `target`, whose time counts from `since`.
