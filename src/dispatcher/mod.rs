@@ -24,6 +24,7 @@ mod calls;
 pub mod envelope;
 #[cfg(test)]
 mod fake_channel;
+mod handle;
 mod lane;
 mod lane_orders;
 mod login;
@@ -48,7 +49,8 @@ use std::time::Duration;
 
 use tieline_channel::{Capabilities, Channel, ChannelId, Conversation, Language};
 
-pub use self::actor::{Dispatcher, Handle};
+pub use self::actor::Dispatcher;
+pub use self::handle::Handle;
 pub use self::lane_orders::{LaneError, LaneThreads};
 pub use self::login::LoginProblem;
 pub use self::observed::Observed;
