@@ -66,7 +66,7 @@ pub struct ExecEnd {
     pub outcome: ExecOutcome,
     /// Its thread, once there was one.
     pub thread: Option<ThreadId>,
-    /// The last message of the model, cut to [`MAX_REPLY`](report::MAX_REPLY).
+    /// The last message of the model, cut to 1 MiB.
     pub reply: Option<String>,
     /// What it took, as far as Codex says.
     pub usage: Option<TokenUsage>,
